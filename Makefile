@@ -236,7 +236,7 @@ SIM_PRODUCT := $(filter-out replicator/socket.c node/control/% node/metrics/% no
 SIM_OBJ   := $(SIM_PRODUCT:%.c=$(BUILD)/sim/%.o)
 SIM_TESTS := $(patsubst %.c,$(BUILD)/sim/%.o,$(wildcard tests/sim/*.c) nftest/frames.c tests/help/record_check.c)
 # Bugs to be found are compiled in (ftcore/base/plant.h); a run has none but what its environment names.
-SIM_SEAM   = -DUNDERSTUDY_PLANT -include tests/next.h -include tests/sim/seam.h -DRP_CLOCKS=1024u -DRP_HOLD_NS=20000000ull -DKP_UNANSWERED=30u -DRP_PORT_QUIET_NS=15000000u -DRP_PORT_AGAIN_NS=20000000u -DND_LINK_EPOCH=8u
+SIM_SEAM   = -DUNDERSTUDY_PLANT -include tests/next.h -include tests/sim/seam.h -DRP_CLOCKS=1024u -DRP_HOLD_NS=20000000ull -DKP_UNANSWERED=30u -DRP_PORT_QUIET_NS=15000000u -DRP_PORT_AGAIN_NS=20000000u -DND_LINK_EPOCH=8u -DFT_SLOW_NS=40000000ull -DRP_COST_NS=2000000u
 # The objects of these files in both builds of the simulation, of which make sim-coverage has one of its own.
 simulated  = $(foreach d,sim sim-coverage,$(patsubst %.c,$(BUILD)/$d/%.o,$(1)))
 $(call simulated,$(filter ftcore/% replicator/%,$(SIM_PRODUCT))): SIM_SEAM += -DSIM_MEMORY
@@ -334,7 +334,7 @@ part-model:
 
 # The same seeds each time. A kind has as many as it has been worth: what they cost in all is some four minutes of a processor.
 # check runs the first quarter of each, CI all. Fresh ones: make sim, check-long.
-FIXED_SEEDS := pair:2400 arbiter:1000 crash:600 told:600 members:1200 ways:500 keeper:1000 port:250
+FIXED_SEEDS := pair:2400 arbiter:1000 crash:600 told:600 members:1200 ways:500 keeper:1000 port:250 slow:300
 part-failed-seeds: $(BUILD)/simulate
 	@$(PART) failed-seeds $(BESIDE) $(BUILD)/simulate -q -n 0 -l tests/sim/failed-seeds
 define seeds

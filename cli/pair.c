@@ -505,6 +505,16 @@ static void print_damping(const json_t *status, FILE *out)
         fprintf(out, "; its standby is taken back in %.0f s", nd_number(d, "back_off_s"));
 }
 
+/* Not of a standby that was given up: that is why it is SOLO. */
+static void print_slow(const json_t *status, FILE *out)
+{
+    const json_t *s = json_object_get(status, "slow");
+
+    if (nd_text(s, "cause", NULL) && strcmp(nd_text(status, "state", ""), "PROTECTED") == 0)
+        fprintf(out, "; waited for its standby %.0f %% of a second (allowed: %.0f), %s",
+                nd_number(s, "percent"), nd_number(s, "allowed"), nd_text(s, "cause", ""));
+}
+
 static void print_quarantine(const struct nd_pair *pair, unsigned i, FILE *out)
 {
     const json_t *q = json_object_get(pair->status[i], "quarantine");
@@ -546,6 +556,7 @@ static void print_node(const struct nd_pair *pair, unsigned i, FILE *out)
     print_differs(pair, i, out);
     print_detection(s, out);
     print_damping(s, out);
+    print_slow(s, out);
     print_quarantine(pair, i, out);
     print_bypassed(s, out);
     if (nd_is_true(json_object_get(s, "export"), "loses"))

@@ -110,8 +110,9 @@ static const struct {
     const char *title, *key;
     bool level; /* as it is now; else its rate */
 } lane_columns[] = {
-    {"in/s", "received", false},     {"out/s", "released", false},  {"drops/s", "dropped", false},
-    {"replay/s", "replayed", false}, {"ring B/s", "logged", false}, {"held", "held", true},
+    {"in/s", "received", false},      {"out/s", "released", false},  {"drops/s", "dropped", false},
+    {"replay/s", "replayed", false},  {"ring B/s", "logged", false}, {"held", "held", true},
+    {"waits ms", "waited_ms", false},
 };
 #define LANE_COLUMNS (sizeof(lane_columns) / sizeof(lane_columns[0]))
 

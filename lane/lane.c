@@ -463,6 +463,7 @@ void nd_lane_wait(struct nd_lane *lane, bool worked)
     /* Timers and digests come and go without making it impatient. */
     lane->turn.idle = came ? 0 : lane->turn.idle + 1;
     lane->turn.packets = packets;
+    lane->turn.slept = 0;
     if (came) {
         lane->turn.gap = (lane->now - lane->turn.moved) / came;
         lane->turn.moved = lane->now;
@@ -476,6 +477,7 @@ void nd_lane_wait(struct nd_lane *lane, bool worked)
     }
     ft_turns_spent(&lane->shared->count.turns, FT_SPENT_EMPTY, ft_now());
     lane->turn.spent = FT_SPENT_ASLEEP;
+    lane->turn.slept = ns;
     if (can_be_woken(lane)) {
         sleep_until_woken(lane, ns);
     } else {

@@ -130,6 +130,14 @@ struct nd_verification {
     uint32_t kept_next;
 };
 
+/* Of a primary's lane: what its standby costs (cost.c). Times without those in which the lane did not run. */
+struct nd_cost {
+    uint64_t at;         /* of the last turn beside a standby, monotonic, ns; 0: there was none */
+    enum ft_wait waits;  /* since then */
+    uint64_t burst, age; /* an output that is not acknowledged; for how long it waits, ns. burst 0: none */
+    bool late;           /* the one before waited for longer than slow_ms */
+};
+
 #define ND_ANNOUNCE_AGAIN 3u /* times that an announcement is repeated */
 
 /* Times are monotonic, ns, unless said otherwise. */
@@ -177,6 +185,8 @@ struct nd_lane {
         bool gathers;        /* it did nothing but wait for more packets of its burst */
         enum ft_spent spent; /* what passes until the clock is read next */
         bool deaf;           /* a port's descriptor had an error: the next sleep does not rest on it */
+        enum ft_wait waits;  /* why no burst could begin, where that is the standby's */
+        uint64_t slept;      /* ns that it was to sleep at the most behind the last turn */
         uint32_t idle;       /* turns without packets, in a row */
         uint64_t packets;    /* received and replayed by the last turn */
         uint64_t moved, gap; /* the last turn with packets, and how far apart they were on average since the
@@ -194,6 +204,7 @@ struct nd_lane {
         uint64_t announce_at[ND_ANNOUNCE_AGAIN]; /* the announcements to repeat, in order */
         unsigned announce_left;                  /* how many of them, the last ones, are still to come */
     } timers;
+    struct nd_cost cost;
     struct {                  /* cut.c: the last cut of a live lane's stream, and what was done since */
         uint64_t burst;       /* last burst before the cut: the next delta begins there */
         uint64_t output;      /* the hold's first output after the cut */

@@ -168,6 +168,12 @@ bool nd_cut_needs_burst(const struct nd_lane *lane);
 /* Lines that a burst changes are marked, for a delta or a checkpoint. */
 bool nd_cut_marks(const struct nd_lane *lane, enum nd_stream_kind stream);
 
+/* ---- cost.c -------------------------------------------------------------------------------------- */
+
+/* A live lane's turn ends, with this last burst whose outputs may leave: what its standby has cost since the
+ * turn before. */
+void nd_cost_turn(struct nd_lane *lane, uint64_t stable);
+
 /* ---- snapshot.c ---------------------------------------------------------------------------------- */
 
 /* All lanes are quiesced: the snapshot's cut. What is asked for last counts, for all lanes. */

@@ -27,7 +27,9 @@ struct nd_protect {
     uint32_t capture, tail;      /* the enums above */
     uint32_t compress;           /* enum nd_compress: what the link carries */
     uint32_t recovery_budget_ms; /* 1 … 10000 */
-    uint32_t gather_us;          /* that a burst which is not full may wait for more, 0 … 1000 */
+    uint32_t slow_percent; /* of a second that a standby may keep its primary waiting, 0 … 99; 0: any */
+    uint32_t slow_ms;      /* that an output may wait for it before that counts, 1 … 10000 */
+    uint32_t gather_us;    /* that a burst which is not full may wait for more, 0 … 1000 */
     uint32_t commit_interval_us; /* between cuts in mode delta, 10 … 1000000 */
     uint32_t checkpoint_ms;      /* between deltas to a warm standby, 1 … 60000 */
     uint32_t verify_every_s;     /* in which the pair compares all state once, 0 … 86400; 0: never */

@@ -51,6 +51,17 @@ struct burst {
 
 /* ---- room ---------------------------------------------------------------------------------------- */
 
+/* Last burst whose outputs may leave. */
+static uint64_t release_to(const struct nd_lane *lane)
+{
+    if (FT_PLANTED("early-release"))
+        return FT_ALL;
+    uint64_t stable = FT_ORDER_GET(lane->shared, stable), by_port = nd_link_stable(lane);
+
+    /* What the port says counts where the gate is guarded, as the lease says as well. */
+    return stable && by_port > stable ? by_port : stable;
+}
+
 /*
  * A hot standby has more left to replay than a takeover may take. Not in SOLO, where nothing waits for the
  * standby and a resync has all of the log to replay; nor in the replay tool, whose input keeper waits for all
@@ -73,16 +84,21 @@ static bool has_room(struct nd_lane *lane, const struct nd_needs *needs)
         return false;
     if (ft_hold_room(&lane->hold) < NF_BURST_MAX + NF_EMIT_MAX) {
         FT_COUNTER_ADD(lane->shared, hold_full, 1);
+        if (ft_hold_at(&lane->hold, lane->hold.out)->burst > release_to(lane) ||
+            lane->now >= FT_ORDER_GET(lane->shared, lease_until))
+            lane->turn.waits = FT_WAIT_HOLD;
         return false;
     }
     if (standby_lags(lane, needs)) {
         FT_COUNTER_ADD(lane->shared, lag_full, 1);
+        lane->turn.waits = FT_WAIT_REPLAY;
         return false;
     }
     if (lane->io->room && !lane->io->room(lane->io->ctx, lane->index))
         return false;
     if ((needs->record || needs->stream != ND_STREAM_NONE) && !lg_capture_room(lane->shared)) {
         FT_COUNTER_ADD(lane->shared, ring_full, 1);
+        lane->turn.waits = FT_WAIT_LOG;
         return false;
     }
     return true;
@@ -626,17 +642,6 @@ static uint32_t transmit_own_mac(struct nd_lane *lane, const struct ft_held *hel
     return sent;
 }
 
-/* Last burst whose outputs may leave. */
-static uint64_t release_to(const struct nd_lane *lane)
-{
-    if (FT_PLANTED("early-release"))
-        return FT_ALL;
-    uint64_t stable = FT_ORDER_GET(lane->shared, stable), by_port = nd_link_stable(lane);
-
-    /* What the port says counts where the gate is guarded, as the lease says as well. */
-    return stable && by_port > stable ? by_port : stable;
-}
-
 /* True if more of what it was given is known to have left. */
 static __attribute__((noinline)) bool tell_keeper(struct nd_lane *lane)
 {
@@ -833,6 +838,7 @@ bool nd_lane_live(struct nd_lane *lane)
     if (ft_unlikely(lane->replayed.count))
         nd_lane_emit_tail(lane);
     lane->turn.full = false; /* unless a burst of this turn is */
+    lane->turn.waits = FT_WAIT_NONE;
     if (needs.may_run) {
         may_receive = has_room(lane, &needs);
         lane->turn.no_room = !may_receive;
@@ -848,6 +854,7 @@ bool nd_lane_live(struct nd_lane *lane)
     if (lane->setup.recorder)
         beside |= nd_lane_recorder_turn(lane);
     ring_bell(lane);
+    nd_cost_turn(lane, release_to(lane));
     lane->turn.gathers &= !beside;
     return worked | beside;
 }

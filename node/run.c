@@ -414,6 +414,8 @@ static int open_replicator(void *arg, struct ft_fault *fault)
     nd_setup_replicator(&config, c, &c->timing, identity);
     config.core.back_off_least_ms = BACK_OFF_LEAST_MS;
     config.core.back_off_most_ms = BACK_OFF_MOST_MS;
+    config.core.slow_percent = c->protect.slow_percent;
+    config.core.slow_ms = c->protect.slow_ms;
     snprintf(r->view_file, sizeof(r->view_file), "%s/%s.view", self->state, self->name);
     snprintf(r->differences.file, sizeof(r->differences.file), "%s/%s.diverged", self->state, self->name);
     error = rp_open(&r->replicator, &config, fault);

@@ -126,6 +126,15 @@ static json_t *doing(uint64_t order)
     return json_string(kind <= FT_LANE_FENCED ? names[kind] : "start");
 }
 
+static uint64_t waited_ns(const struct ft_lane_shared *lane)
+{
+    uint64_t sum = 0;
+
+    for (unsigned w = 0; w < FT_WAITS; w++)
+        sum += atomic_load_explicit(&lane->count.waited_ns[w], memory_order_relaxed);
+    return sum;
+}
+
 /* Since when all of the state is known to be equal: as the standby has found, or, on a primary, has said. 0:
  * not since the standby got it. */
 static uint64_t verified_at(const struct nd_running *r, const struct rp_status *s)

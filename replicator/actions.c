@@ -26,6 +26,10 @@
 #define SHOW_NS    1000000ull    /* between two copies for the status */
 #define REREAD_NS  50000u        /* before a copy that was torn is read again */
 
+#ifndef RP_COST_NS           /* the simulation's seconds are shorter */
+#define RP_COST_NS 20000000u /* between two looks at what lanes waited */
+#endif
+
 /* ---- orders to the lanes ------------------------------------------------------------------------ */
 
 static void set_gate(struct rp_replicator *rp, const struct ft_action *a)
@@ -481,6 +485,25 @@ static void report_overrun(struct rp_replicator *rp)
     rp->shown.overruns += !rp->sender.on; /* it was not the moment, as in a handover */
 }
 
+/* What lanes have waited for the standby. */
+static void report_cost(struct rp_replicator *rp)
+{
+    struct ft_cost cost[FT_LANES_MAX];
+    struct ft_event event = {.kind = FT_EV_COST, .now = rp->now, .cost = cost};
+
+    if (!rp->core.config.slow_percent || rp->now - rp->cost_at < RP_COST_NS)
+        return;
+    rp->cost_at = rp->now;
+    for (unsigned l = 0; l < rp->lanes; l++) {
+        const struct ft_lane_counters *count = &rp_lane(rp, l)->count;
+
+        cost[l].beside = atomic_load_explicit(&count->beside_ns, memory_order_relaxed);
+        for (unsigned w = 0; w < FT_WAITS; w++)
+            cost[l].waited[w] = atomic_load_explicit(&count->waited_ns[w], memory_order_relaxed);
+    }
+    rp_step(rp, &event);
+}
+
 /* The cut was asked for, and all lanes made it. */
 static bool is_cut(struct rp_replicator *rp)
 {
@@ -512,6 +535,7 @@ static void primary_reports(struct rp_replicator *rp)
         rp_step(rp, &event);
     }
     report_overrun(rp);
+    report_cost(rp);
     if (has_order(rp, FT_LANE_DRAIN) && !rp->drained_reported && rp->core.hand == FT_HAND_DRAIN &&
         gather_closed(rp, event.closed)) {
         rp->drained_reported = true;

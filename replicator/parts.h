@@ -152,9 +152,10 @@ struct rp_replicator {
     enum ft_order ordered;
     enum ft_gate gate_kind;
     bool audit_off;
-    bool stored; /* records or chunks came in: acknowledge */
-    bool stuck;  /* a message found no room at all */
-    bool unread; /* the last turn may have left messages that have come */
+    bool stored;      /* records or chunks came in: acknowledge */
+    bool stuck;       /* a message found no room at all */
+    bool unread;      /* the last turn may have left messages that have come */
+    uint64_t cost_at; /* when the core was last told what lanes waited */
     bool guarded_reported, drained_reported, steered_reported, diverged_reported;
     bool stores; /* the step's actions want `to_store` on the disk */
     struct rp_view to_store;

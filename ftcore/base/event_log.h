@@ -29,6 +29,7 @@ enum ft_level { FT_LEVEL_ERROR = 3, FT_LEVEL_WARNING, FT_LEVEL_NOTICE, FT_LEVEL_
     X(STATE, "state")               /* this node's state, or the reason for it, has changed */               \
     X(TAKEOVER, "takeover")         /* the same: it took over from its peer */                               \
     X(STANDBY_LOST, "standby_lost") /* the same: it serves on, and lost its standby */                       \
+    X(SLOW, "slow")                 /* strict: its standby costs more than it may */                         \
     X(FENCED, "fenced")             /* the same: its peer has taken over from it */                          \
     X(REFUSED, "refused")           /* the peer's file differs, and the node ends */                         \
     X(DETECTION, "detection")       /* how soon silence counts as a failure; a takeover that was false */    \

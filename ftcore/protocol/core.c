@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The protocol core: dispatch of events, what is said, and what belongs to no role: the arbiter's answer, an
- * operator's word, the invariants. The four files of this directory are one state machine: they own struct
+ * operator's word, the invariants. The five files of this directory are one state machine: they own struct
  * ft_core, which nobody else writes, and call each other (parts.h), since a role ends where the next one
  * begins. join.c decides who is primary; primary.c and standby.c are the two roles.
  *
@@ -557,6 +557,7 @@ static bool read_head(struct ft_core *core, const struct ft_message *m, struct f
 {
     if (core->peer.known) /* the process that it was, and no other */
         ft_silence_ends(core, core->now);
+    ft_slow_hears(core, false);
     core->peer.heard = core->now;
     core->peer.state = m->state;
     core->peer.view = m->view;
@@ -687,6 +688,7 @@ static void hear_port(struct ft_core *core, const struct ft_event *event)
     uint64_t came = event->came < core->now ? event->came : core->now;
 
     ft_silence_ends(core, came);
+    ft_slow_hears(core, true);
     core->peer.port_heartbeat = ft_later(core->peer.port_heartbeat, came);
     core->peer.heartbeat_view = event->view;
 }

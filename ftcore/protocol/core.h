@@ -162,6 +162,9 @@ struct ft_core_config {
     /* From the second time on that a standby was lost, or its resync failed, it is taken back after the
      * least, doubling up to the most (protocol/primary.c); 0: at once. Not with strict. */
     uint32_t back_off_least_ms, back_off_most_ms;
+    /* A standby for which a lane waits more than so many percent of a second is given up (protocol/slow.c);
+     * 0: never. slow_ms: as lanes have it, an output that waits no longer does not count. */
+    uint32_t slow_percent, slow_ms;
     uint32_t start_alone_ms;      /* 0: never */
     uint32_t drain_ms;            /* a planned handover that takes longer is aborted */
     bool arbiter;                 /* where nodes decide by elapsed time, it is asked first. Not with strict */
@@ -184,6 +187,7 @@ enum ft_event_kind {
     FT_EV_LANES,          /* what lanes reached: closed[], and the fields below it */
     FT_EV_CUT,            /* the cut asked for was made after closed[]; the snapshot can be read */
     FT_EV_SNAPSHOT_SENT,  /* primary: every line of the snapshot is on its way */
+    FT_EV_COST,           /* primary: what lanes have waited for the standby: `cost` */
     FT_EV_GUARDED,        /* primary: the gate is guarded; nothing after closed[] left unguarded */
     FT_EV_DRAINED,        /* primary: ports empty, all outputs released, last burst closed[] */
     FT_EV_STEERED,        /* standby: announced, frames are left unread */
@@ -197,6 +201,11 @@ enum ft_event_kind {
 
 enum ft_lost { FT_LOST_EOF = 1, FT_LOST_RESET, FT_LOST_ERROR };
 enum ft_request { FT_REQUEST_PROMOTE = 1, FT_REQUEST_HANDOVER, FT_REQUEST_RESYNC, FT_REQUEST_REPAIR };
+
+/* Of a lane: ns that it ran beside a standby, ever, and of these those in which it waited for it. */
+struct ft_cost {
+    uint64_t beside, waited[FT_WAITS];
+};
 
 struct ft_event {
     enum ft_event_kind kind;
@@ -212,6 +221,7 @@ struct ft_event {
     const struct ft_decision *decision; /* with it: what is kept; NULL with FT_ANSWER_SILENT */
     const struct ft_message *message;
     const char *text, *lost;
+    const struct ft_cost *cost; /* FT_EV_COST: of each lane */
     uint64_t incarnation;
     uint64_t came; /* FT_EV_PORT_HEARTBEAT: local monotonic ns, before `now` when its lane read it late */
     /* Standby: the closed set it holds. Primary: the bursts that the stream accounts for; with CUT, GUARDED
@@ -324,6 +334,31 @@ struct ft_silence {
     uint32_t lease_ms;   /* the primary's, as its hello said it */
 };
 
+enum ft_slow_side {
+    FT_SLOW_NONE,
+    FT_SLOW_LANE,    /* the standby's lane replays too slowly */
+    FT_SLOW_LINK,    /* the link takes too little, or is silent while the data ports are not */
+    FT_SLOW_PROCESS, /* the standby's process, or its machine, stands again and again */
+    FT_SLOW_ANSWERS, /* it speaks in time, and acknowledges late */
+};
+
+/* What its standby costs a primary: protocol/slow.c. Times are local monotonic ns. */
+struct ft_slow {
+    struct { /* a second, from `began` on; 0: none is judged */
+        uint64_t began;
+        uint64_t stood;         /* of it this node did not run */
+        uint64_t silent, quiet; /* the longest time without a message; without a heartbeat on a data port */
+        struct ft_cost from[FT_LANES_MAX]; /* as it was then */
+    } window;
+    uint64_t ran_since;     /* this node has run without a stall */
+    unsigned percent;       /* of the last second that was judged: of the lane that waited longest */
+    enum ft_slow_side side; /* why, where that is more than it may */
+    bool gives_up;          /* for as long as a step */
+    bool proves;            /* a standby was given up because of this, and has not kept up for long since */
+    uint64_t since, seen, late; /* catch-up: it shows since, and did last, that it keeps up; it was late */
+    uint64_t count; /* of seconds in which it cost too much; not with strict: of standbys given up */
+};
+
 /* A node that is not this one's peer, by its hello. */
 struct ft_visitor {
     char name[FT_NAME_MAX]; /* printable */
@@ -391,6 +426,7 @@ struct ft_core {
     } said;
 
     struct ft_silence silence;
+    struct ft_slow slow; /* primary */
     uint64_t answered;   /* standby: when we last sent an answer that echoed something new */
     uint64_t echoed;     /* the newest `sent` of the peer that a message of ours has echoed */
     uint64_t own_echoed; /* newest of our own `sent` times that the peer has answered */
@@ -543,6 +579,8 @@ bool ft_core_acknowledges(const struct ft_core *core);
 unsigned ft_core_back_off(const struct ft_core *core, uint64_t *left);
 /* So often its lower bound is doubled, because of takeovers from a primary that was alive. */
 unsigned ft_core_doubled(const struct ft_core *core);
+/* For people. FT_SLOW_NONE: "". */
+const char *ft_slow_text(enum ft_slow_side side);
 
 /* When FT_EV_TIME is wanted next at the latest, local monotonic ns: within FT_LOOK_NS. What the core is
  * stepped later than that counts as a stall of this node's (protocol/standby.c). */

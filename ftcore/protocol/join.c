@@ -843,6 +843,8 @@ static void end_reign(struct ft_core *core, uint64_t view, bool given, const cha
     core->guarded = core->solo = core->cut_off = false;
     core->hand = FT_HAND_NONE;
     memset(&core->back_off, 0, sizeof(core->back_off));
+    core->slow.proves = false;
+    core->slow.since = 0;
     ft_act(actions, FT_ACT_NO_SNAPSHOT);
     core->resync = FT_RESYNC_NONE;
     ft_act(actions, FT_ACT_GATE)->gate = FT_GATE_SHUT;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside the protocol core only: what its four files share. They are one state machine, and call each other:
+ * Inside the protocol core only: what its five files share. They are one state machine, and call each other:
  * what ends one role begins the next one.
  */
 #ifndef FTCORE_PROTOCOL_PARTS_H
@@ -146,6 +146,26 @@ void ft_handover_begin(struct ft_core *core, struct ft_actions *actions);
 void ft_handover_hello(struct ft_core *core, const struct ft_message *m, bool same,
                        struct ft_actions *actions);
 void ft_handover_reclaim(struct ft_core *core, struct ft_actions *actions);
+
+/* ---- slow.c ---- */
+
+#ifndef FT_SLOW_NS                /* the simulation's is shorter */
+#define FT_SLOW_NS (1000 * FT_MS) /* over which is judged, and for which a slow standby has to keep up */
+#endif
+
+/* Lanes have said what they waited: a second is judged once it is over. */
+void ft_slow_judge(struct ft_core *core, const struct ft_cost cost[], struct ft_actions *actions);
+/* The peer is heard, by the link or by a data port (`port`), before that is noted anywhere else. */
+void ft_slow_hears(struct ft_core *core, bool port);
+/* This node runs again, after so many ns. */
+static inline void ft_slow_stood(struct ft_core *core, uint64_t ns, uint64_t now)
+{
+    core->slow.window.stood += ns;
+    core->slow.ran_since = now;
+}
+/* Catch-up: how far the standby is, `close`: as far as it has to be. True: it keeps up, as far as it has to
+ * show that. */
+bool ft_slow_proves(struct ft_core *core, bool close);
 
 /* ---- standby.c ---- */
 

@@ -95,6 +95,7 @@ static void back_off(struct ft_core *core)
 {
     uint64_t wait = ft_ms(core->config.back_off_least_ms), most = ft_ms(core->config.back_off_most_ms);
     bool quiet = core->back_off.taken_at && core->now - core->back_off.taken_at >= most;
+    bool slow = core->slow.gives_up || core->slow.proves;
 
     if (!wait || core->config.strict || core->back_off.at == core->now ||
         core->repair.step == FT_REPAIR_RELEASE)
@@ -102,9 +103,9 @@ static void back_off(struct ft_core *core)
     core->back_off.count = quiet ? 1 : core->back_off.count + 1;
     core->back_off.at = core->now;
     core->back_off.taken_at = 0;
-    for (unsigned i = 2; i < core->back_off.count && wait < most; i++)
+    for (unsigned i = slow ? 1 : 2; i < core->back_off.count && wait < most; i++)
         wait *= 2;
-    if (core->back_off.count > 1)
+    if (slow || core->back_off.count > 1)
         core->back_off.until = core->now + (wait < most ? wait : most);
 }
 
@@ -118,15 +119,17 @@ unsigned ft_core_back_off(const struct ft_core *core, uint64_t *left)
 }
 
 /* What is told behind why it is alone. */
-static const char *taken_back(const struct ft_core *core, char text[48])
+static const char *taken_back(const struct ft_core *core, char text[64])
 {
     uint64_t left;
     unsigned count = ft_core_back_off(core, &left);
 
     text[0] = '\0';
-    if (left)
-        snprintf(text, 48, ", %u times in a row; taken back in %lu s", count,
-                 (left + ft_ms(999)) / ft_ms(1000));
+    left = (left + ft_ms(999)) / ft_ms(1000);
+    if (left && count > 1)
+        snprintf(text, 64, ", %u times in a row; taken back in %lu s", count, left);
+    else if (left)
+        snprintf(text, 64, "; taken back in %lu s", left);
     return text;
 }
 
@@ -136,6 +139,7 @@ static void stop_resync(struct ft_core *core, struct ft_actions *actions, const 
         return;
     snprintf(core->resync_outcome, sizeof(core->resync_outcome), "%s", outcome);
     core->resync = FT_RESYNC_NONE;
+    core->slow.since = 0;
     core->resyncs_failed++;
     core->resync_again = core->now + ft_ms(RESYNC_PAUSE_MS);
     ft_act(actions, FT_ACT_NO_SNAPSHOT);
@@ -144,7 +148,7 @@ static void stop_resync(struct ft_core *core, struct ft_actions *actions, const 
 /* It has failed. `certain`: the standby has died for certain. */
 static void end_resync(struct ft_core *core, bool certain, struct ft_actions *actions, const char *outcome)
 {
-    if (core->resync >= FT_RESYNC_SWITCH && !certain)
+    if ((core->resync >= FT_RESYNC_SWITCH || core->slow.since) && !certain)
         back_off(core);
     stop_resync(core, actions, outcome);
 }
@@ -219,7 +223,7 @@ static void consider_switch(struct ft_core *core, struct ft_actions *actions)
 
     for (unsigned l = 0; l < core->config.lanes; l++)
         close &= core->closed[l] <= counts[l] + CATCHUP_BURSTS;
-    if (core->resync == FT_RESYNC_CATCHUP && close)
+    if (core->resync == FT_RESYNC_CATCHUP && ft_slow_proves(core, close))
         begin_switch(core, actions);
 }
 
@@ -278,7 +282,7 @@ static void give_up(struct ft_core *core, struct ft_actions *actions, const char
         core->resync_again = core->now;
         cut_off(core, actions, outcome);
     } else if (core->guarded) {
-        char why[FT_REASON_MAX], later[48];
+        char why[FT_REASON_MAX], later[64];
 
         snprintf(why, sizeof(why), "the resync failed%s", taken_back(core, later));
         ft_primary_alone(core, actions, why);
@@ -287,7 +291,11 @@ static void give_up(struct ft_core *core, struct ft_actions *actions, const char
 
 static void resync_time(struct ft_core *core, struct ft_actions *actions)
 {
-    if (core->resync && core->now - core->resync_began > ft_ms(core->config.resync_deadline_ms))
+    uint64_t most = ft_ms(core->config.resync_deadline_ms) + (core->slow.proves ? FT_SLOW_NS : 0);
+
+    if (core->slow.since)
+        consider_switch(core, actions);
+    if (core->resync && core->now - core->resync_began > most)
         give_up(core, actions,
                 core->resync == FT_RESYNC_CATCHUP ? "deadline: the standby replays too slowly"
                 : core->resync < FT_RESYNC_SWITCH ? "deadline: the snapshot took too long"
@@ -450,7 +458,7 @@ void ft_handover_reclaim(struct ft_core *core, struct ft_actions *actions)
  */
 static const char *note_loss(struct ft_core *core, const char *why, bool certain)
 {
-    char later[48];
+    char later[64];
 
     if (core->loss.open && !certain)
         return core->loss.why;
@@ -492,7 +500,7 @@ void ft_primary_powerless(struct ft_core *core, const struct ft_message *m, stru
             ft_act(actions, FT_ACT_NO_SNAPSHOT);
     }
     if (core->guarded || (core->state == FT_DEGRADED && !core->config.strict)) {
-        char why[FT_REASON_MAX], later[48];
+        char why[FT_REASON_MAX], later[64];
 
         snprintf(why, sizeof(why), "the standby is not ready%s", taken_back(core, later));
         ft_primary_alone(core, actions, lost ? note_loss(core, "it is not ready any more", false) : why);
@@ -737,6 +745,7 @@ static void begin_view(struct ft_core *core, struct ft_actions *actions)
     ft_forget_peer(core);
     core->resync_again = 0;
     memset(&core->back_off, 0, sizeof(core->back_off));
+    core->slow.proves = false;
     core->planned = true;
     ft_write_view(actions, FT_ACT_VIEW, core->view, &core->members);
     ft_aim(core, core->repair.name, actions);
@@ -862,6 +871,9 @@ void ft_primary_event(struct ft_core *core, const struct ft_event *event, struct
     switch (event->kind) {
     case FT_EV_LANES:
         memcpy(core->closed, event->closed, sizeof(core->closed));
+        break;
+    case FT_EV_COST:
+        ft_slow_judge(core, event->cost, actions);
         break;
     case FT_EV_STORED:
         core->stored = event->view;

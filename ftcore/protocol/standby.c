@@ -131,6 +131,7 @@ void ft_silence_step(struct ft_core *core, uint64_t now)
     if (now <= ft_core_due(core) + LATE_NS || FT_PLANTED("never-slept"))
         return;
     note_stall(core, gap);
+    ft_slow_stood(core, gap, now);
     if (gap > ft_ms(core->config.lease_ms)) {
         core->awake = now;
         core->silence.slept = gap;

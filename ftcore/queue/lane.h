@@ -148,7 +148,18 @@ struct ft_lane_report {
     _Atomic uint64_t heartbeat_from; /* the incarnation by whose secret it was known */
 };
 
-/* Counters. Written by the lane with plain relaxed stores, read by status. */
+/* What a primary's lane waits for that is its standby's (lane/cost.c). */
+enum ft_wait {
+    FT_WAIT_NONE,
+    FT_WAIT_REPLAY, /* no burst could begin: the standby has too much left to replay */
+    FT_WAIT_LOG,    /* nor could it: the log ring is full of what is not sent, or not stored */
+    FT_WAIT_HOLD,   /* nor could it: the hold is full of outputs that are not acknowledged */
+    FT_WAIT_OUTPUT, /* there was room, and outputs waited longer than slow_ms for an acknowledgement */
+    FT_WAITS
+};
+
+/* Counters. Written by the lane with plain relaxed stores, read by status; waited_ns by the replicator too.
+ */
 struct ft_lane_counters {
     _Atomic uint64_t received, dropped, emitted, held, tx_refused, ring_full, hold_full, no_buffer;
     _Atomic uint64_t lag_full; /* turns without a burst: the standby lags as far as it may */
@@ -164,8 +175,10 @@ struct ft_lane_counters {
     _Atomic uint64_t port_refused;          /* frames there that are nobody's, or contradict themselves */
     _Atomic uint64_t port_again;            /* times that records were sent again */
     _Atomic uint64_t turn_ns;               /* monotonic; when the last turn began; 0: there was none */
-    _Atomic uint64_t cuts;                  /* live: deltas begun */
-    _Atomic uint64_t deltas_applied;        /* standby */
+    /* ns that the lane ran beside a standby, in all, and of these those in which it waited for it. */
+    _Atomic uint64_t beside_ns, waited_ns[FT_WAITS];
+    _Atomic uint64_t cuts;                             /* live: deltas begun */
+    _Atomic uint64_t deltas_applied;                   /* standby */
     _Atomic uint64_t slices_equal, slices_different;   /* standby: that were compared */
     _Atomic uint64_t divergences;                      /* times replay did not reproduce the recording */
     _Atomic uint64_t replay_done_ns, first_release_ns; /* monotonic; of the last takeover */

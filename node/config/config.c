@@ -68,6 +68,8 @@ static const struct nf_param protect[] = {
     {"tail", NF_CHOICE, AT(protect.tail), 0, 0, "emit", tails, "outputs whose release is unknown", false},
     {"compress", NF_CHOICE, AT(protect.compress), 0, 0, "auto", compressions, "what the link carries", false},
     {"recovery_budget_ms", NF_U32, AT(protect.recovery_budget_ms), 1, 10000, "2", NULL, "hot: lag", false},
+    {"slow_percent", NF_U32, AT(protect.slow_percent), 0, 99, "20", NULL, "0: any", false},
+    {"slow_ms", NF_U32, AT(protect.slow_ms), 1, 10000, "50", NULL, "an output's wait that counts", false},
     {"gather_us", NF_U32, AT(protect.gather_us), 0, 1000, "10", NULL, "a burst's wait for packets", false},
     {"commit_interval_us", NF_U32, AT(protect.commit_interval_us), 10, 1000000, "1000", NULL, "delta", false},
     {"checkpoint_ms", NF_U32, AT(protect.checkpoint_ms), 1, 60000, "200", NULL, "between warm's", false},

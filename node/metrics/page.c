@@ -16,8 +16,10 @@
 #define SPENT      "understudy_thread_seconds_total", C, "How the thread spent its time since it began"
 #define LONG_TURNS "understudy_thread_long_turns_total", C, "Turns longer than 1 ms"
 #define WAITS      "understudy_lane_waits_total", C, "Times that the lane or an output waited, by what for"
-#define RESYNCS    "understudy_resyncs_total", C, "Resyncs that ended, by how"
-#define COMPARED   "understudy_verified_slices_total", C, "Slices of the state compared, by outcome"
+#define WAITED                                                                                               \
+    "understudy_standby_wait_seconds_total", C, "For how long the lane waited for its standby, by what for"
+#define RESYNCS  "understudy_resyncs_total", C, "Resyncs that ended, by how"
+#define COMPARED "understudy_verified_slices_total", C, "Slices of the state compared, by outcome"
 
 #define FIELD(path, value, ...) AGAIN(path, __VA_ARGS__)
 #define AGAIN(at, ...)          {.path = (at), __VA_ARGS__},

@@ -28,6 +28,7 @@ struct node {
     enum ft_gate gate;
     enum ft_order order;
     bool cutting, snapshot, switched, draining, steering, up;
+    struct ft_cost cost[LANES];
 };
 
 static struct node n;
@@ -228,6 +229,11 @@ static void report(struct fuzz_input *in)
         event.kind = FT_EV_STEERED;
     } else if (how == 5 && !primary) {
         event.kind = FT_EV_DIVERGED;
+    } else if (how == 7) {
+        event.kind = FT_EV_COST;
+        event.cost = n.cost;
+        n.cost[n.closed % LANES].beside = n.now;
+        n.cost[n.closed % LANES].waited[1 + n.closed % (FT_WAITS - 1)] += n.closed * FT_MS;
     } else if (how == 6) {
         event.kind = FT_EV_STORED;
         event.view = n.written;
@@ -303,6 +309,8 @@ static void run(const uint8_t *data, size_t size)
                                     .detect_ms = 50,
                                     .promote_within_ms = 100,
                                     .solo_after_ms = 200,
+                                    .slow_percent = 20,
+                                    .slow_ms = 30,
                                     .resync_deadline_ms = 2000,
                                     .start_alone_ms = 300,
                                     .drain_ms = 500,

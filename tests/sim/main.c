@@ -6,10 +6,10 @@
  *
  *   simulate [-v] SCENARIO...
  *
- * -k liar, alone, stray, narrow, sealed, troubled, arbiter, ways, keeper or port: seeds of that kind alone.
- * -r: fresh seeds, the first drawn at random and told. -x: the first failure ends it. -s runs one seed,
- * twice: the second run must be the first, byte for byte. The last line is 'N passed, M failed'; the exit
- * code is 0 when all passed.
+ * -k liar, alone, stray, narrow, sealed, troubled, arbiter, ways, keeper, port or slow: seeds of that kind
+ * alone. -r: fresh seeds, the first drawn at random and told. -x: the first failure ends it. -s runs one
+ * seed, twice: the second run must be the first, byte for byte. The last line is 'N passed, M failed'; the
+ * exit code is 0 when all passed.
  */
 #define _GNU_SOURCE /* memfd_create */
 #include "tests/sim/sim.h"
@@ -217,10 +217,10 @@ static void report(void)
     printf("%lu kills, %lu takeovers, %lu times protected, %lu snapshots, %lu splits, %lu released of %lu "
            "bursts, "
            "%lu twice, %lu dependencies, %lu packets told by their sessions, %lu answers, %lu views "
-           "forgotten, %lu decisions, %lu refused, %lu times records by a lane's port\n",
+           "forgotten, %lu decisions, %lu refused, %lu times records by a lane's port, %lu slow standbys\n",
            c->kills, c->takeovers, c->protections, c->resyncs, c->splits, c->released, c->bursts,
            c->duplicates, c->dependencies, c->told, c->replies, c->forgotten, c->decisions, c->refused,
-           c->by_port);
+           c->by_port, c->slow);
     for (unsigned s = 0; s < SIM_STEPS; s++)
         if (c->caught[s] == 0)
             printf("nobody was caught %s\n", sim_step_text[s]);

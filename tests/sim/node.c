@@ -34,6 +34,7 @@ static void state_changed(void *arg, enum ft_event_name what, bool planned, enum
 {
     (void)what;
     (void)planned;
+    sim_stutter_saw(arg, why);
     sim_saw_state(arg, state, view, why);
 }
 
@@ -218,6 +219,12 @@ static int open_replicator(struct sim_node *n, struct ft_fault *fault)
     /* Shorter than solo_after_ms, and in some seeds longer. */
     config.core.drain_ms = t->detect_ms * (sim.seed % 4 == 2 ? 12 : 3);
     if (!sim.script && sim.seed % 3 == 0) {
+        config.core.back_off_least_ms = 8;
+        config.core.back_off_most_ms = 64;
+    }
+    if (sim.plan.slow_ms) {
+        config.core.slow_percent = 20;
+        config.core.slow_ms = sim.plan.slow_ms;
         config.core.back_off_least_ms = 8;
         config.core.back_off_most_ms = 64;
     }

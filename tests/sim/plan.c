@@ -158,6 +158,22 @@ static void give_port(struct sim_plan *p, uint64_t seed)
         p->lanes = 2 + (unsigned)sim_draw(&r, SIM_LANES - 1);
 }
 
+/* Nodes are slow for a while, and little else happens. */
+static void make_slow(struct sim_plan *p, uint64_t seed)
+{
+    struct sim_random r = {seed * 0x8cb92ba72f3d8dd7ull + 3};
+
+    p->alone = p->stray = p->liar = p->bold = p->narrow = p->troubled = false;
+    p->mode = p->mode == ND_MODE_OFF ? ND_MODE_LOG : p->mode;
+    p->slow_ms = 1 + (uint32_t)sim_draw(&r, p->fast ? 2 : 5);
+    p->fault_rate = sim_chance(&r, 500) ? 50 : (unsigned)sim_draw(&r, 600);
+    p->preempted /= 20;
+    p->lazy /= 10;
+    p->faults_end += 400 * SIM_MS;
+    if (sim_chance(&r, 300))
+        arbitrate(p);
+}
+
 void sim_plan_make(struct sim_plan *p, uint64_t seed, const char *kind)
 {
     struct sim_random r = {seed * 0x2545f4914f6cdd1dull + 1}, more = {seed * 0x9e3779b97f4a7c15ull + 7};
@@ -239,6 +255,8 @@ void sim_plan_make(struct sim_plan *p, uint64_t seed, const char *kind)
         keep_inputs(p, seed);
     if (kind && strcmp(kind, "port") == 0)
         give_port(p, seed);
+    if (kind && strcmp(kind, "slow") == 0)
+        make_slow(p, seed);
 }
 
 void sim_configure(void)
@@ -273,6 +291,7 @@ void sim_configure(void)
     this_config.protect.checkpoint_ms = p->checkpoint_ms;
     this_config.protect.recovery_budget_ms = p->budget_ms;
     this_config.protect.verify_every_s = 0;
+    this_config.protect.slow_ms = p->slow_ms;
     this_config.protect.pending_mb = 1;
     this_config.protect.compress = (uint32_t)(sim.seed / 3 % 3);
     *t = p->fast ? (struct nd_timing){1, 4, 8, 16, 32, 150, 0, 40, 0, 0, 0}

@@ -42,9 +42,11 @@ keeper=(confirms-too-early feeds-too-few forgets-index begins-behind settles-ear
 # Ports of the lanes' own: one says that it has stored what it has not, or what it had before it gave up its state; the log is
 # freed behind what was sent; a frame of the view before is taken, or one twice; what a record needs of another lane is forgotten.
 port=(port-acks-unstored port-remembers port-frees-sent port-last-view port-twice port-drops-need)
-echo "1..$((${#bugs[@]} + ${#arbitrated[@]} + ${#of_state[@]} + ${#told[@]} + ${#members[@]} + ${#ways[@]} + ${#keeper[@]} + ${#port[@]} + 13))"
+# A slow standby that is kept; one that is given up though nobody waited for it.
+slow=(slow-kept slow-hasty)
+echo "1..$((${#bugs[@]} + ${#arbitrated[@]} + ${#of_state[@]} + ${#told[@]} + ${#members[@]} + ${#ways[@]} + ${#keeper[@]} + ${#port[@]} + ${#slow[@]} + 13))"
 number=0
-for bug in "${bugs[@]}" "${arbitrated[@]/#/arbiter:}" "${of_state[@]/#/crash:}" "${told[@]/#/told:}" "${members[@]/#/members:}" "${ways[@]/#/ways:}" "${keeper[@]/#/keeper:}" "${port[@]/#/port:}"; do
+for bug in "${bugs[@]}" "${arbitrated[@]/#/arbiter:}" "${of_state[@]/#/crash:}" "${told[@]/#/told:}" "${members[@]/#/members:}" "${ways[@]/#/ways:}" "${keeper[@]/#/keeper:}" "${port[@]/#/port:}" "${slow[@]/#/slow:}"; do
     number=$((number + 1))
     kind=()
     [ "${bug%:*}" = "$bug" ] || kind=(-k "${bug%:*}")

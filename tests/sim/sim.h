@@ -17,6 +17,7 @@
  *   arbiter.c who decides, in seeds of that kind
  *   ways.c    trouble with one of two ways between the nodes
  *   cable.c   a port of the lane's own, in seeds of that kind
+ *   stutter.c nodes and links that are slow, in seeds of that kind
  *   keeper.c, datagrams.c, fed.c  an input keeper, its network, what it took and what left (keeper.h)
  *   crash.c   an NF that dies of its state, and what on_crash says of that
  *   liar.c    a peer that lies; liar_form.c, liar_delta.c, liar_raw.c: how (liar.h)
@@ -239,6 +240,7 @@ struct sim_plan { /* of a seed; or of a scenario */
     bool ways;           /* two ways between the nodes, and trouble with them (ways.c) */
     bool steady;         /* with one of them at a time, and nothing else */
     bool one_way;        /* b's file knows of one way alone */
+    uint32_t slow_ms;    /* nodes are slow for a while, and a standby that is given up; 0: none is */
     bool port;           /* each lane has a port to its peer's (cable.c) */
     bool port_at_one;    /* but b has none */
     unsigned port_trouble; /* per mille of frames that are lost, doubled, late */
@@ -279,7 +281,7 @@ struct sim_world {
     struct sim_random lies, trouble;
     struct sim_random width; /* of narrow and stray seeds alone */
     struct sim_random chain; /* of accidents that follow each other */
-    struct sim_random disk, asks, crash, members, ways, keeper, cable;
+    struct sim_random disk, asks, crash, members, ways, keeper, cable, slow;
     uint64_t stray_at;   /* when the chain does what no NF may */
     const char *strayed; /* the chain has done that, and how the process must end; NULL: not yet */
     unsigned strayed_lane;
@@ -320,7 +322,7 @@ struct sim_world {
     struct sim_counts {
         uint64_t released, bursts, takeovers, protections, kills, restarts, splits, handovers, resyncs,
             epochs, duplicates, never, lost, dependencies, told, steps[SIM_STEPS], caught[SIM_STEPS], replies,
-            divergences, forgotten, decisions, refused, by_port;
+            divergences, forgotten, decisions, refused, by_port, slow;
     } count;
     uint64_t hash; /* of everything that was told */
     char failed[512];
@@ -341,7 +343,7 @@ void sim_mix(uint64_t value); /* into the hash */
 void *sim_alloc(size_t size); /* zeroed only when fresh; gone with the next seed */
 /* ---- plan.c ---- */
 /* `kind`: NULL, or liar, alone, troubled, narrow, sealed, stray, arbiter, crash, told, members, ways, keeper,
- * port: what the seed is made to be. */
+ * port, slow: what the seed is made to be. */
 void sim_plan_make(struct sim_plan *plan, uint64_t seed, const char *kind);
 int sim_configs(const char *directory, struct ft_fault *fault); /* reads the chains; once */
 extern const char *const sim_chain_name[];
@@ -455,6 +457,11 @@ void sim_ways_tick(void);
 uint64_t sim_way_delay(unsigned way, size_t bytes); /* of bytes that are sent there now, beside the usual */
 bool sim_way_stands(unsigned way);                  /* at both nodes of the pair */
 void sim_way_cut(unsigned way, unsigned towards, uint64_t until); /* towards: a bit for each node */
+
+/* ---- stutter.c ---- */
+void sim_stutter_begin(void);
+void sim_stutter_tick(void);
+void sim_stutter_saw(const struct sim_node *node, const char *why); /* its new state's reason */
 
 /* ---- cable.c ---- */
 void sim_cable_begin(void);

@@ -77,6 +77,8 @@ void sim_begin(uint64_t seed, const struct sim_plan *plan)
     sim.cable.at = seed * 47 ^ 0x3141592653589793ull;
     sim_ways_begin();
     sim_cable_begin();
+    sim.slow.at = seed * 53 ^ 0x2718281828459045ull;
+    sim_stutter_begin();
     sim_arbiter_begin();
     sim.owner = SIM_NOBODY;
     sim.left_last = &sim.left;
@@ -325,6 +327,7 @@ bool sim_tick(void)
     if (sim.plan.keeper)
         sim_keeper_tick();
     sim_watch();
+    sim_stutter_tick();
     return !sim.failed[0];
 }
 

@@ -126,6 +126,8 @@ TEST(a_chain_file_has_defaults)
     assert_int_equal(c->protect.tail, ND_TAIL_EMIT);
     assert_int_equal(c->protect.compress, ND_COMPRESS_AUTO);
     assert_int_equal(c->protect.recovery_budget_ms, 2);
+    assert_int_equal(c->protect.slow_percent, 20);
+    assert_int_equal(c->protect.slow_ms, 50);
     assert_false(c->protect.strict);
     assert_false(c->drill_permit);
     assert_int_equal(probe->number, 7);

@@ -62,6 +62,8 @@ static bool set_one(struct world_node *n, const char *key, const char *value)
         {"listen_ms", &n->config.listen_ms},
         {"detect_most_ms", &n->config.detect_most_ms},
         {"degrade_ms", &n->config.degrade_ms},
+        {"slow_percent", &n->config.slow_percent},
+        {"slow_ms", &n->config.slow_ms},
     };
 
     for (unsigned k = 0; k < sizeof(times) / sizeof(times[0]); k++)
@@ -242,6 +244,12 @@ static bool happens_to(struct world *w, const struct command *c, unsigned i)
         world_note(w, i, "sleeps for %s ms", word(c, 2));
     } else if (is(c, 0, "bursts")) {
         n->wanted += strtoull(word(c, 2), NULL, 10);
+    } else if (is(c, 0, "waits")) {
+        n->waits = strtoull(word(c, 2), NULL, 10);
+        n->what = is(c, 3, "replay") ? FT_WAIT_REPLAY
+                  : is(c, 3, "log")  ? FT_WAIT_LOG
+                  : is(c, 3, "hold") ? FT_WAIT_HOLD
+                                     : FT_WAIT_OUTPUT;
     } else if (is(c, 0, "connect")) {
         world_connect(w, i);
     } else if (is(c, 0, "status")) {

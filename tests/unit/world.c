@@ -569,6 +569,20 @@ static void release(struct world *w, unsigned i)
     world_note(w, i, "releases the outputs up to burst %lu", to);
 }
 
+/* Its lane runs all the time that the node does, and tells every 20 ms what it has waited. */
+static void wait_for_standby(struct world *w, unsigned i)
+{
+    struct world_node *n = &w->node[i];
+    struct ft_event event = {.kind = FT_EV_COST, .cost = &n->cost};
+
+    if (n->gate == FT_GATE_GUARDED) {
+        n->cost.beside += FT_MS;
+        n->cost.waited[n->what] += n->waits * FT_MS / 100;
+    }
+    if (n->serving && w->now % (20 * FT_MS) == 0)
+        world_step(w, i, &event);
+}
+
 /* ---- time -------------------------------------------------------------------------------------------- */
 
 static void take(struct world *w, unsigned i, const struct ft_message *m)
@@ -624,6 +638,7 @@ static void turn(struct world *w, unsigned i)
     ask_arbiter(w, i);
     if (w->now % BEAT_EVERY == 0 && runs(w, !i) && w->now >= w->ports_cut[i])
         world_step(w, i, &heartbeat);
+    wait_for_standby(w, i);
     step(w, i, FT_EV_TIME);
     release(w, i);
 }

@@ -64,6 +64,9 @@ struct world_node {
     bool logging;
     enum ft_gate gate;
     uint64_t stable, lease_until;
+    struct ft_cost cost; /* of its lane */
+    uint64_t waits;      /* percent of the time beside a standby in which it waits for it */
+    enum ft_wait what;
 
     struct ft_question asks; /* of the arbiter, in 3 ms from when it was asked */
     uint64_t asked_at;       /* ns; 0: it asks nothing */

@@ -1,0 +1,100 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# A standby whose process is stopped for half of each 100 ms keeps its primary waiting: it is given up, the line says why, and it is not taken
+# back for as long as it does not keep up, though its back-off is over; then it is, without a word by a person. With strict it is kept, and told.
+# A healthy standby whose processor somebody else wants as well is not given up.
+. "$(dirname "$0")/lib.sh"
+need_lab
+plan 22
+
+# A python process that stops and continues the process PID, for so many ms each, until it is ended; then PID goes on.
+stutter() { # PID MS
+    python3 -c '
+import os, signal, sys, time
+pid, half, on = int(sys.argv[1]), float(sys.argv[2]) / 1000, [True]
+signal.signal(signal.SIGTERM, lambda *_: on.clear())
+while on:
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(half)
+    os.kill(pid, signal.SIGCONT)
+    time.sleep(half)' "$1" "$2" &
+    stuttering=$!
+}
+stutter_ends() {
+    kill $stuttering
+    wait $stuttering
+}
+pings_begin() {
+    "$lab" exec client ping -q -i 0.005 203.0.113.100 >"$work/pings" 2>&1 &
+    pinging=$!
+}
+pings_end() {
+    kill -INT "$(pgrep -x -P $pinging ping || echo $pinging)"
+    wait $pinging
+}
+cleanup_processes() { kill "${stuttering:-}" "${pinging:-}" "${looping[@]}" 2>/dev/null; }
+trap 'cleanup_processes; cleanup' EXIT
+looping=()
+
+gives_up() { [ "$(field a slow.count)" -ge 1 ]; }
+is_late() { [ "$(field a 'lanes[0].waited_ms')" -gt "$1" ]; }
+says() { grep -q "$1" "$LAB_DIR/a.log"; }
+proves() { [ "$(field a resync.phase)" = catch-up ]; }
+failed_to_prove() { [ "$(field a damping.losses)" -ge 2 ]; }
+
+# ── half of each 100 ms ────────────────────────────────────────────────────────────────────────────
+
+LAB_PROTECT="mode: log, slow_percent: 20, slow_ms: 15" LAB_TIMING="detect_ms: 500, resync_deadline_ms: 3000" "$lab" up ||
+    { ok "the pair is PROTECTED" false; exit 1; }
+ok "the pair is PROTECTED" is_protected
+is "nobody has waited for a second" "$(field a slow.count) $(field a slow.cause)" "0 null"
+pings_begin
+stutter "$(field b pid)" 50
+ok "its standby is given up" soon 60 gives_up
+ok "it is SOLO" await 10 a state SOLO
+is_like "for this reason" "$(field a standby_lost.why)" \
+    "standby b lost: slow: waited for * % of a second (allowed: 20), its process stands at times; taken back in 10 s"
+ok "the log has it, as a loss" says "warning standby_lost a: .*slow: waited for [0-9]* % of a second"
+is "the cause is told" "$(field a slow.cause)" "its process stands at times"
+is "and what was waited for" "$(field a '| .lanes[0].waited | .output_s > 0')" true
+before=$(field a 'lanes[0].waited_ms')
+ok "it is to show that it keeps up" soon 60 proves
+ok "which it does not" soon 60 failed_to_prove
+is "so it is still SOLO" "$(field a state)" SOLO
+is "and nothing was held meanwhile" "$(field a 'lanes[0].waited_ms')" "$before"
+stutter_ends
+ok "when it goes on it is taken back" is_protected 120
+pings_end
+is "no ping is lost" "$(sed -n 's/.* \([0-9]*\)% packet loss.*/\1/p' "$work/pings")" 0
+is "digests equal" "$(us verify -o json 2>/dev/null | jq .equal)" true
+"$lab" down
+
+# ── strict ─────────────────────────────────────────────────────────────────────────────────────────
+
+LAB_PROTECT="mode: log, strict: true, slow_ms: 15" "$lab" up || { ok "a strict pair is PROTECTED" false; exit 1; }
+ok "a strict pair is PROTECTED" is_protected
+pings_begin
+stutter "$(field b pid)" 50
+ok "that its standby is slow is told" soon 60 says "warning slow .*a: .*the standby is slow: waited for"
+stutter_ends
+is "it is kept" "$(field a standby_lost.count) $(field a solos)" "null 0"
+ok "and PROTECTED" is_protected
+pings_end
+"$lab" down
+
+# ── beside a busy loop ─────────────────────────────────────────────────────────────────────────────
+
+LAB_PROTECT="mode: log" "$lab" up || { ok "a pair of the default is PROTECTED" false; exit 1; }
+for ((i = 0; i < $(nproc); i++)); do
+    python3 -c 'while True: pass' &
+    looping+=($!)
+done
+web_files "$work" 10 4000 300000 3000000
+web_serve "$work" || exit 1
+pings_begin
+for round in 1 2 3; do web_fetch "$work" "$work/out-$round" 10 5 || break; done
+is "all downloads intact" "$(web_count "$work" intact)" 10
+pings_end
+is "a healthy standby is not given up beside busy loops" "$(field a slow.count)" 0
+ok "and the pair is PROTECTED" is_protected
+diag "$(cat "$work/pings")"
