@@ -535,8 +535,11 @@ static int add_to_closed(struct nd_lane *lane, const struct ft_record *r)
     struct ft_closed *set = lane->group->by_port;
     int error;
 
-    if (link->stored < r->burst - 1) /* the link brought what is before */
+    if (link->stored < r->burst - 1) { /* the link brought what is before, and no more accesses than it has */
+        if (r->access - 1 > FT_ORDER_GET(lane->shared, closed_access))
+            return FT_EORDER;
         ft_closed_advance(set, lane->index, r->burst - 1, r->access - 1);
+    }
     error = ft_closed_add(set, r);
     if (!error)
         link->stored = r->burst;

@@ -109,11 +109,15 @@ static int teardown(void **state)
     return 0;
 }
 
+static void put_ready(struct ft_ring *ring)
+{
+    memcpy(ft_ring_reserve(ring, rec->size), rec, rec->size);
+    ft_ring_publish(ring, rec->size);
+}
+
 /* The lane's next burst, with one access; it needs that one of the other lane (0: none). */
 static void put_record(struct ft_ring *ring, unsigned l, uint64_t burst, uint64_t need)
 {
-    void *to;
-
     record_begin((uint16_t)l, 0, burst);
     record_add_input(60, 60, 0, 0);
     record_add_bytes();
@@ -123,9 +127,7 @@ static void put_record(struct ft_ring *ring, unsigned l, uint64_t burst, uint64_
     rec->accesses = 1;
     rec->time = burst;
     record_finish();
-    to = ft_ring_reserve(ring, rec->size);
-    memcpy(to, rec, rec->size);
-    ft_ring_publish(ring, rec->size);
+    put_ready(ring);
 }
 
 static void log_record(unsigned l, uint64_t burst, uint64_t need)
@@ -198,6 +200,23 @@ TEST_WITH(nothing_moves_at_a_stop_point_and_in_a_takeover, setup, teardown)
     log_record(1, 2, 0);
     turn(1);
     closed_are(0, 1);
+}
+
+/* Accesses 5 to 99 of lane 0 are nowhere: who waited for them in a takeover would wait for ever. */
+TEST_WITH(a_peer_that_leaves_accesses_out_closes_nothing, setup, teardown)
+{
+    FT_ORDER_SET(&shared[1][0], closed_access, 4);
+    FT_ORDER_SET(&shared[1][0], closed_to, 4);
+    record_begin(0, 0, 5);
+    rec->access = 100;
+    record_finish();
+    put_ready(&shared[0][0].log);
+    FT_REPORT_SET(&shared[0][0], recorded, 5);
+    turn(0);
+    log_record(1, 1, 50);
+    turn(1);
+    closed_are(4, 0);
+    assert_int_not_equal(atomic_load(&shared[1][0].count.port_refused), 0);
 }
 
 TEST_WITH(a_frame_is_its_lanes_alone, setup, teardown)
