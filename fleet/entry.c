@@ -161,10 +161,10 @@ static bool keeps(const struct fl_server_said *said, uint32_t shard)
 }
 
 /* What is said of a shard that the file does not have. `state`: NULL: it is kept. */
-static void note_stray(struct fl_server_said *out, const struct fl_file *file, const char *name,
-                       const char *state)
+static void note_stray(struct fl_server_said *out, const struct fl_file *file, uint32_t server,
+                       const char *name, const char *state)
 {
-    uint32_t shard = fl_file_stray(file, name);
+    uint32_t shard = fl_file_brought(file, name, server);
     struct fl_stray_said *s = &out->stray[out->strays];
 
     if (shard == FL_NONE)
@@ -175,8 +175,8 @@ static void note_stray(struct fl_server_said *out, const struct fl_file *file, c
     out->strays++;
 }
 
-int fl_server_said_read(struct fl_server_said *out, const struct fl_file *file, const char *text, size_t len,
-                        struct ft_fault *fault)
+int fl_server_said_read(struct fl_server_said *out, const struct fl_file *file, uint32_t server,
+                        const char *text, size_t len, struct ft_fault *fault)
 {
     json_t *o = load_object(text, len, "what a server says", fault), *nodes = json_object_get(o, "nodes"),
            *kept = json_object_get(o, "kept"), *node;
@@ -199,7 +199,7 @@ int fl_server_said_read(struct fl_server_said *out, const struct fl_file *file, 
         uint32_t shard = fl_file_shard(file, name);
 
         if (shard == FL_NONE) {
-            note_stray(out, file, name, json_string_value(json_object_get(node, "state")));
+            note_stray(out, file, server, name, json_string_value(json_object_get(node, "state")));
             continue;
         }
         out->node[out->nodes].shard = shard;
@@ -212,7 +212,7 @@ int fl_server_said_read(struct fl_server_said *out, const struct fl_file *file, 
         uint32_t shard = json_is_string(node) ? fl_file_shard(file, json_string_value(node)) : FL_NONE;
 
         if (shard == FL_NONE && json_is_string(node))
-            note_stray(out, file, json_string_value(node), NULL);
+            note_stray(out, file, server, json_string_value(node), NULL);
         else if (shard != FL_NONE && !keeps(out, shard))
             out->kept[out->kepts++] = shard;
     }

@@ -48,10 +48,11 @@ void fl_server_said_free(struct fl_server_said *said);
 
 /* A new reference; NULL: no memory. */
 json_t *fl_server_said_write(const struct fl_file *file, const struct fl_server_said *said);
-/* Shards that the file does not have are strays, for as many as there is room. FT_EMALFORMED: it is nothing
- * that an agent wrote; FT_ENOMEM. Then nothing is allocated. */
-int fl_server_said_read(struct fl_server_said *out, const struct fl_file *file, const char *text, size_t len,
-                        struct ft_fault *fault);
+/* The word of `server`, by its index. Shards that the file does not have are strays, for as many as there is
+ * room (fl_file_brought). FT_EMALFORMED: it is nothing that an agent wrote; FT_ENOMEM. Then nothing is
+ * allocated. */
+int fl_server_said_read(struct fl_server_said *out, const struct fl_file *file, uint32_t server,
+                        const char *text, size_t len, struct ft_fault *fault);
 
 /* A shard's key. */
 struct fl_placement {

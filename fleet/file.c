@@ -151,6 +151,20 @@ uint32_t fl_file_stray(const struct fl_file *file, const char *name)
     return at;
 }
 
+uint32_t fl_file_brought(const struct fl_file *file, const char *name, uint32_t server)
+{
+    uint32_t all = fl_file_all_shards(file), at = file->shards;
+
+    while (at < all && strcmp(file->shard[at].name, name) != 0)
+        at++;
+    if (at == all && file->server[server].brought == FL_BRINGS_MAX)
+        return fl_file_shard(file, name);
+    at = fl_file_stray(file, name);
+    if (at == all)
+        file->server[server].brought++;
+    return at;
+}
+
 /* ---- reading ------------------------------------------------------------------------------------ */
 
 static int read_server(struct fl_file *f, const struct nd_yaml *at, struct ft_fault *fault)

@@ -24,6 +24,7 @@
 
 #define FL_NODES_MAX    200u /* of a server: what so many say fits into its key (ND_VALUE_MAX) */
 #define FL_UNLISTED_MAX 64u  /* servers that keys name, and the file does not; and shards */
+#define FL_BRINGS_MAX   16u  /* such shards of which one server alone tells */
 
 struct fl_server_entry {
     char name[FL_NAME_MAX], zone[FL_NAME_MAX]; /* zone "": the server is a zone of its own */
@@ -32,6 +33,7 @@ struct fl_server_entry {
     double cores, mpps, memory_mb; /* that its nodes may take; 0: not limited by that */
     char metrics_host[16];         /* where its agent tells Prometheus, if there is a port */
     uint16_t metrics_port;         /* 0: nowhere */
+    uint32_t brought;              /* fl_file_brought: names that nobody had told of before */
 };
 
 struct fl_shard_entry {
@@ -89,6 +91,9 @@ uint32_t fl_file_member(const struct fl_file *file, const char *name);
  * long as the file is read, or, if it has it, that of fl_file_shard. Only the name is known. FL_NONE: nodes
  * cannot be called so, or the one after FL_UNLISTED_MAX others. By one thread at a time. */
 uint32_t fl_file_stray(const struct fl_file *file, const char *name);
+/* The same, where `server` alone tells of it, by its index: FL_NONE as well for the name after FL_BRINGS_MAX
+ * that were not known. Else a server that lies takes all places with shards that do not exist. */
+uint32_t fl_file_brought(const struct fl_file *file, const char *name, uint32_t server);
 /* How many shards are known, with those. */
 uint32_t fl_file_all_shards(const struct fl_file *file);
 /* How many servers are known: those of the file, and those that fl_file_member has noted behind them. */

@@ -74,7 +74,7 @@ static int fear_all(struct fl_server_said *said, uint32_t shards, struct ft_faul
 static int hear_server(struct fl_picture *p, uint32_t i, const struct nd_entry *e, struct ft_fault *fault)
 {
     struct ft_fault why = {""};
-    int error = fl_server_said_read(&p->said[i], p->file, e->value, e->len, &why);
+    int error = fl_server_said_read(&p->said[i], p->file, i, e->value, e->len, &why);
 
     if (!error)
         return 0;

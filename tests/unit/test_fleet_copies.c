@@ -247,6 +247,42 @@ TEST_WITH(a_shard_out_of_the_file_is_ended_by_a_person_alone, NULL, forget)
     assert_string_equal(follow(true), "-agents/a/west -agents/b/west ");
 }
 
+/* Which strays there are, as `fleet status` and the leader find them: "NAME ". */
+static const char *strays(void)
+{
+    struct fl_picture picture;
+    struct ft_fault fault = {""};
+
+    assert_int_equal(fl_picture_make(&picture, keys_file, &keys, NULL, 5000, &fault), 0);
+    found[0] = '\0';
+    for (uint32_t i = keys_file->shards; i < fl_file_all_shards(keys_file); i++)
+        if (fl_stray_is(&picture, &keys, i))
+            snprintf(found + strlen(found), sizeof(found) - strlen(found), "%s ", keys_file->shard[i].name);
+    fl_picture_free(&picture);
+    return found;
+}
+
+/* The liar, who is heard first, says other names in each word. Shard lost has no key any more. */
+TEST_WITH(a_liars_shards_hide_none_that_runs, NULL, forget)
+{
+    char lie[16 * FL_UNLISTED_MAX + 64];
+
+    for (unsigned word = 0; word < 3; word++) {
+        size_t at = (size_t)snprintf(lie, sizeof(lie), "{'nodes':{},'kept':['none'");
+
+        for (unsigned i = 0; i < FL_UNLISTED_MAX; i++)
+            at += (size_t)snprintf(lie + at, sizeof(lie) - at, ",'lie_%u_%u'", word, i);
+        snprintf(lie + at, sizeof(lie) - at, "],'strays':true}");
+        put("servers/a", lie, word + 1);
+        (void)strays();
+    }
+    put_server("b", "lost");
+    put_server("c", "lost");
+    assert_non_null(strstr(strays(), "lost "));
+    put("wishes/remove/lost", "1", 4);
+    assert_string_equal(follow(false), "agents/b/lost={'remove':true} agents/c/lost={'remove':true} ");
+}
+
 TEST_WITH(a_shard_of_the_file_is_not_removed, NULL, forget)
 {
     put_server("a", "east");

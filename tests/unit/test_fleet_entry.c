@@ -325,7 +325,7 @@ static int read_server(struct fl_server_said *out, const char *value, size_t len
     int error;
 
     memset(out, 0xa5, sizeof(*out));
-    error = fl_server_said_read(out, keys_file, copy, len, fault);
+    error = fl_server_said_read(out, keys_file, A, copy, len, fault);
     free(copy);
     return error;
 }

@@ -349,7 +349,7 @@ TEST_WITH(what_a_node_says_can_be_read_by_others, begin, end)
         json_t *o = fl_server_said_write(file, fl_local_said(local));
         char *text = json_dumps(o, JSON_COMPACT);
 
-        if (fl_server_said_read(&read, file, text, strlen(text), &fault) != 0)
+        if (fl_server_said_read(&read, file, 0, text, strlen(text), &fault) != 0)
             fail_msg("%s: %s", text, fault.text);
         assert_string_equal(read.node[0].members[0], "");
         assert_true(read.node[0].primary && read.node[0].incarnation == 0 && read.node[0].counter == 1010);
