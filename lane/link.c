@@ -658,11 +658,12 @@ static void compute_closed(struct nd_lane *lane)
     if (!ft_closed_claim(group->by_port))
         return;
     if (FT_REPORT_GET(group->lane[0].shared, stop_point) == 0) {
-        for (unsigned l = 0; l < group->lanes; l++)
-            known[l] = (struct ft_known){.burst = FT_ORDER_GET(group->lane[l].shared, closed_to),
-                                         .access = FT_PLANTED("port-drops-need")
-                                                       ? FT_ALL
-                                                       : FT_ORDER_GET(group->lane[l].shared, closed_access)};
+        for (unsigned l = 0; l < group->lanes; l++) {
+            const struct ft_lane_shared *of = group->lane[l].shared;
+
+            known[l].burst = FT_ORDER_GET(of, closed_to); /* first: its accesses are there by then */
+            known[l].access = FT_PLANTED("port-drops-need") ? FT_ALL : FT_ORDER_GET(of, closed_access);
+        }
         ft_closed_compute(group->by_port, known, burst);
     }
     ft_closed_release(group->by_port);

@@ -62,9 +62,10 @@ static void compute_closed(struct rp_replicator *rp)
 {
     struct ft_known known[FT_LANES_MAX];
 
-    for (unsigned l = 0; l < rp->lanes && rp->config.by_port; l++)
-        known[l] = (struct ft_known){.burst = ft_closed_burst(rp->config.by_port, l),
-                                     .access = ft_closed_access(rp->config.by_port, l)};
+    for (unsigned l = 0; l < rp->lanes && rp->config.by_port; l++) {
+        known[l].burst = ft_closed_burst(rp->config.by_port, l); /* first: its accesses are there by then */
+        known[l].access = ft_closed_access(rp->config.by_port, l);
+    }
     ft_closed_compute(rp->receiver.closed, rp->config.by_port ? known : NULL, rp->receiver.closed_to);
 }
 
