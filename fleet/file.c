@@ -756,17 +756,23 @@ int fl_file_render(const struct fl_file *file, uint32_t shard, const uint32_t se
                       .server = FL_NONE,
                       .reader = file->self != FL_NONE ? file->self : server[0],
                       .fault = fault};
-    size_t size = 0;
     int error;
 
     FT_CHECK(count >= 2 && count <= ND_NODES, "a pair file of %u nodes", count);
-    *text = NULL;
-    pen.out = open_memstream(text, &size);
-    if (!pen.out)
+    /* One that grows (open_memstream) drops what it has no memory for, and does not say so. */
+    *text = malloc(FL_PAIR_MAX);
+    pen.out = *text ? fmemopen(*text, FL_PAIR_MAX, "w") : NULL;
+    if (!pen.out) {
+        free(*text);
+        *text = NULL;
         return nd_no_memory(fault);
+    }
     error = write_pair(&pen, server, count);
-    if (fclose(pen.out) != 0 && !error)
-        error = nd_no_memory(fault);
+    bool torn = ferror(pen.out) != 0;
+
+    if ((fclose(pen.out) != 0 || torn) && !error)
+        error = ft_fail(fault, FT_EMALFORMED, "%s: shard %s has a pair file of more than %u bytes",
+                        file->path, file->shard[shard].name, FL_PAIR_MAX - 1);
     if (error) {
         free(*text);
         *text = NULL;

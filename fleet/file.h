@@ -111,8 +111,9 @@ const char *fl_node_socket(char out[FL_PATH_MAX], const struct fl_file *file, ui
 /*
  * The text of the pair file of `shard` for nodes on `count` servers, 2 to ND_NODES; the first two are those
  * of the shard's first view, primary first. *text is allocated, for free(). FT_EMALFORMED: it names a $(NAME)
- * that the shard does not have; FT_ENOMEM.
+ * that the shard does not have, or is too long; FT_ENOMEM.
  */
+#define FL_PAIR_MAX (4u << 20) /* bytes of it, with its NUL */
 int fl_file_render(const struct fl_file *file, uint32_t shard, const uint32_t server[], unsigned count,
                    char **text, struct ft_fault *fault);
 

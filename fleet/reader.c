@@ -13,8 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define PATIENCE_S 10         /* for an answer */
-#define PAIR_MAX   (4u << 20) /* bytes of a pair file */
+#define PATIENCE_S 10 /* for an answer */
 #define NAMES_MAX  (ND_NODES * FL_NAME_MAX)
 
 struct question {
@@ -139,8 +138,8 @@ static int hear(struct fl_reader *r, char **text, uint32_t *len, struct ft_fault
     struct reply reply;
 
     *text = NULL;
-    if (!take(r->fd, &reply, sizeof(reply)) || reply.len > PAIR_MAX || !(*text = calloc(1, reply.len + 1)) ||
-        !take(r->fd, *text, reply.len)) {
+    if (!take(r->fd, &reply, sizeof(reply)) || reply.len > FL_PAIR_MAX ||
+        !(*text = calloc(1, reply.len + 1)) || !take(r->fd, *text, reply.len)) {
         free(*text);
         *text = NULL;
         close(r->fd); /* what comes later would be taken for another answer */

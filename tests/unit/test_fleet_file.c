@@ -8,7 +8,9 @@
 #include "tests/help/config.h"
 #include "tests/help/test.h"
 
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <yaml.h>
 
 static const char base[] = "fleet: edge\n"
@@ -606,5 +608,76 @@ TEST(the_arbiter_is_not_replaced_in)
     free(text);
     fl_file_free(file);
 }
+
+/* 4,000 times 1,500 bytes, of a file of 30 KB. */
+TEST(a_pair_file_that_is_too_long_is_refused)
+{
+    char *text = malloc(200000), long_text[1500];
+    const uint32_t on[] = {0, 1};
+    struct ft_fault fault = {""};
+    char *pair;
+
+    memset(long_text, 'x', sizeof(long_text));
+    char *grown = help_config_replace(base, "in: y0", "in: y0, l: LONG"), name[1600];
+
+    snprintf(name, sizeof(name), "l: %.*s", (int)sizeof(long_text), long_text);
+    char *with = help_config_replace(grown, "l: LONG", name);
+    char *both = help_config_replace(with, "in: x0", "in: x0, l: short");
+    size_t at = (size_t)sprintf(text, "%s  more: [", both);
+
+    for (unsigned i = 0; i < 4000; i++)
+        at += (size_t)sprintf(text + at, "%s$(l)", i ? ", " : "");
+    sprintf(text + at, "]\n");
+    struct fl_file *file = read_text(text);
+
+    assert_int_equal(fl_file_render(file, 1, on, 2, &pair, &fault), FT_EMALFORMED);
+    assert_null(pair);
+    assert_non_null(strstr(fault.text, "shard south has a pair file of more than 4194303 bytes"));
+    assert_int_equal(fl_file_render(file, 0, on, 2, &pair, &fault), 0);
+    free(pair);
+    free(text);
+    free(grown);
+    free(with);
+    free(both);
+    fl_file_free(file);
+}
+
+#ifndef __SANITIZE_ADDRESS__
+/* Whoever has the reader's user may set its limits (prlimit(2)). A text of which pieces are missing would be
+ * another pair file. */
+TEST(a_pair_file_is_whole_or_refused_where_memory_ends)
+{
+    struct fl_file *file = NULL;
+    struct ft_fault fault = {""};
+    const uint32_t on[] = {0, 1};
+    char *whole = NULL, *text = malloc(700000), line[300];
+    int status;
+
+    size_t at = (size_t)sprintf(text, "%s  more: [", base);
+
+    memset(line, 'x', sizeof(line));
+    for (unsigned i = 0; i < 2000; i++)
+        at += (size_t)sprintf(text + at, "%s\"%u%.*s\"", i ? ", " : "", i, (int)sizeof(line), line);
+    sprintf(text + at, "]\n");
+    file = read_text(text);
+    free(text);
+    assert_int_equal(fl_file_render(file, 0, on, 2, &whole, &fault), 0);
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        const struct rlimit none = {4096, RLIM_INFINITY};
+        char *torn = NULL;
+
+        setrlimit(RLIMIT_AS, &none);
+        int error = fl_file_render(file, 0, on, 2, &torn, &fault);
+
+        _exit(error == FT_ENOMEM || (!error && strcmp(torn, whole) == 0) ? 0 : 1);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    free(whole);
+    fl_file_free(file);
+}
+#endif
 
 TESTS_SHARE(NULL, help_config_clean)
