@@ -102,7 +102,7 @@ static int read_line(struct file *f, char *text, uint32_t line)
         return refuse(f, line, to, "NETWORK via ADDRESS");
     if (strcmp(to, "default") == 0)
         to = strchr(hop, ':') ? "::/0" : "0.0.0.0/0";
-    if (!strchr(to, '/') || !nf_net_parse(to, &net) || nf_net_has_host_bits(&net))
+    if (!nf_net_parse(to, &net) || nf_net_has_host_bits(&net))
         return refuse(f, line, to, "A.B.C.D/N without host bits, the same of IPv6, or default");
     if (net.ipv6 != (strchr(hop, ':') != NULL))
         return refuse(f, line, hop, net.ipv6 ? "an address of IPv6" : "an address of IPv4");

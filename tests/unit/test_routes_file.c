@@ -42,6 +42,10 @@ TEST(a_line_that_is_no_route_is_refused_by_its_number)
     assert_string_equal(refusal("10.1.0.0/16 via 203.0.113.7\n\tdefault via 203.0.113.254 # out\n"
                                 "2001:db8:5::/48 via fe80::1%outside\ndefault via 2001:db8:2::fe"),
                         "");
+    /* As ip-route(8) prints a host's. */
+    assert_string_equal(refusal("10.5.0.9 via 203.0.113.7\n2001:db8:7::1 via 2001:db8:2::fe\n"), "");
+    assert_string_equal(refusal("10.5.0.9 via 203.0.113.7\n10.5.0.9/32 via 203.0.113.8\n"),
+                        "the.routes:2: a second route to one network, expected one");
     assert_string_equal(refusal("\n10.1.0.0/16 203.0.113.7\n"),
                         "the.routes:2: 10.1.0.0/16, expected NETWORK via ADDRESS");
     assert_string_equal(refusal("10.1.0.0/16 via 203.0.113.7 dev eth0\n"),
