@@ -55,7 +55,7 @@ directory=$(us incidents -o json | jq -r '.incidents[0].directory')
 ok "the packet is marked in the burst" grep -qa "THE PACKET: lane 0" "$directory/burst.pcapng"
 
 # Again, from the recording, whose node died with it.
-again() { timeout 60 "$UNDERSTUDY" replay -c "$pair" "$@" >"$work/out.txt" 2>"$work/err.txt"; }
+again() { timeout 900 "$UNDERSTUDY" replay -c "$pair" "$@" >"$work/out.txt" 2>"$work/err.txt"; }
 ok "its recording is executed to the crash" again --log "$work/rec/a" -o json
 is "and ends with it" "$(jq -r '.end.line' "$work/out.txt" | grep -cE "^$said$") $(jq -r '.end.not_executed | length' "$work/out.txt")" "1 1"
 ok "the crash is executed again, at the same instruction" again --crash "$directory" ||

@@ -64,7 +64,7 @@ kill -TERM $node
 wait $node
 node=
 log=$dir/rec/one/00000001.rec # later ones may have another snapshot: this machine's disk decides
-timeout 60 "$understudy" replay -c "$dir/pair.yaml" --log "$log" -o json >"$dir/json" 2>"$dir/err"
+timeout 900 "$understudy" replay -c "$dir/pair.yaml" --log "$log" -o json >"$dir/json" 2>"$dir/err"
 code=$?
 [ $code = 1 ] && [ "$(fact .equal)" = false ] && [ "$(grep -cE "$deadlock" "$dir/err")" = 1 ]
 ok "replay --log ends, with the lanes that are stuck" $? "exit $code; $(cat "$dir/log")"

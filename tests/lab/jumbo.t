@@ -16,7 +16,7 @@ jumbo() { # SPACE MTU DEV…
     for dev in "${@:3}"; do ip -n "$LAB_PREFIX$1" link set "$dev" mtu "$2" || exit 1; done
 }
 in_a() { "$lab" exec a "$@"; }
-warnings() { in_a timeout 60 "$UNDERSTUDY" check -c "$pair" 2>&1 >/dev/null | sed 's/.*node a: //'; }
+warnings() { in_a timeout 900 "$UNDERSTUDY" check -c "$pair" 2>&1 >/dev/null | sed 's/.*node a: //'; }
 pings() { "$lab" exec "${3:-client}" ping -n -M "$2" -c 4 -i 0.2 -W 2 -s "$1" "${4:-203.0.113.100}" | sed -n 's/.* \([0-9]*\) received.*/\1/p'; }
 counters() { "$UNDERSTUDY" show l3 -c "$pair" -o json 2>/dev/null | jq "[.. | .$1? // empty] | add"; }
 
@@ -59,7 +59,7 @@ is "no frame was refused or cut" "$(field a frames_refused) $(field b frames_ref
 ok "a trace has a large packet's length" bash -c "'$UNDERSTUDY' trace -c '$pair' --packets 4 --seconds 10 -o json >'$work/trace' & sleep 1
     '$lab' exec client ping -n -M do -c 4 -i 0.2 -s 8972 203.0.113.100 >/dev/null; wait; jq -e '[.. | .bytes? // empty] | max == 9014' '$work/trace'"
 ok "the pair is PROTECTED again" is_protected
-ok "the recording replays to the same state" timeout 100 "$UNDERSTUDY" replay -c "$pair" --log "$work/record/a" -o json
+ok "the recording replays to the same state" timeout 900 "$UNDERSTUDY" replay -c "$pair" --log "$work/record/a" -o json
 
 for s in client a-in b-in br-in; do jumbo fabric 9400 $s; done
 for s in a b; do jumbo $s 9400 $s-in; done

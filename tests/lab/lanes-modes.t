@@ -36,7 +36,7 @@ hang() { # NODE: longer than solo_after_ms
     kill -CONT "$pid"
 }
 replayed() { # NODE: what it recorded comes to the same
-    timeout 60 "$UNDERSTUDY" replay -c "$pair" --log "$work/rec/$1" -o json >"$work/out.txt" 2>"$work/err.txt"
+    timeout 900 "$UNDERSTUDY" replay -c "$pair" --log "$work/rec/$1" -o json >"$work/out.txt" 2>"$work/err.txt"
     is "$1's recording is executed to the same state" "$? $(jq .equal "$work/out.txt")" "0 true"
     diag "$(cat "$work/err.txt")"
 }
@@ -45,7 +45,7 @@ replayed() { # NODE: what it recorded comes to the same
 with_holes() {
     local n=0
     for file in "$work"/rec/*/*.rec; do
-        timeout 60 "$UNDERSTUDY" replay -c "$pair" --log "$file" >"$work/out.txt" 2>"$work/err.txt"
+        timeout 900 "$UNDERSTUDY" replay -c "$pair" --log "$file" >"$work/out.txt" 2>"$work/err.txt"
         case $? in
         0) ;;
         65) if grep -q "expected burst" "$work"/{out,err}.txt; then n=$((n + 1)) && diag "$(cat "$work/err.txt")"; fi ;;

@@ -55,7 +55,7 @@ refused "a pipe to write to" 65 "pipe: not a regular file, expected a file to wr
 refused "a device to write to" 65 "null: not a regular file, expected a file to write to" "${replay[@]}" -w /dev/null "$made"
 refused "a directory to write to" 65 "not a regular file, expected a file to write to" "${replay[@]}" -w "$dir" "$made"
 mkfifo "$dir/out.pcap.part"
-timeout 100 "${replay[@]}" -w "$dir/out.pcap" "$made" >/dev/null 2>"$dir/err" && [ -f "$dir/out.pcap" ]
+timeout 900 "${replay[@]}" -w "$dir/out.pcap" "$made" >/dev/null 2>"$dir/err" && [ -f "$dir/out.pcap" ]
 ok "a pipe where the output is put together is no reader" $?
 refused "a pipe for a recording" 65 "pipe:offset 0: no file, expected a recording" "${replay[@]}" --log "$dir/pipe"
 mkdir "$dir/rec"

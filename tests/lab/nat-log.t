@@ -12,7 +12,7 @@ kills=${NAT_LOG_KILLS:-2}
 python3 "$root/tests/lab/mkpcap.py" "$work/in.pcap" 4000 600
 sed 's/events: .* }/events: 256 }/; s/monitor: {/& timeout: 3,/; s/lanes: 1/lanes: 2/' "$root/nfs/chains/logged.yaml" >"$work/logged.yaml"
 ok "a pair that logs ends in the state of a run without replication" \
-    timeout 60 "$UNDERSTUDY" replay -c "$work/logged.yaml" --kill primary@1000 --kill primary@3000 "$work/in.pcap"
+    timeout 900 "$UNDERSTUDY" replay -c "$work/logged.yaml" --kill primary@1000 --kill primary@3000 "$work/in.pcap"
 
 export_by "udp: 10.98.0.1:4739"
 "$lab" up --no-nodes && ways && collect udp || exit 1

@@ -12,7 +12,7 @@ need_lab
 plan 33
 
 export LAB_RECORD="dir: $work/rec, file_mb: 1, files: 6"
-replay() { timeout 100 "$UNDERSTUDY" replay -c "$pair" --log "$@" >"$work/out.txt" 2>"$work/err.txt"; }
+replay() { timeout 900 "$UNDERSTUDY" replay -c "$pair" --log "$@" >"$work/out.txt" 2>"$work/err.txt"; }
 json() { jq -r "$1" "$work/out.txt"; }
 fetch() { # DIRECTORY COUNT
     web_fetch "$work" "$1" "$2" 10

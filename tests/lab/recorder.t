@@ -23,7 +23,7 @@ kill -KILL "$(field a pid)"
 ok "b is primary" await 10 b state SOLO
 
 log=$work/rec/b
-replay() { timeout 60 "$UNDERSTUDY" replay -c "$pair" --log "$@" >"$work/out.txt" 2>"$work/err.txt"; }
+replay() { timeout 900 "$UNDERSTUDY" replay -c "$pair" --log "$@" >"$work/out.txt" 2>"$work/err.txt"; }
 json() { jq -r "$1" "$work/out.txt"; }
 
 kept=$(find "$log" -name '*.rec' | wc -l)
@@ -161,7 +161,7 @@ refused 64 "--seed.* with --log, expected a capture" "$log" --seed 7
 refused 65 'no recording, expected files' "$work/out"
 sed 's/max_flows: 20000/max_flows: 20001/' "$pair" >"$work/other.yaml"
 cp "$LAB_DIR/firewall.rules" "$work/"
-timeout 60 "$UNDERSTUDY" replay -c "$work/other.yaml" --log "$log" >"$work/out.txt" 2>"$work/err.txt"
+timeout 900 "$UNDERSTUDY" replay -c "$work/other.yaml" --log "$log" >"$work/out.txt" 2>"$work/err.txt"
 is "another chain is refused by name" "$? $(grep -cE 'rec:offset 16: chain with .*20000.*, expected .*20001' "$work/err.txt")" "65 1"
 refused 64 'the log has sequence numbers' "$log" --until "0:$((to + 1000000))"
 
@@ -174,6 +174,6 @@ ok "another chain is applied to a node that records" us apply
 ok "a download goes through it" "$lab" exec client curl -q -sf -o "$work/one" http://203.0.113.100/2
 executed() { replay "$log" -o json && [ "$(json .equal)" = true ] && [ "$(json .inputs)" -gt 100 ]; }
 ok "what is recorded since is executed to the same state" soon 20 executed
-timeout 60 "$UNDERSTUDY" replay -c "$work/before.yaml" --log "$before" -o json >"$work/out.txt" 2>"$work/err.txt"
+timeout 900 "$UNDERSTUDY" replay -c "$work/before.yaml" --log "$before" -o json >"$work/out.txt" 2>"$work/err.txt"
 is "and what was recorded before, by the file of then" "$? $(json .equal)" "0 true"
 is "without a gap" "$(field b recorder.gaps) $(field b recorder.failures)" "0 0"

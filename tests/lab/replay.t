@@ -130,7 +130,7 @@ ok "kills at the first packet and at the last: the same file" $? "exit $code, $(
 refused() { # NAME CODE PATTERN ARGUMENTS...
     local name=$1 code=$2 pattern=$3 got
     shift 3
-    timeout 60 "$understudy" replay "$@" >"$dir/out" 2>"$dir/err"
+    timeout 900 "$understudy" replay "$@" >"$dir/out" 2>"$dir/err"
     got=$?
     [ "$got" = "$code" ] && [ ! -s "$dir/out" ] && [ "$(wc -l <"$dir/err")" = 1 ] && grep -qE -- "$pattern" "$dir/err"
     ok "refused: $name" $? "exit $got, expected $code and $pattern"
