@@ -696,6 +696,8 @@ int nd_cmd_check(int argc, char **argv)
 
     if (error)
         return error;
+    if (options.host && (options.node || options.tries))
+        return nd_usage("check", "--host with -n or --try, expected it without them");
     if (options.host)
         return check_host(options.json);
     error = nd_config_read(&config, options.file, 0, &fault);
