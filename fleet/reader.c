@@ -63,7 +63,8 @@ static bool answer(int fd, int error, const char *text, size_t len)
     return give(fd, &reply, sizeof(reply)) && give(fd, text, len);
 }
 
-/* The indices of `names`, a blank between two. How many; 0 as well where one is no server of the file. */
+/* The indices of `names`, a blank between two. How many; 0 as well where one is no server of the file, or is
+ * there twice. */
 static unsigned servers_of(const struct fl_file *file, char *names, uint32_t out[ND_NODES])
 {
     unsigned n = 0;
@@ -72,6 +73,9 @@ static unsigned servers_of(const struct fl_file *file, char *names, uint32_t out
     for (const char *name = strtok_r(names, " ", &rest); name; name = strtok_r(NULL, " ", &rest)) {
         if (n == ND_NODES || (out[n] = fl_file_server(file, name)) == FL_NONE)
             return 0;
+        for (unsigned i = 0; i < n; i++)
+            if (out[i] == out[n])
+                return 0;
         n++;
     }
     return n;
@@ -90,7 +94,7 @@ static bool answer_question(int fd, const struct fl_file *file, struct question 
     if (shard == FL_NONE)
         error = ft_fail(&fault, FT_ENOENT, "there is no shard %s in the file", q->shard);
     else if (asks && n < ND_PAIR)
-        error = ft_fail(&fault, FT_EINVAL, "servers that are not in the file, or too few");
+        error = ft_fail(&fault, FT_EINVAL, "servers that are not in the file, or twice, or too few");
     else if (asks)
         error = fl_file_render(file, shard, server, n, &text, &fault);
     bool done = error  ? answer(fd, error, fault.text, strlen(fault.text))

@@ -166,6 +166,7 @@ TEST_WITH(what_is_no_task_of_an_agents_is_refused_and_counted, begin, end)
         {FL_TASK_TOLD, "../../etc/x", "{}"},
         {FL_TASK_PAIR, "east", "a d"}, /* d is no server */
         {FL_TASK_PAIR, "east", "a"},
+        {FL_TASK_PAIR, "east", "a b a"}, /* no node could read that */
         {FL_TASK_PAIR, "east", "a b\nhook: {}"},
         {FL_TASK_END, "east", ""}, /* is in the file */
     };
