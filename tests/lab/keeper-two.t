@@ -28,7 +28,7 @@ ok "the other one feeds" is_active $waiting
 ms=$(took $waiting $since)
 end
 ok "nothing twice or out of order, little lost" no_harm $ms
-diag "killed: the other one was active after $ms ms; $(lost) lost"
+diag "killed: the other one was active after $(said_active $waiting $since) ms, its place known after $ms; $(lost) lost"
 ok "both switches know where the chain's addresses are now" learned $waiting
 ok "status says to people who is not heard" soon 5 eval 'us status | grep -qx "keeper $active is not heard"'
 "$lab" start $active
@@ -43,17 +43,17 @@ begin
 find_active
 victim=$(keeper $active pid) since=$(date +%s%3N)
 kill -STOP "$victim"
+ok "the active one is stopped: the other one feeds" is_active $waiting
+ms=$(took $waiting $since)
 sleep 2
 kill -CONT "$victim"
-ok "the active one is stopped: the other one feeds" is_active $waiting
 ok "it wakes, and waits" waits $active
-ms=$(took $waiting $since)
 left=$(keeper $active released)
 end
 ok "nothing twice or out of order, little lost" no_harm $ms
 idle() { [ "$(keeper $active released) $(keeper $active feeds)" = "$left false" ] || [ "$(stood)" -gt 0 ]; }
 ok "nothing has left by it since, and its own numbers are forgotten" idle
-diag "stopped for 2 s: the other one was active after $ms ms; $(lost) lost"
+diag "stopped for 2 s: the other one was active after $(said_active $waiting $since) ms, its place known after $ms; $(lost) lost"
 
 begin
 find_active
@@ -63,7 +63,7 @@ ok "the active one is ended: the other one feeds" is_active $waiting
 ms=$(took $waiting $since)
 end
 ok "nothing twice or out of order, little lost" no_harm $ms
-diag "ended in order: the other one was active after $ms ms; $(lost) lost"
+diag "ended in order: the other one was active after $(said_active $waiting $since) ms, its place known after $ms; $(lost) lost"
 "$lab" start $active
 ok "it comes back, and waits" waits $active
 
@@ -76,7 +76,7 @@ ok "the active one is killed, and the primary with it: the other one feeds" is_a
 ms=$(took $waiting $since)
 end
 ok "nothing twice or out of order, little lost" no_harm $ms
-diag "killed together with the primary: the other one was active after $ms ms; $(lost) lost"
+diag "killed together with the primary: the other one was active after $(said_active $waiting $since) ms, its place known after $ms; $(lost) lost"
 "$lab" start $active
 "$lab" start "$primary"
 ok "both are back" is_protected 20
@@ -94,7 +94,7 @@ ms=$(took $waiting $since)
 ok "it hears the primary again, and waits" waits $active
 end
 ok "nothing twice or out of order, little lost" no_harm $ms
-diag "cut off from the primary: the other one was active after $ms ms; $(lost) lost"
+diag "cut off from the primary: the other one was active after $(said_active $waiting $since) ms, its place known after $ms; $(lost) lost"
 
 begin
 find_active
@@ -106,7 +106,7 @@ ip -n "${LAB_PREFIX}fabric" link set $active-out up
 end
 # What its driver kept of an interface without carrier leaves when that has one again (docs/keeper.md), so order is not asked for here.
 ok "little lost" little_lost $ms
-diag "without carrier: the other one was active after $ms ms; $(way client server), $(way server client)"
+diag "without carrier: the other one was active after $(said_active $waiting $since) ms, its place known after $ms; $(way client server), $(way server client)"
 is "the numbers went on all the time, of one state" "$(field "$primary" role) $(keeper k lost) $(keeper l lost)" "primary 0 0"
 
 wait $download

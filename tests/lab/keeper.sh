@@ -96,12 +96,13 @@ said_active() { # KEEPER SINCE
     at=$(grep 'this keeper is active' "$LAB_DIR/$1.log" | tail -1 | cut -d' ' -f1)
     [ -n "$at" ] && at=$(date -d "$at" +%s%3N) && [ "$at" -ge "$2" ] && echo $((at - $2))
 }
+# From then until this test has seen that a keeper is active and that both switches know its place: what is sent later is not to be lost.
 took() { # KEEPER SINCE
-    soon 10 said_active "$@" >/dev/null
-    said_active "$@"
+    soon 10 said_active "$@" >/dev/null && soon 10 learned "$1" >/dev/null && echo $(($(date +%s%3N) - $2))
 }
 
-# No more lost than was sent in so many ms, and in what a keeper holds of 100 ms; and in as long once more for a keeper that stood meanwhile.
+# No more lost than was sent in so many ms (took), and in what a keeper holds of 100 ms; and in as long once more for a keeper that stood
+# meanwhile.
 little_lost() { # MS
     local n
     n=$(stood)
