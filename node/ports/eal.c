@@ -579,9 +579,9 @@ static int set_up_queues(struct nd_wire_port *port, uint16_t id)
     if ((error = rte_eth_dev_configure(id, (uint16_t)port->queues, (uint16_t)port->queues, &conf)) ||
         (error = rte_eth_dev_adjust_nb_rx_tx_desc(id, &rx, &tx)))
         return error;
-    for (uint16_t q = 0; q < port->queues; q++)
-        if ((error = rte_eth_rx_queue_setup(id, q, rx, SOCKET_ID_ANY, NULL, port->pool)) ||
-            (error = rte_eth_tx_queue_setup(id, q, tx, SOCKET_ID_ANY, NULL)))
+    for (unsigned q = 0; q < port->queues; q++)
+        if ((error = rte_eth_rx_queue_setup(id, (uint16_t)q, rx, SOCKET_ID_ANY, NULL, port->pool)) ||
+            (error = rte_eth_tx_queue_setup(id, (uint16_t)q, tx, SOCKET_ID_ANY, NULL)))
             return error;
     return 0;
 }
