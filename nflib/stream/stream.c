@@ -199,6 +199,8 @@ static const struct nf_stream_piece *make_piece(const struct nf_stream_taking *t
     if (!s->pieces++) {
         slot = nf_lists_take(t->nf, t->streams->names);
         nf_list_insert(t->nf, t->streams->names, &s->name, slot, NF_NONE);
+        /* What a peer's state has in a free one was looked at by nobody. */
+        memset(NF_EDIT(t->nf, nf_stream_name_of(t->streams, s)), 0, sizeof(struct nf_stream_name));
     }
     place = place_of(t->nf, s, seq);
     slot = nf_map_add(t->nf, t->streams->pieces, &place);
