@@ -574,7 +574,7 @@ static uint32_t store_record(struct nd_lane *lane, const uint8_t *in, uint32_t l
     struct ft_fault fault;
     struct ft_record *room;
     long used = ft_record_open(in, len, &opened, &fault);
-    int error;
+    int error = FT_EFULL;
 
     if (used <= 0 || opened.numbers.lane != lane->index) {
         FT_COUNTER_ADD(lane->shared, port_refused, 1);
@@ -589,19 +589,14 @@ static uint32_t store_record(struct nd_lane *lane, const uint8_t *in, uint32_t l
         break;
     }
     room = ft_ring_reserve(ring, opened.numbers.size);
-    if (!room) {
+    if (room && (error = ft_record_read(&opened, room, &fault)) == 0)
+        error = add_to_closed(lane, room);
+    if (error == FT_EFULL) /* it is to be sent again */
         link->receiver.missing = true;
-        return 0;
-    }
-    if (ft_record_read(&opened, room, &fault) != 0 ||
-        ((error = add_to_closed(lane, room)) && error != FT_EFULL)) {
+    else if (error)
         FT_COUNTER_ADD(lane->shared, port_refused, 1);
+    if (error)
         return 0;
-    }
-    if (link->stored != room->burst) {
-        link->receiver.missing = true;
-        return 0;
-    }
     ft_ring_publish(ring, room->size);
     link->released = room->released;
     link->took = link->stored;
@@ -653,7 +648,6 @@ static void compute_closed(struct nd_lane *lane)
 {
     struct nd_group *group = lane->group;
     struct ft_known known[FT_LANES_MAX];
-    uint64_t burst[FT_LANES_MAX];
 
     if (!ft_closed_claim(group->by_port))
         return;
@@ -664,7 +658,7 @@ static void compute_closed(struct nd_lane *lane)
             known[l].burst = FT_ORDER_GET(of, closed_to); /* first: its accesses are there by then */
             known[l].access = FT_PLANTED("port-drops-need") ? FT_ALL : FT_ORDER_GET(of, closed_access);
         }
-        ft_closed_compute(group->by_port, known, burst);
+        ft_closed_compute(group->by_port, known);
     }
     ft_closed_release(group->by_port);
 }

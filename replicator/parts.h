@@ -86,7 +86,6 @@ struct rp_delta {
 
 struct rp_receiver {
     struct ft_closed *closed;
-    uint64_t closed_to[FT_LANES_MAX]; /* closed set, last computed */
     struct rp_delta delta[FT_LANES_MAX];
     uint64_t last[FT_LANES_MAX];     /* burst of the last record that was kept */
     uint64_t had[FT_LANES_MAX];      /* bytes of records that had come by the lane's port already */
@@ -276,11 +275,15 @@ int rp_snapshot_check(struct rp_replicator *rp, struct ft_fault *fault);
 
 void rp_port_turn(struct rp_replicator *rp);
 void rp_port_off(struct rp_replicator *rp); /* what came by them belongs to a stream that ends */
-/* Standby: the last burst that is in the closed set, whoever brought it. */
+/* Standby: the last burst of what came by the lanes' ports that is closed; 0: none. */
+static inline uint64_t rp_closed_by_port(const struct rp_replicator *rp, unsigned lane)
+{
+    return rp->config.by_port ? ft_closed_burst(rp->config.by_port, lane) : 0;
+}
+/* The last burst that is in a closed set, whoever brought it. */
 static inline uint64_t rp_stored(const struct rp_replicator *rp, unsigned lane)
 {
-    uint64_t closed = rp->receiver.closed_to[lane],
-             by_port = rp->config.by_port ? ft_closed_burst(rp->config.by_port, lane) : 0;
+    uint64_t closed = ft_closed_burst(rp->receiver.closed, lane), by_port = rp_closed_by_port(rp, lane);
 
     return by_port > closed ? by_port : closed;
 }

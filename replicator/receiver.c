@@ -50,8 +50,10 @@ static void publish_closed(struct rp_replicator *rp)
         rp_order_moved(&lane->orders.cut_to, cut);
         rp_order_moved(&lane->orders.peer_released, rp->receiver.released[l]);
         rp_order_moved(&lane->orders.closed_access, ft_closed_access(rp->receiver.closed, l));
-        more |= FT_ORDER_GET(lane, closed_to) != rp->receiver.closed_to[l];
-        rp_order_moved(&lane->orders.closed_to, rp->receiver.closed_to[l]);
+        uint64_t closed_to = ft_closed_burst(rp->receiver.closed, l);
+
+        more |= FT_ORDER_GET(lane, closed_to) != closed_to;
+        rp_order_moved(&lane->orders.closed_to, closed_to);
     }
     if (more)
         rp_wake_sleepers(rp);
@@ -66,7 +68,7 @@ static void compute_closed(struct rp_replicator *rp)
         known[l].burst = ft_closed_burst(rp->config.by_port, l); /* first: its accesses are there by then */
         known[l].access = ft_closed_access(rp->config.by_port, l);
     }
-    ft_closed_compute(rp->receiver.closed, rp->config.by_port ? known : NULL, rp->receiver.closed_to);
+    ft_closed_compute(rp->receiver.closed, rp->config.by_port ? known : NULL);
 }
 
 /*
@@ -91,7 +93,6 @@ void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin)
     ft_closed_reset(rp->receiver.closed, burst, begin ? begin->access : none);
     if (rp->config.by_port && !FT_PLANTED("port-remembers")) /* lanes are quiesced */
         ft_closed_reset(rp->config.by_port, burst, begin ? begin->access : none);
-    memcpy(rp->receiver.closed_to, burst, sizeof(rp->receiver.closed_to));
     memset(rp->receiver.delta, 0, sizeof(rp->receiver.delta));
     memset(rp->receiver.released, 0, sizeof(rp->receiver.released));
     memset(rp->receiver.had, 0, sizeof(rp->receiver.had));
@@ -113,7 +114,7 @@ void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin)
  * replayed, before it came again by the connection. */
 static bool has_come_by_port(struct rp_replicator *rp, const struct ft_record *n)
 {
-    uint64_t closed = rp->config.by_port ? ft_closed_burst(rp->config.by_port, n->lane) : 0;
+    uint64_t closed = rp_closed_by_port(rp, n->lane);
 
     if (closed <= rp->receiver.last[n->lane])
         return false;

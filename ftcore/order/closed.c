@@ -39,14 +39,15 @@ struct lane {
     _Alignas(64) struct end inside;
     _Atomic uint64_t taken;         /* items ever inside */
     _Atomic uint64_t burst, access; /* of `inside`, for all */
-    /* Item n lies in slot n % pending. */
-    struct end *ends; /* [pending] of the prefix up to and with the item */
-    uint64_t *needs;  /* [pending][lanes] access that must be inside for that prefix to be */
+    /* Item n lies in slot n & mask. */
+    struct end *ends; /* [slot] of the prefix up to and with the item */
+    uint64_t *needs;  /* [slot][lanes] access that must be inside for that prefix to be */
 };
 
 struct ft_closed {
     unsigned lanes;
     uint32_t pending;
+    uint64_t mask; /* slots, a power of two, less one */
     atomic_flag claimed;
     bool shut; /* by who has claimed it */
     struct lane lane[FT_LANES_MAX];
@@ -63,11 +64,13 @@ struct ft_closed *ft_closed_new(unsigned lanes, uint32_t pending)
     atomic_flag_clear(&set->claimed);
     set->lanes = lanes;
     set->pending = pending;
+    while (set->mask + 1 < pending)
+        set->mask = 2 * set->mask + 1;
     for (unsigned i = 0; i < lanes; i++) {
         struct lane *lane = &set->lane[i];
 
-        lane->ends = calloc(pending, sizeof(*lane->ends));
-        lane->needs = calloc(pending, lanes * sizeof(*lane->needs));
+        lane->ends = calloc(set->mask + 1, sizeof(*lane->ends));
+        lane->needs = calloc(set->mask + 1, lanes * sizeof(*lane->needs));
         if (!lane->ends || !lane->needs) {
             ft_closed_free(set);
             return NULL;
@@ -147,7 +150,7 @@ void ft_closed_advance(struct ft_closed *set, unsigned lane, uint64_t burst, uin
 
 static uint64_t *needs_of(const struct ft_closed *set, const struct lane *lane, uint64_t item)
 {
-    return &lane->needs[item % set->pending * set->lanes];
+    return &lane->needs[(item & set->mask) * set->lanes];
 }
 
 static bool is_full(const struct ft_closed *set, const struct lane *lane)
@@ -192,7 +195,7 @@ static void append_item(struct ft_closed *set, struct lane *lane, const struct e
     for (unsigned i = 0; i < dependencies; i++)
         if (dependency[i].access > need[dependency[i].lane])
             need[dependency[i].lane] = dependency[i].access;
-    lane->ends[held % set->pending] = lane->last = *end;
+    lane->ends[held & set->mask] = lane->last = *end;
     atomic_store_explicit(&lane->held, held + 1, memory_order_release);
 }
 
@@ -257,11 +260,11 @@ uint64_t ft_closed_cut(const struct ft_closed *set, uint64_t burst[])
 
 /* What a computation works on: of each lane, how much is held and known, and how much is left of that. */
 struct attempt {
-    const struct ft_known *known; /* [lanes], or NULL */
-    uint64_t taken[FT_LANES_MAX]; /* items before this one are inside */
-    uint32_t count[FT_LANES_MAX]; /* items behind it that may be */
-    uint64_t access[FT_LANES_MAX],
-        cut; /* what all have with them: the last access, and the last cut of all */
+    const struct ft_known *known;  /* [lanes], or NULL */
+    uint64_t taken[FT_LANES_MAX];  /* items before this one are inside */
+    uint32_t count[FT_LANES_MAX];  /* items behind it that may be */
+    uint64_t access[FT_LANES_MAX]; /* with them, the last access of each */
+    uint64_t cut;                  /* and the last cut that all have passed */
 };
 
 /* Where the lane ends when `n` of its held items are inside. */
@@ -270,7 +273,7 @@ static const struct end *end_of(const struct ft_closed *set, const struct attemp
 {
     const struct lane *l = &set->lane[lane];
 
-    return n ? &l->ends[(a->taken[lane] + n - 1) % set->pending] : &l->inside;
+    return n ? &l->ends[(a->taken[lane] + n - 1) & set->mask] : &l->inside;
 }
 
 static void note_reached(const struct ft_closed *set, struct attempt *a)
@@ -341,7 +344,7 @@ static bool take_inside(struct ft_closed *set, const struct attempt *a, unsigned
     return moved;
 }
 
-bool ft_closed_compute(struct ft_closed *set, const struct ft_known known[], uint64_t burst[])
+bool ft_closed_compute(struct ft_closed *set, const struct ft_known known[])
 {
     struct attempt a = {.known = known};
     bool moved = false;
@@ -366,9 +369,7 @@ bool ft_closed_compute(struct ft_closed *set, const struct ft_known known[], uin
             again = true;
         }
     }
-    for (unsigned i = 0; i < set->lanes; i++) {
+    for (unsigned i = 0; i < set->lanes; i++)
         moved |= take_inside(set, &a, i);
-        burst[i] = set->lane[i].inside.burst;
-    }
     return moved;
 }

@@ -58,11 +58,11 @@ struct ft_known {
     uint64_t burst, access;
 };
 
-/* Computes with what is known, NULL: nothing; writes per lane the last burst inside. True if any lane moved
- * since last time, be it by a delta of no burst. */
-bool ft_closed_compute(struct ft_closed *set, const struct ft_known known[], uint64_t burst[]);
+/* Computes with what is known, NULL: nothing. True if any lane moved since last time, be it by a delta of no
+ * burst. */
+bool ft_closed_compute(struct ft_closed *set, const struct ft_known known[]);
 
-/* As it was computed last; any thread may ask. */
+/* The lane's last burst and access inside, as computed last; any thread may ask. */
 uint64_t ft_closed_burst(const struct ft_closed *set, unsigned lane);
 uint64_t ft_closed_access(const struct ft_closed *set, unsigned lane);
 

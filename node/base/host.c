@@ -133,9 +133,11 @@ static void look_at_priority(struct nd_host *out, const char *root)
     char runtime[32];
 
     (void)getrlimit(RLIMIT_RTPRIO, &limit);
-    add(out, geteuid() == 0 || limit.rlim_cur > 0 ? ND_HOST_FIT : ND_HOST_NOTE, "real-time priority",
+    bool permitted = geteuid() == 0 || limit.rlim_cur > 0;
+
+    add(out, permitted ? ND_HOST_FIT : ND_HOST_NOTE, "real-time priority",
         "LimitRTPRIO= of the unit, as packaging's has it", "%s",
-        geteuid() == 0 || limit.rlim_cur > 0 ? "permitted" : "not permitted to this user");
+        permitted ? "permitted" : "not permitted to this user");
     if (read_line(runtime, sizeof(runtime), root, "/proc/sys/kernel/sched_rt_runtime_us") &&
         strcmp(runtime, "-1") != 0)
         add(out, ND_HOST_FIT, "real-time share", "", "%s us a second", runtime);

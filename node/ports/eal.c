@@ -608,11 +608,8 @@ static int open_wire(void *arg)
     error = rte_eth_dev_start(id);
     if (error && !o->port->connects)
         return error;
-    for (unsigned q = 0; error && q < port->queues; q++) { /* its other end has not come yet */
-        atomic_flag_test_and_set(&port->queue[q].sends);
-        atomic_flag_test_and_set(&port->queue[q].takes);
-    }
-    port->stopped = error;
+    if (error) /* its other end has not come yet */
+        nd_link_port_claim(port);
     rte_eth_promiscuous_enable(id);
     (void)rte_eth_dev_get_mtu(id, &mtu);
     (void)rte_eth_macaddr_get(id, &mac);

@@ -18,14 +18,14 @@ static void release(atomic_flag *flag)
     atomic_flag_clear_explicit(flag, memory_order_release);
 }
 
-static struct nd_wire_queue *queue_of(const struct nd_wire_lane *l)
-{
-    return &l->port->queue[l->lane % l->port->queues];
-}
-
 static uint16_t number_of(const struct nd_wire_lane *l)
 {
     return (uint16_t)(l->lane % l->port->queues);
+}
+
+static struct nd_wire_queue *queue_of(const struct nd_wire_lane *l)
+{
+    return &l->port->queue[number_of(l)];
 }
 
 static uint8_t *place(void *ctx)
@@ -121,8 +121,7 @@ void nd_link_port_begin(struct nd_wire_port *port, struct rte_mempool *pool, uns
     }
 }
 
-/* False: a lane is at the port just now. */
-static bool claim_all(struct nd_wire_port *port)
+bool nd_link_port_claim(struct nd_wire_port *port)
 {
     for (unsigned i = 0; i < 2 * port->queues; i++) {
         struct nd_wire_queue *q = &port->queue[i / 2];
@@ -133,6 +132,7 @@ static bool claim_all(struct nd_wire_port *port)
             release(i % 2 ? &port->queue[i / 2].takes : &port->queue[i / 2].sends);
         return false;
     }
+    port->stopped = true;
     return true;
 }
 
@@ -145,9 +145,8 @@ void nd_link_port_watch(struct nd_wire_port *port, uint64_t now)
     port->looked = now;
     if (!port->stopped) {
         if (rte_eth_link_get_nowait(port->id, &link) != 0 || link.link_status == RTE_ETH_LINK_UP ||
-            !claim_all(port))
+            !nd_link_port_claim(port))
             return;
-        port->stopped = true;
     }
     (void)rte_eth_dev_stop(port->id);
     if (rte_eth_dev_start(port->id) != 0)

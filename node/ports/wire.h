@@ -46,6 +46,9 @@ void nd_link_port_begin(struct nd_wire_port *port, struct rte_mempool *pool, uns
 /* The device of the node's `link_port`. FT_EPERM, FT_EINVAL, FT_ENOMEM. In eal.c. */
 int nd_link_port_open(struct nd_wire_port *port, const struct nd_node *node, struct rte_mempool *pool,
                       unsigned lanes, struct ft_fault *fault);
+/* Keeps lanes away from a port that is not started, until nd_link_port_watch starts it. False: a lane is at
+ * it just now. */
+bool nd_link_port_claim(struct nd_wire_port *port);
 /* The main thread, in each of its turns. */
 void nd_link_port_watch(struct nd_wire_port *port, uint64_t now);
 /* Lanes have ended. */

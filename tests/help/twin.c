@@ -333,11 +333,10 @@ static void take_by_port(uint64_t burst)
 {
     struct ft_closed *set = node.member.lanes.group.by_port;
     const struct ft_known known[TWIN_LANES] = {{.burst = burst}};
-    uint64_t to[FT_LANES_MAX];
 
     if (burst == atomic_load(&node.box->by_node.by_port) || !ft_closed_claim(set))
         return;
-    ft_closed_compute(set, known, to);
+    ft_closed_compute(set, known);
     ft_closed_release(set);
     atomic_store(&node.box->by_node.by_port, burst);
 }

@@ -58,6 +58,13 @@ static unsigned node_of(const struct end *e)
     return (unsigned)((e - ends[0]) / SIM_LANES);
 }
 
+static struct end *draw_end(void)
+{
+    uint64_t node = sim_draw(&sim.cable, sim.nodes);
+
+    return &ends[node][sim.plan.lanes > 1 ? sim_draw(&sim.cable, sim.plan.lanes) : 0];
+}
+
 /* ---- on the way ---------------------------------------------------------------------------------- */
 
 static void put_behind(struct end *e, struct sealed *is, const uint8_t *data, uint32_t len, uint64_t at)
@@ -100,8 +107,7 @@ static void carry(struct end *to, struct sealed *is)
 static void bring_again(void)
 {
     struct sealed *is = kept[sim_draw(&sim.cable, KEPT)];
-    struct end *to =
-        &ends[sim_draw(&sim.cable, sim.nodes)][sim.plan.lanes > 1 ? sim_draw(&sim.cable, sim.plan.lanes) : 0];
+    struct end *to = draw_end();
     uint32_t len;
     uint8_t *data;
 
@@ -139,8 +145,7 @@ static const char *const text[TROUBLES] = {"nothing", "nothing large", "nothing 
 void sim_cable_tick(void)
 {
     uint64_t detect = sim.config->timing.detect_ms * SIM_MS;
-    struct end *e =
-        &ends[sim_draw(&sim.cable, sim.nodes)][sim.plan.lanes > 1 ? sim_draw(&sim.cable, sim.plan.lanes) : 0];
+    struct end *e = draw_end();
     enum trouble what = (enum trouble)sim_draw(&sim.cable, TROUBLES);
     uint64_t until = sim.now + SIM_MS / 2 + sim_draw(&sim.cable, 3 * detect);
     uint64_t *const of[TROUBLES] = {&e->dead, &e->small_only, &e->kept_back, &e->loses, &e->takes_none};
@@ -193,7 +198,7 @@ static void send_frame(void *ctx, uint32_t bytes)
         if (to != from || sim_chance(&sim.cable, sim.plan.port_trouble / 4))
             carry(&ends[to][lane], is);
     if (sim.plan.lanes > 1 && sim_chance(&sim.cable, sim.plan.port_trouble / 4)) /* as a switch may do */
-        carry(&ends[sim_draw(&sim.cable, sim.nodes)][sim_draw(&sim.cable, sim.plan.lanes)], is);
+        carry(draw_end(), is);
     sim_step(SIM_AFTER_SEND);
 }
 
@@ -241,8 +246,8 @@ void sim_cable_begin(void)
 uint64_t sim_holds(struct sim_node *n, unsigned lane)
 {
     struct ft_ring *const rings[] = {&n->shared[lane].replay, &n->shared[lane].direct};
-    uint64_t closed = n->replicator->receiver.closed_to[lane], to = FT_REPORT_GET(&n->shared[lane], executed),
-             before;
+    uint64_t closed = ft_closed_burst(n->replicator->receiver.closed, lane),
+             to = FT_REPORT_GET(&n->shared[lane], executed), before;
 
     to = to > closed ? to : closed;
     do {

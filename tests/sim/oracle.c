@@ -151,10 +151,10 @@ void sim_saw_state(struct sim_node *n, enum ft_state state, uint64_t view, const
     }
     for (unsigned l = 0;
          state == FT_READY && n->state == FT_SYNCING && is_followed(n, view) && l < sim.plan.lanes; l++)
-        if (n->follows->hold[l] > n->replicator->receiver.closed_to[l])
+        if (n->follows->hold[l] > ft_closed_burst(n->replicator->receiver.closed, l))
             sim_fail(
                 "G1: %s is READY with burst %lu of lane %u, and burst %lu had left before its primary held",
-                n->name, n->replicator->receiver.closed_to[l], l, n->follows->hold[l]);
+                n->name, ft_closed_burst(n->replicator->receiver.closed, l), l, n->follows->hold[l]);
     if (began && n->replicator)
         begins_reign(n, view);
     else if (reigns(state) && sim.plan.members)
@@ -235,7 +235,7 @@ void sim_saw_ack(struct sim_node *n, const struct ft_message *ack)
 {
     for (unsigned l = 0; l < sim.plan.lanes; l++)
         sim_saw_stored(n, l, ack->burst[l],
-                       sim.plan.port ? sim_holds(n, l) : n->replicator->receiver.closed_to[l]);
+                       sim.plan.port ? sim_holds(n, l) : ft_closed_burst(n->replicator->receiver.closed, l));
 }
 
 /* Nobody has any state: an epoch begins. */

@@ -182,10 +182,10 @@ static void receive(const unsigned n[LANES], uint64_t closed[LANES])
             memcpy(ft_ring_reserve(&w.shared[l].replay, r->size), r, r->size);
             ft_ring_publish(&w.shared[l].replay, r->size);
         }
-    ft_closed_compute(set, NULL, closed);
-    ft_closed_free(set);
+    ft_closed_compute(set, NULL);
     for (unsigned l = 0; l < LANES; l++)
-        atomic_store(&w.shared[l].orders.closed_to, closed[l]);
+        atomic_store(&w.shared[l].orders.closed_to, closed[l] = ft_closed_burst(set, l));
+    ft_closed_free(set);
 }
 
 static void start(unsigned l)
