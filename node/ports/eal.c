@@ -12,6 +12,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <glob.h>
+#include <inttypes.h>
 #include <linux/if_packet.h>
 #include <linux/if_xdp.h>
 #include <pthread.h>
@@ -33,6 +34,7 @@
 #include <sys/syscall.h>
 #include <sysexits.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #define ARGS_MAX (9 + ND_EAL_MAX)
 #define RX_RING  1024
@@ -284,7 +286,10 @@ int nd_eal_open(const struct nd_config *config, const struct nd_node *node, stru
     int n = 2;
 
     snprintf(memory, sizeof(memory), "-m%u", node->memory_mb);
-    snprintf(prefix, sizeof(prefix), "--file-prefix=us_%s", node->name);
+    /* DPDK's directory of the process. Two chains of one machine may both have a node of this name, but no two nodes
+     * have one control socket. */
+    snprintf(prefix, sizeof(prefix), "--file-prefix=us_%s_%016" PRIx64, node->name,
+             XXH3_64bits(node->control, strlen(node->control)));
     if (!has_option(node, "--telemetry"))
         args[n++] = "--no-telemetry";
     /* Without files that are shared a killed node leaves none of memory behind, and no two nodes meet in one.

@@ -40,7 +40,7 @@ END
     ok "$name: nothing is left" $? "$(ls -lA "$dir/node"; runtime)"
     rm -rf "$dir/node"
 }
-runtime() { find /run/dpdk /tmp/dpdk "$dir/run" -name 'us_limited' 2>/dev/null | sort; }
+runtime() { find /run/dpdk /tmp/dpdk "$dir/run" -name 'us_limited_*' 2>/dev/null | sort; }
 # What to put before a command that shall have a low limit.
 files() { echo "prlimit --nofile=$1:$1"; }
 addresses() { echo "prlimit --as=$(($1 << 10))"; }

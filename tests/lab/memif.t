@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # A node whose ports are memif interfaces, beside DPDK's testpmd as the peer: what testpmd reads from a capture passes the
 # chain, and is in the capture that testpmd writes at the other port. The carrier is the peer's. A node that is killed is
-# started again at the same place.
+# started again at the same place. Two chains of one machine may have nodes of one name.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 6
+plan 7
 
 mkdir -p "$work"
 cat >"$work/pair.yaml" <<END
@@ -19,7 +19,7 @@ $(for n in a b; do echo "  $n: { role: $([ $n = a ] && echo primary || echo stan
 END
 us() { "$UNDERSTUDY" "$@" -c "$work/pair.yaml" -n a; }
 begin() {
-    mkdir "$work/a" "$work/b" 2>/dev/null
+    mkdir "$work/a" "$work/b" "$work/a2" "$work/b2" 2>/dev/null
     "$UNDERSTUDY" run -c "$work/pair.yaml" -n a >"$work/a.log" 2>&1 &
     node=$!
 }
@@ -29,7 +29,7 @@ waits() { # SECONDS COMMAND…
     until "${@:2}"; do poll || return 1; done
 }
 has_received() { [ "$(us status -o json | jq '[.lanes[].received] | add')" -ge "$(frames "$work/in.pcap" | grep -c '^[^[:space:]]')" ]; } # all that testpmd reads
-end() { kill -KILL $node 2>/dev/null; wait $node 2>/dev/null; rm -rf "$work"; }
+end() { kill -KILL $node $beside 2>/dev/null; wait $node 2>/dev/null; rm -rf "$work"; }
 trap end EXIT
 
 # Once through the chain and back out: what testpmd has written, as tcpdump tells it.
@@ -75,6 +75,13 @@ begin
 serves() { [ "$(us status -o json 2>/dev/null | jq -r .state)" = SOLO ]; }
 ok "a node with two memif ports serves" waits 10 serves
 ok "without a peer it has no carrier" waits 5 carrier '[false,false]'
+sed "s#$work/[ab]#&2#g; s/chain: { name: memif/chain: { name: other/; s/$test_name-[ab]/&2/g; s/4790/4791/" "$work/pair.yaml" >"$work/other.yaml"
+"$UNDERSTUDY" run -c "$work/other.yaml" -n a >"$work/a2.log" 2>&1 &
+beside=$!
+others() { [ "$("$UNDERSTUDY" status -o json -c "$work/other.yaml" -n a 2>/dev/null | jq -r .state)" = SOLO ]; }
+ok "another chain's node of the same name serves beside it" waits 10 others
+kill $beside
+wait $beside 2>/dev/null
 ok "testpmd is its peer" passes
 is "all that testpmd read has passed" "$(frames "$work/out.pcap" | cksum)" "$(frames "$work/in.pcap" | cksum)"
 ok "the carrier goes with the peer" waits 5 carrier '[false,false]'
