@@ -3,10 +3,10 @@
  * A lane's port to the peer's lane; see link.h. What is decided by numbers is in ftcore/queue/lanelink.c;
  * here are the seal, the log ring that is sent from, the ring that is stored in, and when.
  *
- * Live. Records are encoded into a frame as they are made. It leaves when the next one does not fit, or
- * GATHER_NS after its first; a record that is larger than a frame goes in pieces. Where a record begins in
- * the log is remembered for FT_LINK_WINDOW of them, so that it can be sent again from there; the replicator
- * frees nothing of the log that is not known to be stored. Times are those of the turn.
+ * Live. A record leaves in the turn that made it; several go in one frame where the port took none before,
+ * and one that is larger than a frame in pieces. Where a record begins in the log is remembered for
+ * FT_LINK_WINDOW of them, so that it can be sent again from there; the replicator frees nothing of the log
+ * that is not known to be stored. Times are those of the turn.
  *
  * Standby. What came is stored in `direct`, a ring of the lane's own, behind what the replicator brought: a
  * record that follows neither is not taken. Each lane adds what it stores to the group's closed set
@@ -26,8 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GATHER_NS  2000u /* that a record waits for others of its frame */
-#define LOOK       8u    /* frames taken in one look */
+#define LOOK       8u /* frames taken in one look */
 #define BUSY_NS    1000000u
 #define AWAKE_NS   300000000u /* longer than a port carries a stream without packets */
 #define LAG_SAY    100u       /* us of lag that are told again without being asked */
@@ -68,7 +67,7 @@ struct nd_link {
     uint64_t stable_at;      /* the first byte of the log that is not known to be stored */
     uint64_t lag_ns, lag_at; /* as the standby said it, and when */
     uint32_t fill, most;     /* bytes of records in `frame`; room for them */
-    uint64_t first, since;   /* its first burst, and when that was made */
+    uint64_t first;          /* its first burst */
     uint8_t *frame;          /* body and payload of the frame that gathers */
     uint8_t *piece;          /* an encoded record that fits no frame; standby: one that comes in pieces */
 
@@ -417,10 +416,8 @@ static bool send_record(struct nd_lane *lane, const struct ft_record *r)
         ft_record_encode(r, version, false, link->frame + FT_LINK_BODY + link->fill, link->most - link->fill);
 
     FT_CHECK(n > 0, "burst %lu cannot be encoded: %s", r->burst, ft_error_name((int)n));
-    if (link->fill == 0) {
+    if (link->fill == 0)
         link->first = r->burst;
-        link->since = lane->now;
-    }
     link->fill += (uint32_t)n;
     ft_link_sent(&link->sender, r->burst, lane->now);
     return true;
@@ -445,9 +442,7 @@ static bool send_records(struct nd_lane *lane)
             break;
         any = true;
     }
-    if (link->fill && lane->now - link->since >= GATHER_NS)
-        any |= flush(lane);
-    return any;
+    return flush(lane) || any;
 }
 
 /* What is closed at the standby needs no place in the log. */

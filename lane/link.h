@@ -49,7 +49,8 @@ uint64_t nd_link_closed(const struct nd_lane *lane);
 void nd_link_shut(struct nd_lane *lane);
 /* Standby: outputs released, as the last record that came says. */
 uint64_t nd_link_released(const struct nd_lane *lane);
-/* Live: the port carries the stream. */
+#define ND_LINK_GATHER_NS 2000u
+/* Live: the port carries the stream. No burst waits longer than ND_LINK_GATHER_NS for more packets then. */
 bool nd_link_carries(const struct nd_lane *lane);
 /* With it: for how long the standby's oldest record waits to be replayed, ns. */
 uint64_t nd_link_lag(const struct nd_lane *lane);

@@ -737,8 +737,8 @@ static const struct ft_record *next_entry(struct nd_lane *lane, uint64_t upto, s
 }
 
 /* A standby's replicator acknowledges what the primary's outputs wait for, and nobody waits for replay: where
- * the two share a processor, the replicator comes first. A takeover, which everybody waits for, gives nothing
- * away. */
+ * the two share a processor, the replicator comes first; not while the lane acknowledges by a port. A
+ * takeover, which everybody waits for, gives nothing away. */
 static void yield_to_replicator(const struct nd_lane *lane)
 {
     if (lane->doing == FT_LANE_REPLAY)
@@ -787,7 +787,7 @@ bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)
         if (lane->doing == FT_LANE_REPLAY && nd_link_is_busy(lane) && nd_link_look(lane))
             upto = nd_lane_replays_to(lane);
     }
-    if (n > 0)
+    if (n > 0 && !nd_link_is_busy(lane))
         yield_to_replicator(lane);
     return n > 0;
 }

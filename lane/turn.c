@@ -145,14 +145,21 @@ static bool has_question(const struct nd_lane *lane)
 
 /*
  * The cost of a record is shared by the packets of its burst. So a burst that is logged and is not full waits
- * for more packets, for gather_us from its first one on; the ports are read meanwhile.
+ * for more packets, for gather_us from its first one on; the ports are read meanwhile. By a port of the
+ * link's a record costs so little that it waits no longer than ND_LINK_GATHER_NS.
  */
+static uint64_t gather_ns(const struct nd_lane *lane)
+{
+    uint64_t ns = lane->protect->gather_us * 1000ull;
+
+    return ns > ND_LINK_GATHER_NS && nd_link_carries(lane) ? ND_LINK_GATHER_NS : ns;
+}
+
 static bool waits_for_more(const struct nd_lane *lane, const struct nd_needs *needs)
 {
     return lane->burst.n && lane->burst.n < NF_BURST_MAX && !nd_lane_draining(lane) &&
-           needs->stream == ND_STREAM_RECORDS &&
-           lane->now - lane->burst.since < lane->protect->gather_us * 1000ull && !has_question(lane) &&
-           !burst_is_due(lane, needs);
+           needs->stream == ND_STREAM_RECORDS && lane->now - lane->burst.since < gather_ns(lane) &&
+           !has_question(lane) && !burst_is_due(lane, needs);
 }
 
 /* Chain time of a burst that no input keeper stamps: goes on from where it was, never back. */
