@@ -9,6 +9,9 @@
 #define SPARE_BYTES (2u * FT_RECORD_MAX) /* of a replay ring, above the credit */
 #define LARGE_BYTES (8u * SPARE_BYTES)
 #define DRAIN_MS    1000u
+/* The standby's lane fills this ring and empties it, so it lies in the cache of its processor as long as it
+ * is small. What is not replayed yet needs no more room: the primary waits after recovery_budget_ms of it. */
+#define DIRECT_BYTES (2u * FT_RECORD_MAX)
 
 /* Of a large ring the spare is a part, since its memory is a power of two; a small one has it beside. */
 static uint64_t credit_of(uint64_t pending_bytes)
@@ -30,9 +33,11 @@ int nd_setup_rings(struct ft_lane_shared *lane, uint64_t log_bytes, uint64_t pen
 
 int nd_setup_direct(struct ft_lane_shared *lane, uint64_t pending_bytes, struct ft_fault *fault)
 {
-    return ft_ring_init(&lane->direct, pending_bytes) == 0
+    uint64_t bytes = pending_bytes < DIRECT_BYTES ? pending_bytes : DIRECT_BYTES;
+
+    return ft_ring_init(&lane->direct, bytes) == 0
                ? 0
-               : ft_fail(fault, FT_ENOMEM, "no memory for a ring of %lu MB", pending_bytes >> 20);
+               : ft_fail(fault, FT_ENOMEM, "no memory for a ring of %lu KiB", bytes >> 10);
 }
 
 void nd_setup_replicator(struct rp_config *out, const struct nd_config *config,
