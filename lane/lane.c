@@ -18,6 +18,7 @@
 #include "nflib/chain/chain.h"
 
 #include <immintrin.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -472,7 +473,11 @@ void nd_lane_wait(struct nd_lane *lane, bool worked)
         return;
     ns = sleep_ns(lane);
     if (ns == 0) {
-        _mm_pause();
+        /* What this one waits for by its port, another lane of the same processor may be working at. */
+        if (lane->group->lanes > 1 && nd_link_is_busy(lane))
+            sched_yield();
+        else
+            _mm_pause();
         return;
     }
     ft_turns_spent(&lane->shared->count.turns, FT_SPENT_EMPTY, ft_now());
