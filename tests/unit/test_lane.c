@@ -12,6 +12,7 @@
 #define _GNU_SOURCE /* ppoll */
 #include "lane/frames.h"
 #include "ftcore/base/clock.h"
+#include "ftcore/queue/lanelink.h"
 #include "tests/help/config.h"
 #include "tests/help/lane.h"
 #include "tests/help/test.h"
@@ -168,6 +169,49 @@ WAITING(a_logged_burst_waits_for_more_packets_since_its_first)
     assert_int_equal(turn_at(11), 0); /* the next burst's wait begins with its own first packet */
     assert_int_equal(turn_at(20), 0);
     assert_int_equal(turn_at(21), 1);
+}
+
+static unsigned records_sent;
+
+static uint8_t *frame_place(void *ctx)
+{
+    static uint8_t frame[FT_LINK_MOST];
+
+    return frame;
+}
+
+static void count_record(void *ctx, uint32_t bytes)
+{
+    records_sent += bytes > FT_LINK_OVERHEAD;
+}
+
+static const uint8_t *nothing_comes(void *ctx, uint32_t *bytes)
+{
+    return NULL;
+}
+
+/* Others of its frame are those that come while the port takes none. */
+WAITING(by_a_port_a_burst_waits_two_us_and_its_record_leaves_at_once)
+{
+    static const struct nd_link_port wire = {
+        .longest = 1514, .place = frame_place, .send = count_record, .receive = nothing_comes};
+    struct ft_fault fault;
+
+    gathering(10);
+    assert_int_equal(nd_link_make(&w->lane.link, &wire, &fault), 0);
+    FT_ORDER_SET(w->shared, peer_version, FT_FORMAT_NEWEST);
+    FT_ORDER_SET(w->shared, carry, 1);
+    FT_ORDER_SET(w->shared, port, 1);
+    assert_int_equal(turn_at(0), 0); /* it finds that the port carries */
+    records_sent = 0;
+    data_arrives(3);
+    assert_int_equal(turn_at(1), 0);
+    data_arrives(2);
+    assert_int_equal(turn_at(2), 0);
+    assert_int_equal(records_sent, 0);
+    assert_int_equal(turn_at(3), 1);
+    assert_int_equal(records_sent, 1);
+    all_left(5);
 }
 
 WAITING(a_full_burst_never_waits)
