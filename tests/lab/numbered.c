@@ -5,10 +5,13 @@
  *   numbered serve ADDRESS PORT FLOWS RATE FILE     answers each flow that comes with datagrams of its own
  *   numbered ask ADDRESS PORT FLOWS RATE FILE       begins them
  *
- * Each sends RATE datagrams a second, of all flows in turn, until SIGUSR1; SIGTERM ends it. FILE gets a JSON
- * object: "sent", how many of each flow, and "got": of each flow the number of different ones, of those that
- * came twice, after a later one, and with other bytes than they were sent with. Sizes are from 40 to 1239
- * bytes. An asking flow that has got nothing sends one datagram in 10 ms, until the first answer.
+ * Each sends RATE datagrams a second, of all flows in turn, until SIGUSR1; then it says the end of each flow,
+ * again and again, since these may be lost as well. FILE is written when all flows of the other side have
+ * ended, behind what was sent before, and once more on SIGTERM, which ends it. It has a JSON object: "sent",
+ * how many of each flow, and "got": of each flow the number of different ones, of those that came twice,
+ * after a later one, and with other bytes than they were sent with. "sent_marked" and "got_marked" are of
+ * those, in all flows, that were sent between one SIGUSR2 and the next. Sizes are from 40 to 1239 bytes. An
+ * asking flow that has got nothing sends one datagram in 10 ms, until the first answer.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -28,23 +31,28 @@
 #define HEAD  13u
 #define LEAST 40u
 #define ROOM  (16 << 20)
+#define MARK  (1ull << 56) /* of a datagram's number: sent between two SIGUSR2 */
+#define OVER  0x80         /* of a datagram's first byte: its flow has ended */
 
 struct flow {
     int fd;
     struct sockaddr_in to;
-    bool known;
+    bool known, over;
     uint64_t sent, got, twice, reordered, altered, highest;
     uint8_t *seen; /* bits, by number */
 };
 
 static struct flow flow[FLOWS];
 static uint8_t noise[4096];
-static volatile sig_atomic_t quiet, ended;
+static uint64_t sent_marked, got_marked;
+static volatile sig_atomic_t quiet, marked, ended;
 
 static void on_signal(int number)
 {
     if (number == SIGUSR1)
         quiet = 1;
+    else if (number == SIGUSR2)
+        marked = !marked;
     else
         ended = 1;
 }
@@ -71,10 +79,15 @@ static size_t make(uint8_t *out, uint8_t way, uint32_t f, uint64_t n)
 static void take(struct flow *f, uint8_t way, uint32_t number, const uint8_t *said, size_t len)
 {
     uint8_t expected[2048];
-    uint64_t n;
+    uint64_t n, whole;
 
-    memcpy(&n, said + 5, 8);
-    if (said[0] != way || n == 0 || n >= MOST || make(expected, way, number, n) != len ||
+    memcpy(&whole, said + 5, 8);
+    n = whole & ~MARK;
+    if (said[0] == (way | OVER) && len == LEAST) {
+        f->over = true;
+        return;
+    }
+    if (said[0] != way || n == 0 || n >= MOST || make(expected, way, number, whole) != len ||
         memcmp(expected, said, len) != 0) {
         f->altered++;
         return;
@@ -83,8 +96,10 @@ static void take(struct flow *f, uint8_t way, uint32_t number, const uint8_t *sa
         f->twice++;
     else if (n < f->highest)
         f->reordered++;
-    if (!(f->seen[n / 8] >> n % 8 & 1))
+    if (!(f->seen[n / 8] >> n % 8 & 1)) {
         f->got++;
+        got_marked += whole >= MARK;
+    }
     f->seen[n / 8] |= (uint8_t)(1 << n % 8);
     f->highest = n > f->highest ? n : f->highest;
 }
@@ -124,9 +139,30 @@ static void send_one(unsigned number, uint8_t way)
 {
     struct flow *f = &flow[number];
     uint8_t said[2048];
-    size_t len = make(said, way, number, f->sent + 1);
+    uint64_t mark = marked ? MARK : 0;
+    size_t len = make(said, way, number, mark | (f->sent + 1));
 
-    f->sent += sendto(f->fd, said, len, 0, (struct sockaddr *)&f->to, sizeof(f->to)) == (ssize_t)len;
+    if (sendto(f->fd, said, len, 0, (struct sockaddr *)&f->to, sizeof(f->to)) != (ssize_t)len)
+        return;
+    f->sent++;
+    sent_marked += mark != 0;
+}
+
+static void send_over(unsigned number, uint8_t way)
+{
+    uint8_t said[LEAST] = {way | OVER};
+
+    memcpy(said + 1, &number, 4);
+    sendto(flow[number].fd, said, sizeof(said), 0, (struct sockaddr *)&flow[number].to,
+           sizeof(flow[number].to));
+}
+
+static bool are_over(unsigned flows)
+{
+    for (unsigned f = 0; f < flows; f++)
+        if (!flow[f].over)
+            return false;
+    return true;
 }
 
 static void write_file(const char *path, unsigned flows)
@@ -135,7 +171,8 @@ static void write_file(const char *path, unsigned flows)
 
     if (!out)
         exit(1);
-    fputs("{\"sent\": [", out);
+    fprintf(out, "{\"sent_marked\": %lu, \"got_marked\": %lu, ", sent_marked, got_marked);
+    fputs("\"sent\": [", out);
     for (unsigned f = 0; f < flows; f++)
         fprintf(out, "%s%lu", f ? ", " : "", flow[f].sent);
     fputs("], \"got\": [", out);
@@ -154,6 +191,7 @@ int main(int argc, char **argv)
     unsigned flows = argc == 7 ? (unsigned)strtoul(argv[4], NULL, 10) : 0, next = 0;
     struct pollfd at[FLOWS];
     uint64_t rate, begun = 0, count = 0, first = 0, behind = 0;
+    bool written = false;
     int room = ROOM;
 
     if (flows == 0 || flows > FLOWS || inet_pton(AF_INET, argv[2], &address.sin_addr) != 1)
@@ -161,6 +199,7 @@ int main(int argc, char **argv)
     address.sin_port = htons((uint16_t)strtoul(argv[3], NULL, 10));
     rate = strtoul(argv[5], NULL, 10);
     sigaction(SIGUSR1, &act, NULL);
+    sigaction(SIGUSR2, &act, NULL);
     sigaction(SIGTERM, &act, NULL);
     for (unsigned i = 0, x = 1; i < sizeof(noise); i++, x = x * 1664525 + 1013904223)
         noise[i] = (uint8_t)(x >> 24);
@@ -182,8 +221,20 @@ int main(int argc, char **argv)
         for (unsigned f = 0; f < (asks ? flows : 1); f++)
             if (at[f].revents)
                 read_all(at[f].fd, asks ? 1 : 0, flows);
-        if (quiet)
+        if (quiet) {
+            if (t - first >= 10000000) {
+                for (unsigned f = 0; f < flows; f++)
+                    if (asks || flow[f].known)
+                        send_over(f, asks ? 0 : 1);
+                first = t;
+            }
+            if (!written && are_over(flows)) {
+                write_file(argv[6], flows);
+                written = true;
+            }
+            behind = 0;
             continue;
+        }
         if (asks && t - first >= 10000000) {
             for (unsigned f = 0; f < flows; f++)
                 if (!flow[f].known)

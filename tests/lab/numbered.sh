@@ -7,6 +7,7 @@ flows=${flows:-20} rate=${rate:-2000} enough=${enough:-2000}
 
 begin() { # traffic both ways
     missed_from_now
+    rm -f "$work/client.json" "$work/server.json"
     ip netns exec "${LAB_PREFIX}server" "$BUILD/numbered" serve 203.0.113.100 7000 "$flows" "$rate" "$work/server.json" &
     server=$!
     until ip netns exec "${LAB_PREFIX}server" ss -Huln sport = :7000 | grep -q .; do sleep 0.05; done
@@ -15,9 +16,15 @@ begin() { # traffic both ways
     sleep 1
 }
 
+# Nothing that is sent from one call to the next is to be lost (lost_marked).
+mark() { kill -USR2 "$client" "$server"; }
+
+# Each end writes its file once it has all that the other one has sent, however long that takes here; half a second more is for what might come
+# twice.
 end() {
     kill -USR1 "$client" "$server"
-    sleep 1.5
+    soon 30 test -s "$work/client.json" -a -s "$work/server.json"
+    sleep 0.5
     kill "$client" "$server"
     wait "$client" "$server" 2>/dev/null
 }
@@ -27,6 +34,8 @@ way() { # FROM TO
     jq -rs --argjson enough "$enough" '[(.[0].sent | add) > $enough, (.[0].sent | add) - ([.[1].got[][0]] | add), ([.[1].got[][1]] | add), ([.[1].got[][2]] | add), ([.[1].got[][3]] | add)] | join(" ")' \
         "$work/$1.json" "$work/$2.json"
 }
+
+lost_marked() { jq -rs '(.[0].sent_marked - .[1].got_marked) + (.[1].sent_marked - .[0].got_marked)' "$work/client.json" "$work/server.json"; }
 
 # Both ways: enough was sent, nothing came twice, reordered or altered, and none is lost but what the kernel had no room for.
 each_once() { # [LOST | any]: so many of other traffic are lost; or loss is not judged

@@ -81,6 +81,6 @@ die_in_turn() {
     done
 }
 die_in_turn
-is "$deaths deaths of two keepers in turn: nothing twice, reordered or altered, little lost" "$wrong" ""
+is "$deaths deaths of two keepers in turn: nothing twice, reordered or altered, nothing lost since the switches know" "$wrong" ""
 diag "most that a death lost: $worst; the slowest: $slowest ms"
 is "and the pair's state went on" "$(keeper "$(who)" lost) $(us status >/dev/null && echo protected)" "0 protected"
