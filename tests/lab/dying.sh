@@ -24,3 +24,16 @@ downloads() {
 }
 downloads_begin() { rm -f "$work/ended"; touch "$work/on"; downloads & fetch=$!; under_way; }
 downloads_end() { rm "$work/on"; wait $fetch; }
+
+# A request that kills, on one connection, on which the kernel sends it again as often as it likes until so many copies were dropped by NODE.
+deadly_until_dropped() { # WORD NODE COUNT
+    local request many
+    "$lab" exec client curl -q --silent --max-time 120 -H "X-Word: $1" http://203.0.113.100/0 >"$work/answer" &
+    request=$!
+    many() { [ "$(field "$1" quarantine.dropped)" -ge "$2" ]; }
+    soon 60 many "$2" "$3"
+    many=$?
+    kill $request
+    wait $request 2>/dev/null
+    return $many
+}
