@@ -20,13 +20,22 @@ ok "both members have a view on their disk" keep old
     -o json >"$work/probe.json" 9>&- &
 prober=$!
 
+# A re-pair waits for 30 s by the clock until the pair is PROTECTED, which a busy machine may need longer for: the row behind it judges that.
+takes() { # NODE AT
+    us re-pair "$1" -n "$2" >"$work/repair" 2>&1 || grep -q "view [0-9]* has begun with node $1, which is not ready yet" "$work/repair" ||
+        { cat "$work/repair"; return 1; }
+}
+is_whole() { # AT
+    await 30 "$1" state PROTECTED || { for n in a b c d; do echo "$n $(field "$n" '| [.state, .view, .why, .peer.node, .link] | tostring')"; done; return 1; }
+}
+
 # ── the old standby sleeps, and etcd is cut off from it ──────────────────────────────────────────
 
 old=$(field b pid)
 kill -STOP "$old"
 ok "b sleeps: a goes on" await 20 a state SOLO
-ok "c takes its place" us re-pair c -n a
-ok "the pair is PROTECTED" await 30 a state PROTECTED
+ok "c takes its place" takes c a
+ok "the pair is PROTECTED" is_whole a
 kill -KILL "$(field a pid)"
 ok "a dies: c goes on" await 10 c state SOLO
 last=$(field c pid)
@@ -43,8 +52,8 @@ way b up
 
 # ── both members of the first view come back together, as their disks were then ──────────────────
 
-ok "d takes a's place" us re-pair d -n c
-ok "c and d are PROTECTED" await 30 c state PROTECTED
+ok "d takes a's place" takes d c
+ok "c and d are PROTECTED" is_whole c
 is "it is c and d" "$(field c 'members | tostring')" '["c","d"]'
 view=$(field c view)
 kill -KILL "$(field b pid)"
@@ -96,8 +105,8 @@ kill -KILL "$(field d pid)"
 rm "$LAB_DIR/d/d.view"
 "$lab" start d
 ok "d without its file is a spare" await 10 d member false
-ok "and takes a's place" us re-pair d -n b
-ok "the pair is PROTECTED" await 20 b state PROTECTED
+ok "and takes a's place" takes d b
+ok "the pair is PROTECTED" is_whole b
 is_like "it is a shard of its own" "$(field b shard)" "[0-9a-f]*[0-9a-f]"
 differs() { [ "$(field b shard)" != "$shard" ]; }
 ok "and not the one that was" differs
