@@ -45,13 +45,14 @@ http {
     access_log off;
     sendfile on;
     keepalive_timeout 0; # each download is a connection of its own
+    send_timeout 900; # who reads nothing for a minute is given up by the client alone
     client_body_temp_path $dir/nginx/body;
     proxy_temp_path $dir/nginx/proxy;
     fastcgi_temp_path $dir/nginx/fastcgi;
     uwsgi_temp_path $dir/nginx/uwsgi;
     scgi_temp_path $dir/nginx/scgi;
     ${WEB_RATE:+limit_rate $WEB_RATE;}
-    server { ${ports}root $dir/files; location = /lasting { limit_rate 0; send_timeout 900; } }
+    server { ${ports}root $dir/files; location = /lasting { limit_rate 0; } }
 }
 END
     "$lab" exec server nginx -p "$dir/nginx" -c "$dir/nginx/nginx.conf" -e "$dir/nginx/error.log" \
