@@ -22,17 +22,13 @@ extern const unsigned nd_bench_loads[ND_BENCH_LOADS]; /* percent */
 
 /* ---- tools/bench/setup.c: what is compared, and how it is set ---- */
 
-/* Who has the second core while one node runs without protection. */
-enum nd_bench_beside { ND_BESIDE_NOBODY, ND_BESIDE_SPINS, ND_BESIDE_COPIES };
-
 struct nd_bench_protection {
-    char name[24];               /* "log:warm" */
-    struct nd_protect protect;   /* the file's, changed as the name says */
-    bool unreduced;              /* the access log is not reduced: every access is in the record */
-    bool port;                   /* lanes speak to each other by memory that they share */
-    enum nd_bench_beside beside; /* one node, nobody takes over */
-    const void *peer;            /* state elsewhere as well, as nd_bench_peer says: one node, nobody takes
-                                    over; NULL: none */
+    char name[24];             /* "log:warm" */
+    struct nd_protect protect; /* the file's, changed as the name says */
+    bool unreduced;            /* the access log is not reduced: every access is in the record */
+    bool port;                 /* lanes speak to each other by memory that they share */
+    const void *peer;          /* state elsewhere as well, as nd_bench_peer says: one node, nobody takes
+                                  over; NULL: none */
     char settings[ND_BENCH_SETTINGS]; /* for people; of a peer, as it was set when it ran */
 };
 
@@ -58,7 +54,7 @@ int nd_bench_protection(struct nd_bench_protection *out, const char *name, const
 /* The one that all are held against. */
 static inline bool nd_bench_is_off(const struct nd_bench_protection *p)
 {
-    return !p->protect.pair && !p->peer && !p->beside;
+    return !p->protect.pair && !p->peer;
 }
 /* A copy of `config` that protects so, in so many lanes. Everything it points to stays the other's. */
 void nd_bench_adapt(struct nd_config *out, const struct nd_config *config,
@@ -163,7 +159,6 @@ struct nd_bench_tape;
 struct nd_bench_plan {
     const struct nd_config *config; /* adapted */
     const struct nd_load *load;
-    enum nd_bench_beside beside;            /* who has the second core */
     bool port;                              /* lanes speak to each other by memory that they share */
     const void *peer;                       /* where the state is as well; NULL: in the region alone */
     const struct nd_bench_options *options; /* seconds, takeover_load, realtime, seed */

@@ -219,7 +219,6 @@ static int run_pairs(const struct nd_bench *b, struct nd_bench_row *row, struct 
     nd_bench_adapt(&off, b->config, &none, b->load.lanes.count);
     nd_bench_adapt(&with, b->config, &row->protection, b->load.lanes.count);
     plan.config = &with;
-    plan.beside = row->protection.beside;
     plan.port = row->protection.port;
     plan.peer = row->protection.peer;
     for (unsigned i = 0; i < b->options.pairs && !error; i++) {

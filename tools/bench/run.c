@@ -30,21 +30,19 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#define SECOND       1e9
-#define PATIENCE     30000000000ull /* ns given, of waiting, after which something is broken */
-#define PEERS        10u            /* times as long for a peer that answers command by command */
-#define PAUSE        200000l
-#define QUIET_NS     20000000ull /* a lane at rest has had no packet for so long */
-#define ROUNDS       4u          /* and has gone round so often since, finding nothing at its ports */
-#define SHOW_NS      2000000u
-#define RESIDENT     128u        /* times shown until the memory is looked at again */
-#define REST_S       0.2         /* seconds before a measurement */
-#define LEAST        1000u       /* packets of a measurement: it goes on until they have left */
-#define SAMPLES      20u         /* samples of the lag in a measurement at saturation */
-#define LOOK_S       0.005       /* seconds between two samples of the lag at a load */
-#define TAPE_LOOK_S  0.0002      /* seconds between two looks at the tape */
-#define BESIDE_BYTES (64u << 20) /* more than a cache holds */
-#define BESIDE_STEP  4096u
+#define SECOND      1e9
+#define PATIENCE    30000000000ull /* ns given, of waiting, after which something is broken */
+#define PEERS       10u            /* times as long for a peer that answers command by command */
+#define PAUSE       200000l
+#define QUIET_NS    20000000ull /* a lane at rest has had no packet for so long */
+#define ROUNDS      4u          /* and has gone round so often since, finding nothing at its ports */
+#define SHOW_NS     2000000u
+#define RESIDENT    128u   /* times shown until the memory is looked at again */
+#define REST_S      0.2    /* seconds before a measurement */
+#define LEAST       1000u  /* packets of a measurement: it goes on until they have left */
+#define SAMPLES     20u    /* samples of the lag in a measurement at saturation */
+#define LOOK_S      0.005  /* seconds between two samples of the lag at a load */
+#define TAPE_LOOK_S 0.0002 /* seconds between two looks at the tape */
 
 /* The sum over the lanes of one counter of node n: SUM(r, 0, shared, count.dropped). */
 #define SUM(r, n, array, field)                                                                              \
@@ -259,33 +257,6 @@ static int open_member(struct running *r, struct ft_fault *fault)
     return error;
 }
 
-/* Ends with the process. */
-static void *run_beside(void *arg)
-{
-    uint8_t *memory = arg; /* to be copied; NULL: it spins */
-    const size_t half = BESIDE_BYTES / 2;
-
-    prctl(PR_SET_NAME, "us-beside");
-    for (size_t at = 0;; at = (at + BESIDE_STEP) % half)
-        if (memory)
-            memcpy(memory + half + at, memory + at, BESIDE_STEP);
-    return NULL;
-}
-
-static int start_beside(enum nd_bench_beside beside, struct ft_fault *fault)
-{
-    uint8_t *memory = beside == ND_BESIDE_COPIES ? malloc(BESIDE_BYTES) : NULL;
-    pthread_t thread;
-
-    if (memory)
-        memset(memory, 1, BESIDE_BYTES); /* pages of its own, not the one of zeros */
-    if ((beside == ND_BESIDE_COPIES && !memory) || pthread_create(&thread, NULL, run_beside, memory) != 0) {
-        free(memory);
-        return ft_fail(fault, FT_ENOMEM, "no thread beside the node");
-    }
-    return 0;
-}
-
 static int start_threads(struct running *r, const cpu_set_t *cores, struct ft_fault *fault)
 {
     int error = nd_member_start(&r->member, cores, fault);
@@ -294,8 +265,6 @@ static int start_threads(struct running *r, const cpu_set_t *cores, struct ft_fa
     if (!error && pthread_create(&r->replicator, NULL, run_replicator, r) != 0)
         error = ft_fail(fault, FT_ENOMEM, "no thread for the replicator");
     if (error)
-        return error;
-    if (r->all->plan->beside && (error = start_beside(r->all->plan->beside, fault)))
         return error;
     if (r->all->plan->options->realtime)
         nd_priority_raise();

@@ -18,14 +18,9 @@ static const struct kind {
     int standby; /* enum nd_standby, or ANY */
     uint32_t commit_interval_us, checkpoint_ms;
     bool unreduced, port;
-    enum nd_bench_beside beside;
     const char *settings; /* NULL: what the mode is decided to */
 } kinds[] = {
     {"off", ND_MODE_OFF, ND_STANDBY_HOT, .settings = "no replication; the chain on its region, untracked"},
-    {"off-spin", ND_MODE_OFF, ND_STANDBY_HOT, .beside = ND_BESIDE_SPINS,
-     .settings = "as off, beside a thread on the second core that does nothing all the time"},
-    {"off-copy", ND_MODE_OFF, ND_STANDBY_HOT, .beside = ND_BESIDE_COPIES,
-     .settings = "as off, beside a thread on the second core that copies 32 MB of memory all the time"},
     {"log", ND_MODE_LOG, ANY, .settings = "every burst recorded"},
     {"log-port", ND_MODE_LOG, ND_STANDBY_HOT, .port = true,
      .settings = "every burst recorded, and sent by the lanes through memory that they share"},
@@ -81,7 +76,6 @@ static int set_node(struct nd_bench_protection *out, const struct kind *k, const
     standby = k->standby != ANY ? k->standby : standby;
     out->unreduced = k->unreduced;
     out->port = k->port;
-    out->beside = k->beside;
     snprintf(out->name, sizeof(out->name), "%s%s%s", k->name, k->standby != ANY ? "" : ":",
              k->standby != ANY ? "" : nd_standbys[standby]);
     error = set_protect(&out->protect, config, k->mode, (enum nd_standby)standby, fault);
@@ -111,8 +105,7 @@ int nd_bench_protection(struct nd_bench_protection *out, const char *name, const
     }
     return ft_fail(
         fault, FT_EINVAL,
-        "--compare %.40s, expected off, off-spin, off-copy, log, log-port, delta, auto, checkpoint or ftmb, "
-        "with :hot or :warm",
+        "--compare %.40s, expected off, log, log-port, delta, auto, checkpoint or ftmb, with :hot or :warm",
         name);
 }
 
