@@ -265,7 +265,7 @@ sim: $(BUILD)/simulate
 	@$(BUILD)/simulate $(KIND:%=-k %) $(if $(SEED),-s $(SEED) $(if $(VERBOSE),-v),-r -n $(SEEDS) -j $(shell nproc))
 PLAN := plan order balance place room words
 # A day of a thousand servers, planned: build/fleet-day, with -s SEED (tests/fleet/day.c).
-$(BUILD)/fleet-day: $(patsubst %.c,$(BUILD)/obj/%.o,tests/fleet/day.c $(PLAN:%=fleet/%.c) ftcore/base/error.c ftcore/base/event_log.c)
+$(BUILD)/fleet-day: $(patsubst %.c,$(BUILD)/obj/%.o,tests/fleet/day.c tests/fleet/agenda.c $(PLAN:%=fleet/%.c) ftcore/base/error.c ftcore/base/event_log.c)
 	$(Q)$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -pthread -o $@ $^ -lm
 $(BUILD)/simulate: $(SIM_OBJ) $(SIM_TESTS)
 	$(Q)$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $^ $(SIM_WRAPS:%=-Wl,--wrap=%) $(LDLIBS)
@@ -322,7 +322,7 @@ part-scenarios: $(BUILD)/simulate
 part-planted: $(BUILD)/simulate
 	@$(PART) planted $(BESIDE) prove -v --timer --failures --exec bash tests/sim/planted.t
 part-day: $(BUILD)/fleet-day
-	@$(PART) day $(BESIDE) $(BUILD)/fleet-day -s 1 -n 200 -k 4000 -t 28800
+	@$(PART) day $(BESIDE) $(BUILD)/fleet-day -w 10 -s 1 -n 200 -k 4000 -t 28800
 part-day-dense: $(BUILD)/fleet-day
 	@$(PART) day-dense $(BESIDE) $(BUILD)/fleet-day -s 3 -n 100 -k 2000 -t 28800 -d 200
 part-corpus: $(FUZZ_BUILD)/replay

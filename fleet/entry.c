@@ -80,6 +80,8 @@ static json_t *write_node(const struct fl_node_said *n)
         json_object_set_new(o, "incarnation", json_integer((json_int_t)n->incarnation));
     if (n->counter)
         json_object_set_new(o, "counter", json_integer(n->counter));
+    if (n->slow[0])
+        json_object_set_new(o, "slow", json_string(n->slow));
     if (n->members[0][0])
         json_object_set_new(o, "members", json_pack("[s,s]", n->members[0], n->members[1]));
     if (n->measured)
@@ -126,6 +128,17 @@ static bool read_load(const json_t *from, struct fl_load *out)
     return true;
 }
 
+bool fl_slow_read(char out[FL_SLOW_MAX], const json_t *from)
+{
+    const char *text = json_string_value(from);
+
+    out[0] = '\0';
+    if (!text || strlen(text) >= FL_SLOW_MAX || strspn(text, "abcdefghijklmnopqrstuvwxyz ") != strlen(text))
+        return !from || json_is_null(from);
+    strcpy(out, text);
+    return true;
+}
+
 /* False: it is nothing that an agent wrote. */
 static bool read_node(const json_t *o, struct fl_node_said *out)
 {
@@ -135,7 +148,8 @@ static bool read_node(const json_t *o, struct fl_node_said *out)
 
     if (!state || strlen(state) >= sizeof(out->state) || !read_number(o, "view", FT_VIEW_MAX, &out->view) ||
         !read_number(o, "incarnation", INT64_MAX, &out->incarnation) ||
-        !read_number(o, "counter", UINT32_MAX, &counter) || (members && json_array_size(members) != 2))
+        !read_number(o, "counter", UINT32_MAX, &counter) ||
+        !fl_slow_read(out->slow, json_object_get(o, "slow")) || (members && json_array_size(members) != 2))
         return false;
     strcpy(out->state, state);
     out->counter = (uint32_t)counter;
@@ -248,6 +262,10 @@ json_t *fl_placement_write(const struct fl_file *file, const struct fl_placement
                             json_pack("{s:I, s:I, s:s?}", "count", (json_int_t)p->failed.count, "when",
                                       (json_int_t)p->failed.when, "to",
                                       p->failed.to == FL_NONE ? NULL : s[p->failed.to].name));
+    if (p->left.when)
+        json_object_set_new(
+            o, "left",
+            json_pack("{s:s, s:I}", "server", s[p->left.server].name, "when", (json_int_t)p->left.when));
     return o;
 }
 
@@ -316,6 +334,17 @@ static bool read_failed(const struct fl_file *file, const json_t *from, struct f
     return true;
 }
 
+/* A server that the file does not have needs no care any more. */
+static bool read_left(const struct fl_file *file, const json_t *from, struct fl_placement *out)
+{
+    if ((from && !json_is_object(from)) || !read_number(from, "when", INT64_MAX, &out->left.when))
+        return false;
+    out->left.server = server_of(file, json_object_get(from, "server"));
+    if (out->left.server == FL_NONE)
+        out->left = (struct fl_left){.when = 0};
+    return true;
+}
+
 static int read_placement(struct fl_placement *out, const struct fl_file *file, const json_t *o,
                           struct ft_fault *fault)
 {
@@ -330,6 +359,8 @@ static int read_placement(struct fl_placement *out, const struct fl_file *file, 
         return ft_fail(fault, FT_EMALFORMED, "its order is none, expected a kind that is known, to a server");
     if (!read_failed(file, json_object_get(o, "failed"), out))
         return ft_fail(fault, FT_EMALFORMED, "its failed is none, expected a count and when");
+    if (!read_left(file, json_object_get(o, "left"), out))
+        return ft_fail(fault, FT_EMALFORMED, "what it left is none, expected a server and when");
     return 0;
 }
 
@@ -352,12 +383,14 @@ bool fl_placement_same(const struct fl_placement *a, const struct fl_placement *
     bool same = memcmp(a->first, b->first, sizeof(a->first)) == 0 &&
                 memcmp(a->member, b->member, sizeof(a->member)) == 0 && a->view == b->view &&
                 a->moved == b->moved && a->alone == b->alone && a->order.kind == b->order.kind &&
-                a->failed.count == b->failed.count;
+                a->failed.count == b->failed.count && a->left.when == b->left.when;
 
     if (a->order.kind != FL_LEAVE)
         same = same && a->order.cause == b->order.cause && a->order.to == b->order.to &&
                a->order.since == b->order.since && a->order.incarnation == b->order.incarnation &&
                a->order.there == b->order.there;
+    if (a->left.when)
+        same = same && a->left.server == b->left.server;
     if (a->failed.count)
         same = same && a->failed.to == b->failed.to && a->failed.when == b->failed.when;
     return same;

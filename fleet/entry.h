@@ -11,6 +11,8 @@
 
 #include <jansson.h>
 
+#define FL_SLOW_MAX 28u /* bytes of why a standby is slow, with its NUL */
+
 /* What a node said of itself last. */
 struct fl_node_said {
     uint32_t shard;
@@ -18,6 +20,7 @@ struct fl_node_said {
     bool primary, member;
     uint64_t view;
     uint64_t incarnation;         /* which process it is, as status has it; 0: not known */
+    char slow[FL_SLOW_MAX];       /* of a primary: why its standby is slow; "": it is not */
     uint32_t counter;             /* its demotion counter: what it tracks fails where it is not 0 */
     char members[2][FL_NAME_MAX]; /* nodes; "": it does not know */
     bool measured;
@@ -42,6 +45,10 @@ struct fl_server_said {
     bool unreadable; /* of a picture: its key says nothing that can be read, so it may have any of them */
 };
 
+/* Why a standby is slow, a few words for people, as a node or an agent says it; "" where there are none.
+ * False: it is nothing that either says, and *out is "". */
+bool fl_slow_read(char out[FL_SLOW_MAX], const json_t *from);
+
 /* Empty, with room for `room` nodes and as many kept views; for fl_server_said_free. FT_ENOMEM. */
 int fl_server_said_make(struct fl_server_said *out, uint32_t room, struct ft_fault *fault);
 void fl_server_said_free(struct fl_server_said *said);
@@ -63,6 +70,7 @@ struct fl_placement {
     uint64_t alone;     /* since when its primary is without a standby that could take over; 0: it is not */
     struct fl_order order; /* of view `view`; times are wall clock, s */
     struct fl_failed failed;
+    struct fl_left left;
 };
 
 /*

@@ -428,6 +428,7 @@ static void hear(struct fl_local *l, uint32_t shard, uint64_t now)
         n->said.member = json_is_true(json_object_get(status, "member"));
         n->said.view = (uint64_t)view;
         n->said.incarnation = incarnation > 0 ? (uint64_t)incarnation : 0;
+        (void)fl_slow_read(n->said.slow, json_object_get(json_object_get(status, "slow"), "cause"));
         n->said.counter = counter > 0 && counter <= UINT32_MAX ? (uint32_t)counter : 0;
         hear_members(n, json_object_get(status, "members"));
         measure(n, status, measures_all(l, now), now);

@@ -110,7 +110,7 @@ bool fl_order_repair(struct fl_planner *planner, uint32_t shard, struct fl_searc
         }
         /* Who is alone is healed before anybody is kept within capacity for the next death, and does not wait
          * for the one server that has such room while others have some. */
-        if (found.server == FL_NONE && look->lone && search->only == FL_NONE) {
+        if (found.server == FL_NONE && (look->lone || look->slow) && search->only == FL_NONE) {
             search->now_only = true;
             found = fl_place_find(&planner->room, search);
         }

@@ -465,6 +465,8 @@ static void hear_members(const struct fl_picture *p, uint32_t shard, struct fl_s
         out->counter[k] = n->counter;
         if (n->primary)
             out->primary = k;
+        if (n->primary && n->slow[0])
+            out->slow = n->slow;
     }
     for (uint32_t k = 0; k < 2; k++) {
         const struct fl_node_said *n = node_of(p, out->member[k], shard);
@@ -562,6 +564,7 @@ static void hear_shard(struct fl_picture *p, const struct nd_keys *keys, uint32_
     s->moved = had->first[0] == had->first[1] ? p->fleet.now : had->moved; /* who knows, without its key */
     s->alone = had->view == s->view ? had->alone : 0;
     s->failed = had->failed;
+    s->left = had->left;
     if (had->order.kind != FL_LEAVE && had->view == s->view)
         s->order = had->order;
 }
@@ -731,6 +734,8 @@ static void follow_step(const struct fl_picture *p, uint32_t shard, const struct
     case FL_HANDOVER:
         next->order = (struct fl_order){
             .kind = step->kind, .cause = step->cause, .to = step->to[0], .since = p->fleet.now};
+        if (step->cause == FL_SLOW)
+            next->left = (struct fl_left){.server = step->about, .when = p->fleet.now};
         break;
     case FL_RESTART:
         next->order = (struct fl_order){.kind = step->kind,
@@ -754,7 +759,8 @@ static void follow_step(const struct fl_picture *p, uint32_t shard, const struct
  * order that stands is later than the one that failed before it, or it would have failed itself. */
 static void settle_times(uint64_t now, struct fl_placement *next)
 {
-    uint64_t *times[] = {&next->moved, &next->alone, &next->order.since, &next->failed.when};
+    uint64_t *times[] = {&next->moved, &next->alone, &next->order.since, &next->failed.when,
+                         &next->left.when};
     bool stands = next->order.kind != FL_LEAVE && next->failed.when < next->order.since;
 
     for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)

@@ -18,6 +18,7 @@ struct fl_settings fl_settings_usual(void)
                                 .resyncs = 1,
                                 .hold_down = 60,
                                 .patience = 120,
+                                .relief = 20,
                                 .at_once = 2,
                                 .back_off_least = 10,
                                 .back_off_most = 600,
@@ -71,6 +72,8 @@ static int check_shard(const struct fl_fleet *fleet, const struct fl_shard *shar
         shard->order.kind != FL_RESTART)
         return ft_fail(fault, FT_EINVAL, "shard %s: its order is no re-pair, handover or restart",
                        shard->name);
+    if (shard->left.when && !is_place(fleet, shard->left.server, false))
+        return ft_fail(fault, FT_EINVAL, "shard %s: it left no server", shard->name);
     if (shard->order.kind != FL_LEAVE && !is_place(fleet, shard->order.to, false))
         return ft_fail(fault, FT_EINVAL, "shard %s: its order names no server", shard->name);
     return 0;
@@ -176,13 +179,19 @@ static void look_at(struct fl_planner *planner, uint32_t number)
     look->ready = standby == FL_SAYS_READY;
     look->unfit = shard->counter[!at] > shard->counter[at];
     look->quiet = primary == FL_SAYS_PROTECTED && !fl_says_serves(standby);
+    if (look->quiet && shard->slow)
+        fl_wait_for(step, FL_IS_SLOW, look->standby);
     if (fl_says_serves(standby) || primary == FL_SAYS_DEGRADED)
         fl_wait_for(step, FL_UNSETTLED, FL_NONE);
     if (look->quiet || step->wait == FL_UNSETTLED)
         return;
     /* It is alone. */
     look->lone = !planner->fleet->server[look->standby].lease || is_drained(planner, look->standby);
-    if (!look->lone) {
+    look->slow = !look->lone && shard->slow && standby != FL_SAYS_NOTHING;
+    if (look->slow) { /* a resync that shows whether it keeps up is no reason to wait */
+        fl_wait_for(step, FL_IS_SLOW, look->standby);
+        look->ails = true;
+    } else if (!look->lone) {
         fl_wait_for(step, standby == FL_SAYS_NOTHING ? FL_NODE_SILENT : FL_RESYNCS, look->standby);
         look->resyncs = standby == FL_SAYS_SYNCING ||
                         (standby != FL_SAYS_NOTHING && fl_since(planner, shard->moved) < settings->patience);
@@ -191,6 +200,17 @@ static void look_at(struct fl_planner *planner, uint32_t number)
                          fl_since(planner, shard->alone) >= settings->patience;
         look->lone = look->given_up;
     }
+}
+
+/* Which servers had one shard moved already because of slow standbys. */
+static void look_at_left(struct fl_planner *planner, uint32_t number)
+{
+    const struct fl_left *left = &planner->fleet->shard[number].left;
+
+    if (!left->when || fl_since(planner, left->when) >= planner->fleet->settings.relief)
+        return;
+    planner->room.place[left->server].relieved = true;
+    planner->room.place[planner->look[number].primary].relieved = true;
 }
 
 /* Its nodes are where its members are; a dead standby's is nowhere. */
@@ -233,6 +253,8 @@ static bool is_wanted(const struct fl_planner *planner, uint32_t number)
     switch (shard->order.cause) {
     case FL_HEAL: /* a server that is back has its node given the state again */
         return !look->quiet && (!takes(planner, look->standby) || look->given_up);
+    case FL_SLOW: /* it may have shown meanwhile that it keeps up */
+        return !look->quiet;
     case FL_DRAIN:
         return is_drained(planner, look->primary) || is_drained(planner, look->standby);
     case FL_PIN:
@@ -304,6 +326,25 @@ static bool heal_to_pin(struct fl_planner *planner, uint32_t number, enum fl_cau
     return fl_order_repair(planner, number, &search, cause, look->standby);
 }
 
+/* Only to where none ails: a slow standby that tries again is worth more than another one that is slow. */
+static void move_slow(struct fl_planner *planner, uint32_t number)
+{
+    const struct fl_shard *shard = &planner->fleet->shard[number];
+    const struct fl_look *look = &planner->look[number];
+    struct fl_place *primary = &planner->room.place[look->primary],
+                    *standby = &planner->room.place[look->standby];
+    struct fl_search search = fl_search_standby(planner, number);
+
+    search.sound = true;
+    if (planner->plan->stopped || primary->relieved || standby->relieved ||
+        fl_since(planner, shard->left.when) < planner->fleet->settings.back_off_most)
+        return;
+    if (fl_order_repair(planner, number, &search, FL_SLOW, look->standby))
+        primary->relieved = standby->relieved = true;
+    else
+        fl_wait_for(&planner->plan->step[number], FL_IS_SLOW, look->standby);
+}
+
 static void heal(struct fl_planner *planner)
 {
     uint32_t count = 0;
@@ -322,6 +363,9 @@ static void heal(struct fl_planner *planner)
         else if (!heal_to_pin(planner, number, cause))
             fl_order_repair(planner, number, &search, cause, standby);
     }
+    for (uint32_t i = 0; i < planner->fleet->shards; i++)
+        if (planner->look[i].slow && !planner->look[i].ordered)
+            move_slow(planner, i);
 }
 
 /* ---- shards that have no node yet ---- */
@@ -750,6 +794,7 @@ static void begin(struct fl_planner *planner)
     for (uint32_t i = 0; i < fleet->shards; i++)
         if (fleet->shard[i].known) {
             look_at(planner, i);
+            look_at_left(planner, i);
             settle_nodes(planner, i);
         }
 }

@@ -23,9 +23,9 @@
  *    in common with each. That a server's load falls onto many when it dies keeps the reserve small that each
  *    needs, and lets as many resync at once. The price is that more pairs of servers have a shard to lose.
  * 3. What heals comes before what balances: no shard is moved for balance, room or zones while another one
- *    can be healed, is being healed, or resyncs. None goes to a server where a standby is silent, or is not
- *    given the state within `patience`, or to which an order failed, for as long as that shard's back-off;
- * what heals goes there last.
+ *    can be healed, is being healed, or resyncs. None goes to a server where a standby is silent or slow, or
+ *    is not given the state within `patience`, or to which an order failed, for as long as that shard's
+ *    back-off; what heals goes there last.
  * 4. A server has room for a node when, with it, it is within each of its capacities, whichever one other
  *    server dies; for a shard that is alone, where no such server can take it now, as long as none dies; for
  *    an order that may wait, when `gain` of each is left then. Where one is not within them, its standbys are
@@ -47,6 +47,10 @@
  *    that does not come back stops it; and no shard is moved for balance meanwhile.
  * 9. A shard without a key, not even one that cannot be read, is created only while every server has its
  *    lease, and none tells of a node or a kept view of that shard; FL_CREATES shards in a plan.
+ * 10. A standby that its primary has given up as slow goes to a server where none ails. It may be the
+ *    standby's server that is slow, or the primary's, and one shard less may be all that either needs: so
+ *    within `relief` one shard is moved for this away from a server, and one whose primary is on it: the
+ *    others have been tried again by then. The same shard again after `back_off_most`.
  *
  * One number for each server suffices to compare them, the largest fraction of any capacity, since no server
  * can take more than its scarcest measure allows; whether a node fits is asked of each measure.
@@ -115,6 +119,7 @@ enum fl_cause {
     FL_NO_CAUSE,
     FL_NEW,     /* the shard has no nodes yet */
     FL_HEAL,    /* its standby, or the primary before, is dead */
+    FL_SLOW,    /* its primary has given its standby up as slow */
     FL_DRAIN,   /* people want a server empty */
     FL_PIN,     /* people want its primary elsewhere */
     FL_MOVE,    /* they want it there once */
@@ -136,6 +141,7 @@ enum fl_wait {
     FL_BOTH_SILENT,   /* no node says anything: a person looks */
     FL_NOBODY_SERVES, /* no member that says something is a primary, or READY */
     FL_NODE_SILENT,   /* the primary is alone; the other node is silent, and its server lives */
+    FL_IS_SLOW,       /* its standby is slow, and is not to be moved now */
     FL_UNSETTLED,     /* the primary does not yet say that it is alone */
     FL_AGENT_GONE,    /* its primary runs, and there is no agent there to carry an order out */
     FL_UNFIT,         /* what its standby's node tracks fails: it would hand the role back */
@@ -166,6 +172,12 @@ struct fl_failed {
     uint64_t when;
 };
 
+/* When a shard was last ordered away from a server on which its standby was slow; `when` 0: never. */
+struct fl_left {
+    uint32_t server;
+    uint64_t when;
+};
+
 struct fl_shard {
     const char *name;
     bool known;         /* it has a key, or nodes: false, it is to be created */
@@ -187,7 +199,10 @@ struct fl_shard {
                                takes a node and no more */
     uint64_t moved;         /* when its members or its primary last changed; 0: never */
     uint64_t alone;         /* since when its primary says SOLO; 0: it does not */
+    const char *slow;       /* why its primary has given its standby up as slow, or, PROTECTED, keeps one that
+                               is (strict); NULL: it does not say that it is slow */
     struct fl_failed failed;
+    struct fl_left left;
 };
 
 struct fl_settings {
@@ -195,7 +210,8 @@ struct fl_settings {
     uint32_t resyncs;   /* at once into, and out of, one server; 1 at least */
     uint64_t hold_down; /* since a shard's last change of members or primary, before an order for balance */
     uint64_t
-        patience; /* with an order, with a resync that an order began, with a standby that does not come */
+        patience;    /* with an order, with a resync that an order began, with a standby that does not come */
+    uint64_t relief; /* after a shard with a slow standby was moved, before the next of those servers */
     uint64_t at_once;                       /* leases that go within this of each other went at once */
     uint64_t back_off_least, back_off_most; /* after a shard's first failure; doubling up to */
     double gain;                            /* 0.1: none of balance is begun that gains less than 10 % */
@@ -212,8 +228,8 @@ struct fl_fleet {
     uint64_t began; /* what was before counts as then: others wrote of it, by other clocks. 0: all counts */
 };
 
-/* With times in seconds: heals 64, resyncs 1, hold_down 60, patience 120, at_once 2, back_off 10 to 600,
- * gain 0.1. */
+/* With times in seconds: heals 64, resyncs 1, hold_down 60, patience 120, relief 20, at_once 2, back_off 10
+ * to 600, gain 0.1. */
 struct fl_settings fl_settings_usual(void);
 
 /* What the plan has for one shard. */

@@ -18,6 +18,7 @@ static const char *const causes[] = {
     [FL_NO_CAUSE] = "none",   [FL_NEW] = "new",         [FL_HEAL] = "heal",     [FL_DRAIN] = "drain",
     [FL_PIN] = "pin",         [FL_MOVE] = "move",       [FL_RELIEF] = "relief", [FL_ZONE] = "zone",
     [FL_BALANCE] = "balance", [FL_UPGRADE] = "upgrade", [FL_FAILED] = "failed", [FL_NEEDLESS] = "needless",
+    [FL_SLOW] = "slow",
 };
 static const char *const waits[] = {
     [FL_FINE] = "fine",
@@ -27,6 +28,7 @@ static const char *const waits[] = {
     [FL_BOTH_SILENT] = "both-silent",
     [FL_NOBODY_SERVES] = "nobody-serves",
     [FL_NODE_SILENT] = "node-silent",
+    [FL_IS_SLOW] = "slow",
     [FL_UNSETTLED] = "unsettled",
     [FL_AGENT_GONE] = "agent-gone",
     [FL_UNFIT] = "unfit",
@@ -79,9 +81,10 @@ static const char *name_server(const struct fl_fleet *fleet, uint32_t server)
 }
 
 /* Why an order: the part behind the colon. */
-static void explain_cause(const struct fl_plan *plan, const struct fl_fleet *fleet,
-                          const struct fl_step *step, char *why, size_t size)
+static void explain_cause(const struct fl_plan *plan, const struct fl_fleet *fleet, uint32_t shard, char *why,
+                          size_t size)
 {
+    const struct fl_step *step = &plan->step[shard];
     const char *about = name_server(fleet, step->about);
 
     switch (step->cause) {
@@ -94,6 +97,9 @@ static void explain_cause(const struct fl_plan *plan, const struct fl_fleet *fle
                      ? "its standby on %s does not come up, the other member is alone"
                      : "%s is dead, the other member is alone",
                  about);
+        break;
+    case FL_SLOW:
+        snprintf(why, size, "its standby on %s is slow: %s", about, fleet->shard[shard].slow);
         break;
     case FL_DRAIN:
         snprintf(why, size, "%s is %s", about,
@@ -161,6 +167,9 @@ static void explain_wait(const struct fl_plan *plan, const struct fl_fleet *flee
         snprintf(why, size, "the primary is alone: the node on %s is silent, though that server lives",
                  about);
         break;
+    case FL_IS_SLOW:
+        snprintf(why, size, "its standby on %s is slow: %s", about, fleet->shard[shard].slow);
+        break;
     case FL_UNSETTLED:
         snprintf(why, size, "its nodes have not settled who serves");
         break;
@@ -212,7 +221,7 @@ const char *fl_plan_explain(const struct fl_plan *plan, const struct fl_fleet *f
     uint32_t pin = fleet->shard[shard].pin;
 
     FT_CHECK(shard < fleet->shards, "shard %u of %u", shard, fleet->shards);
-    explain_cause(plan, fleet, step, cause, sizeof(cause));
+    explain_cause(plan, fleet, shard, cause, sizeof(cause));
     switch (step->kind) {
     case FL_CREATE:
         snprintf(why, FL_WHY_MAX, "create, primary on %s, standby on %s: %s", name_server(fleet, step->to[0]),

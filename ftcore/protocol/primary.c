@@ -746,6 +746,7 @@ static void begin_view(struct ft_core *core, struct ft_actions *actions)
     core->resync_again = 0;
     memset(&core->back_off, 0, sizeof(core->back_off));
     core->slow.proves = false;
+    core->slow.side = FT_SLOW_NONE; /* another one has not been slow yet */
     core->planned = true;
     ft_write_view(actions, FT_ACT_VIEW, core->view, &core->members);
     ft_aim(core, core->repair.name, actions);

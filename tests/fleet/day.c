@@ -4,9 +4,10 @@
  * it orders, late, and not always. Owns that world; the planner is the product's. Prints what the day was
  * like, and ends with 1 if a rule was broken. The same seed is the same day.
  *
- *   fleet-day [-s SEED] [-n SERVERS] [-k SHARDS] [-t SECONDS] [-d DEATHS] [-v]
+ *   fleet-day [-s SEED] [-n SERVERS] [-k SHARDS] [-t SECONDS] [-d DEATHS] [-w SLOW] [-v]
  *
- * DEATHS: so many times as many servers die as usual, which is each one every 25 days.
+ * DEATHS: so many times as many servers die as usual, which is each one every 25 days. SLOW: so many servers
+ * are slow for half an hour: the primaries of all standbys there give them up (0).
  *
  * What happens: servers die and return, one rack at once; agents die without their servers; two fifths of the
  * leases are lost at once for half a minute; nodes crash and restart; servers are drained, added, and have
@@ -17,6 +18,7 @@
 #include "fleet/plan.h"
 #include "ftcore/base/check.h"
 #include "ftcore/base/draw.h"
+#include "tests/fleet/agenda.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -34,6 +36,7 @@
 #define RESTART     3u    /* of a node that crashed */
 #define AWAY        3600u /* a server that died, at most */
 #define DRAINED     3600u
+#define SLOW_S      1800u
 #define LEASES_AWAY 30u /* two fifths of them */
 
 enum happening {
@@ -55,18 +58,14 @@ enum happening {
     SHARD_IS_ADDED,
     MOVES,
     UPGRADES,
-};
-
-struct event {
-    uint64_t at, order;
-    enum happening what;
-    uint32_t whom, which;
-    uint64_t view;
+    SLOWS,
+    SLOWS_NO_MORE,
 };
 
 /* A shard as it is; what it says of itself is in the picture. member[0] is the primary. */
 struct truth {
     bool node[2], synced, unprotected, lost;
+    bool slow;           /* since it is unprotected its standby was slow */
     uint64_t since;      /* unprotected */
     uint64_t died[2];    /* that node */
     uint64_t process[2]; /* the number of that node's process, in the order of their beginnings */
@@ -80,23 +79,24 @@ static struct {
     struct truth *truth;
     char (*names)[16];
     bool *runs;      /* servers */
+    bool *slow;      /* servers: standbys there do not keep up */
+    uint64_t *left;  /* of each server: when a shard was last moved away from it as slow */
     uint32_t *roomy; /* of each server: minutes that had room, by when it was drained */
     uint32_t minutes_with_room;
     uint64_t *before; /* of each server: processes up to this one are to be started anew */
     uint64_t processes;
-    struct event *heap;
-    uint32_t events, most_events;
-    uint64_t sequence, chance, length;
+    uint64_t chance, length;
     uint64_t leases; /* when two fifths of them go */
     uint32_t all_servers, all_shards;
     uint32_t deaths; /* times as many as usual */
+    uint32_t slows;
     bool changed, verbose;
     struct fl_plan *plan; /* the last one */
 } world;
 
 static struct {
     uint64_t orders[16], withdrawn, failed, plans, orders_late;
-    uint64_t unprotected_seconds, longest, deaths, crashes, agents, stops;
+    uint64_t unprotected_seconds, longest, longest_slow, deaths, crashes, agents, stops;
     uint32_t lost_at_once, lost_in_healing, lost_waiting, lost_without_room, lost_needlessly, broken,
         unprotected, most_unprotected;
     double plan_most, plan_sum, balance_sum, balance_most;
@@ -126,42 +126,12 @@ static double fraction(void)
 
 /* ---- what is to happen ---- */
 
-static bool sooner(const struct event *a, const struct event *b)
-{
-    return a->at != b->at ? a->at < b->at : a->order < b->order;
-}
-
 static void plan_event(uint64_t in, enum happening what, uint32_t whom, uint32_t which, uint64_t view)
 {
-    struct event event = {world.fleet.now + in, world.sequence++, what, whom, which, view};
-    uint32_t at = world.events++;
+    const struct event event = {
+        .at = world.fleet.now + in, .what = what, .whom = whom, .which = which, .view = view};
 
-    if (world.events > world.most_events) {
-        world.most_events = world.most_events ? world.most_events * 2 : 1024;
-        world.heap = realloc(world.heap, world.most_events * sizeof(event));
-        FT_CHECK(world.heap, "no memory for %u events", world.most_events);
-    }
-    for (; at && sooner(&event, &world.heap[(at - 1) / 2]); at = (at - 1) / 2)
-        world.heap[at] = world.heap[(at - 1) / 2];
-    world.heap[at] = event;
-}
-
-static struct event next_event(void)
-{
-    struct event first = world.heap[0], last = world.heap[--world.events];
-    uint32_t at = 0;
-
-    for (;;) {
-        uint32_t child = 2 * at + 1;
-        if (child + 1 < world.events && sooner(&world.heap[child + 1], &world.heap[child]))
-            child++;
-        if (child >= world.events || !sooner(&world.heap[child], &last))
-            break;
-        world.heap[at] = world.heap[child];
-        at = child;
-    }
-    world.heap[at] = last;
-    return first;
+    agenda_add(&event);
 }
 
 /* ---- shards ---- */
@@ -176,6 +146,9 @@ static void tell(uint32_t number)
     shard->primary = 0;
     shard->says[0] = !truth->node[0] ? FL_SAYS_NOTHING : both ? FL_SAYS_PROTECTED : FL_SAYS_SOLO;
     shard->says[1] = !truth->node[1] ? FL_SAYS_NOTHING : truth->synced ? FL_SAYS_READY : FL_SAYS_SYNCING;
+    shard->slow =
+        truth->node[0] && truth->node[1] && world.slow[shard->member[1]] ? "it acknowledges late" : NULL;
+    truth->slow |= shard->slow != NULL;
     for (int k = 0; k < 2; k++)
         shard->old[k] = truth->node[k] && truth->process[k] <= world.before[shard->member[k]];
     if (shard->moves && shard->member[0] == shard->pin) { /* who reads the plan takes the wish away */
@@ -191,8 +164,11 @@ static void tell(uint32_t number)
         truth->unprotected = false;
         count.unprotected--;
         count.unprotected_seconds += took;
-        count.longest = took > count.longest && !truth->lost ? took : count.longest;
-        truth->lost = false;
+        if (truth->slow)
+            count.longest_slow = took > count.longest_slow ? took : count.longest_slow;
+        else
+            count.longest = took > count.longest && !truth->lost ? took : count.longest;
+        truth->lost = truth->slow = false;
     }
     world.changed = true;
     count.server_writes_now += 2;
@@ -335,6 +311,22 @@ static void fail_order(uint32_t number, uint32_t to)
     world.changed = true;
 }
 
+/* Its standbys are given up at once; when it is over they are taken back. */
+static void set_slow(uint32_t server, bool slow)
+{
+    world.slow[server] = slow;
+    for (uint32_t i = 0; i < world.fleet.shards; i++) {
+        struct truth *truth = &world.truth[i];
+
+        if (!world.shard[i].known || world.shard[i].member[1] != server || !truth->node[0] || !truth->node[1])
+            continue;
+        truth->synced &= !slow;
+        if (!slow)
+            plan_event(3 + draw(12), RESYNCED, i, 0, world.shard[i].view);
+        tell(i);
+    }
+}
+
 static bool answers(uint32_t server)
 {
     return world.runs[server] && world.server[server].lease;
@@ -463,7 +455,7 @@ static void happen(const struct event *event)
 {
     uint32_t whom = event->whom;
 
-    switch (event->what) {
+    switch ((enum happening)event->what) {
     case DIES:
         end_server(whom);
         break;
@@ -499,7 +491,7 @@ static void happen(const struct event *event)
         break;
     case RESYNCED:
         if (world.shard[whom].view == event->view && world.truth[whom].node[0] && world.truth[whom].node[1]) {
-            world.truth[whom].synced = true;
+            world.truth[whom].synced = !world.slow[world.shard[whom].member[1]];
             tell(whom);
         }
         break;
@@ -533,6 +525,10 @@ static void happen(const struct event *event)
             world.changed = true;
         }
         break;
+    case SLOWS:
+    case SLOWS_NO_MORE:
+        set_slow(whom, event->what == SLOWS);
+        break;
     case UPGRADES:
         if (!answers(whom))
             break;
@@ -565,6 +561,16 @@ static void check_order(const struct fl_plan *plan, uint32_t number)
         BROKEN("%s: both members on %s", shard->name, to->name);
     if (step->kind == FL_RESTART && count.unprotected)
         BROKEN("%s is started anew, and %u shards are unprotected", shard->name, count.unprotected);
+    if (step->cause == FL_SLOW) {
+        uint64_t *left = &world.left[shard->member[1]];
+
+        if (!world.slow[shard->member[1]])
+            BROKEN("%s is moved as slow, and %s is not", shard->name, world.server[shard->member[1]].name);
+        if (*left && world.fleet.now - *left < world.fleet.settings.relief)
+            BROKEN("%s is moved away from %s too soon after another one", shard->name,
+                   world.server[shard->member[1]].name);
+        *left = world.fleet.now;
+    }
     if (step->kind != FL_CREATE && !world.truth[number].node[0])
         BROKEN("%s is moved, and nobody serves", shard->name);
 }
@@ -626,6 +632,8 @@ static void carry_out(const struct fl_plan *plan, uint32_t number)
     shard->order.cause = step->cause;
     shard->order.to = step->to[0];
     shard->order.since = world.fleet.now;
+    if (step->cause == FL_SLOW)
+        shard->left = (struct fl_left){.server = step->about, .when = world.fleet.now};
     plan_event(1 + draw(2), ACTS, number, step->to[0], shard->view);
 }
 
@@ -712,10 +720,12 @@ static void make_world(uint32_t servers, uint32_t shards)
     world.truth = calloc(shards, sizeof(*world.truth));
     world.names = calloc(servers + shards, sizeof(*world.names));
     world.runs = calloc(servers, sizeof(*world.runs));
+    world.slow = calloc(servers, sizeof(*world.slow));
+    world.left = calloc(servers, sizeof(*world.left));
     world.before = calloc(servers, sizeof(*world.before));
     world.roomy = calloc(servers, sizeof(*world.roomy));
     FT_CHECK(world.server && world.shard && world.truth && world.names && world.runs && world.before &&
-                 world.roomy,
+                 world.roomy && world.slow && world.left,
              "no memory for a fleet");
     for (uint32_t i = 0; i < servers; i++) {
         bool there = i < servers - added;
@@ -795,6 +805,12 @@ static void plan_day(void)
         plan_event(some_time(0), UPGRADES, draw(there), 0, 0);
     for (uint32_t i = 0; i < 2 + (uint32_t)(world.all_shards * days / 200); i++)
         plan_event(some_time(0), MOVES, draw(world.all_shards), draw(there), 0);
+    for (uint32_t i = 0; i < world.slows; i++) {
+        uint64_t at = some_time(SLOW_S);
+        uint32_t whom = draw(there);
+        plan_event(at, SLOWS, whom, 0, 0);
+        plan_event(at + SLOW_S, SLOWS_NO_MORE, whom, 0, 0);
+    }
     for (uint32_t i = there; i < servers; i++)
         plan_event(world.length / 2, IS_ADDED, i, 0, 0);
     for (uint32_t i = world.fleet.shards; i < world.all_shards; i++)
@@ -821,13 +837,13 @@ static void run_day(void)
 {
     while (world.fleet.now < world.length) {
         bool measures = world.fleet.now % 60 == 0;
-        while (world.events && world.heap[0].at <= world.fleet.now) {
-            struct event event = next_event();
+        struct event event;
+
+        while (agenda_next(&event, world.fleet.now))
             happen(&event);
-        }
         if (world.fleet.now == 1 || measures)
             measure();
-        if (world.changed || measures)
+        if (world.changed || measures || (world.slows && world.fleet.now % 5 == 0))
             make_plan();
         if (measures)
             note_balance();
@@ -893,6 +909,8 @@ static void report(void)
            (unsigned long)count.unprotected_seconds,
            (double)count.unprotected_seconds / seconds / world.fleet.shards, (unsigned long)count.longest,
            count.most_unprotected);
+    if (world.slows)
+        printf("with a slow standby: longest %lu s\n", (unsigned long)count.longest_slow);
     printf("lost: %u with both members at once, %u while they were healed, %u waiting for limits, "
            "%u without room, %u needlessly\n",
            count.lost_at_once, count.lost_in_healing, count.lost_waiting, count.lost_without_room,
@@ -926,7 +944,7 @@ int main(int count_of, char **words)
 
     world.length = 86400;
     world.deaths = 1;
-    while ((option = getopt(count_of, words, "s:n:k:t:d:v")) != -1)
+    while ((option = getopt(count_of, words, "s:n:k:t:d:w:v")) != -1)
         switch (option) {
         case 's':
             seed = strtoull(optarg, NULL, 10);
@@ -943,11 +961,15 @@ int main(int count_of, char **words)
         case 'd':
             world.deaths = (uint32_t)strtoul(optarg, NULL, 10);
             break;
+        case 'w':
+            world.slows = (uint32_t)strtoul(optarg, NULL, 10);
+            break;
         case 'v':
             world.verbose = true;
             break;
         default:
-            fprintf(stderr, "fleet-day [-s SEED] [-n SERVERS] [-k SHARDS] [-t SECONDS] [-d DEATHS] [-v]\n");
+            fprintf(stderr,
+                    "fleet-day [-s SEED] [-n SERVERS] [-k SHARDS] [-t SECONDS] [-d DEATHS] [-w SLOW] [-v]\n");
             return 2;
         }
     if (servers < 50 || shards < 1 || world.length < 2 * REST) {

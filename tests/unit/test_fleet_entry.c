@@ -112,6 +112,12 @@ TEST(a_shard_is_read_as_it_is_written)
     expect_shard(&p, "{'first':['b','a'],'members':['c','a'],'view':3,'moved':1700000000,"
                      "'order':{'kind':'restart','cause':'upgrade','to':'a',"
                      "'since':1700000001,'incarnation':4294967295}}");
+    p.left.server = B;
+    p.left.when = 11;
+    expect_shard(&p, "{'first':['b','a'],'members':['c','a'],'view':3,'moved':1700000000,"
+                     "'order':{'kind':'restart','cause':'upgrade','to':'a',"
+                     "'since':1700000001,'incarnation':4294967295},'left':{'server':'b','when':11}}");
+    p.left.when = 0;
     p.failed.count = UINT32_MAX;
     p.failed.to = C;
     p.alone = 9;
@@ -154,6 +160,7 @@ TEST(two_shards_are_the_same_or_not)
     DIFFERS(failed.count, 1);
     DIFFERS(failed.to, C);
     DIFFERS(failed.when, 7);
+    DIFFERS(left.when, 8);
 #undef DIFFERS
     /* What is of no order, or of no failure, is nothing. */
     struct fl_placement none = {.view = 3};
@@ -181,6 +188,7 @@ TEST(a_server_runs_what_a_shard_says)
 #define NUMBERS    "its view, moved or alone is no number, expected one from 0 on"
 #define NO_ORDER   "its order is none, expected a kind that is known, to a server"
 #define NO_FAILURE "its failed is none, expected a count and when"
+#define NOT_LEFT   "what it left is none, expected a server and when"
 
 TEST(what_is_no_shards_key_is_refused)
 {
@@ -242,6 +250,8 @@ TEST(what_is_no_shards_key_is_refused)
         {"{" MEMBERS "'failed':{'count':4294967296}}", NO_FAILURE},
         {"{" MEMBERS "'failed':{'count':1,'when':-1}}", NO_FAILURE},
         {"{" MEMBERS "'failed':{'count':1,'when':'now'}}", NO_FAILURE},
+        {"{" MEMBERS "'left':7}", NOT_LEFT},
+        {"{" MEMBERS "'left':{'server':'a','when':-1}}", NOT_LEFT},
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -341,6 +351,7 @@ TEST(a_server_is_read_as_it_is_written)
                                          .primary = true,
                                          .member = true,
                                          .view = FT_VIEW_MAX,
+                                         .slow = "it acknowledges late",
                                          .members = {"west-a", "west-b"},
                                          .measured = true,
                                          .load = {{0.25, 1e6, 512, 0}}};
@@ -355,7 +366,8 @@ TEST(a_server_is_read_as_it_is_written)
                         "'east':{'counter':1010,'incarnation':77,'member':false,'primary':false,'state':"
                         "'JOINING','view':0},"
                         "'west':{'load':[0.25,1000000.0,512.0],'member':true,'members':['west-a','west-b'],"
-                        "'primary':true,'state':'PROTECTED','view':4611686018427387904}},"
+                        "'primary':true,'slow':'it acknowledges late','state':'PROTECTED',"
+                        "'view':4611686018427387904}},"
                         "'strays':true}");
     assert_int_equal(read_server(&again, value, strlen(value), &fault), 0);
     assert_int_equal(again.nodes, 2);
@@ -371,6 +383,8 @@ TEST(a_server_is_read_as_it_is_written)
     assert_true(east->incarnation == 77 && !west->incarnation);
     assert_true(east->counter == 1010 && !west->counter);
     assert_string_equal(west->state, "PROTECTED");
+    assert_string_equal(west->slow, "it acknowledges late");
+    assert_string_equal(east->slow, "");
     assert_true(west->primary && west->member && west->measured);
     assert_true(west->view == FT_VIEW_MAX);
     assert_string_equal(west->members[0], "west-a");
@@ -430,6 +444,7 @@ TEST(as_many_nodes_as_a_server_may_run_fit_into_its_key)
             .view = FT_VIEW_MAX,
             .incarnation = INT64_MAX,
             .counter = UINT32_MAX,
+            .slow = "a cause of twenty seven let",
             .measured = true,
             .load = {{1.2345678901234567e-100, 1.2345678901234567e-100, 1.2345678901234567e-100}}};
         snprintf(n->members[0], FL_NAME_MAX, "n%028u-a", said.nodes);

@@ -342,8 +342,9 @@ TEST_WITH(what_a_node_says_can_be_read_by_others, begin, end)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         snprintf(node.status, sizeof(node.status),
                  "{\"node\":\"east-a\",\"state\":\"SOLO\",\"role\":\"primary\",\"member\":true,\"view\":7,"
-                 "\"members\":%s,\"incarnation\":-3,\"authority\":{\"counter\":1010}}",
-                 rows[i]);
+                 "\"members\":%s,\"incarnation\":-3,\"authority\":{\"counter\":1010},"
+                 "\"slow\":{\"cause\":\"%s\"}}",
+                 rows[i], i ? "it is SLOW" : "its process stands at times");
         turn(true);
         assert_int_equal(fl_local_said(local)->nodes, 1);
         json_t *o = fl_server_said_write(file, fl_local_said(local));
@@ -352,6 +353,7 @@ TEST_WITH(what_a_node_says_can_be_read_by_others, begin, end)
         if (fl_server_said_read(&read, file, 0, text, strlen(text), &fault) != 0)
             fail_msg("%s: %s", text, fault.text);
         assert_string_equal(read.node[0].members[0], "");
+        assert_string_equal(read.node[0].slow, i ? "" : "its process stands at times");
         assert_true(read.node[0].primary && read.node[0].incarnation == 0 && read.node[0].counter == 1010);
         fl_server_said_free(&read);
         free(text);

@@ -172,6 +172,105 @@ TEST_WITH(more_than_a_third_at_once_and_it_stops, NULL, help_plan_forget)
     expect_plan(0, "re-pair with s3: s0 is dead, the other member is alone");
 }
 
+/* n0 is on s0 and s1: its primary is alone since it has given its standby up. */
+static void slow_down(uint32_t shard, enum fl_says standby)
+{
+    fleet.shard[shard].says[0] = FL_SAYS_SOLO;
+    fleet.shard[shard].says[1] = standby;
+    fleet.shard[shard].slow = "it acknowledges late";
+}
+
+TEST_WITH(a_slow_standby_goes_to_another_server, NULL, help_plan_forget)
+{
+    static const enum fl_says standby[] = {FL_SAYS_JOINING, FL_SAYS_SYNCING, FL_SAYS_READY};
+
+    for (size_t i = 0; i < 3; i++) {
+        begin(4, 1, 2);
+        help_fleet_set(&fleet, 0, 0, 1);
+        slow_down(0, standby[i]);
+        expect_plan(0, "re-pair with s3: its standby on s1 is slow: it acknowledges late");
+        assert_true(plan->step[0].unprotected);
+    }
+    order(0, FL_REPAIR, FL_SLOW, 3);
+    expect_plan(0, "re-pair with s3 is under way (slow)");
+    /* It has shown that it keeps up before the other one was there. */
+    fleet.shard[0].says[0] = FL_SAYS_PROTECTED;
+    fleet.shard[0].says[1] = FL_SAYS_READY;
+    fleet.shard[0].slow = NULL;
+    expect_plan(0, "withdraw the order to s3: it is not needed any more, or cannot be done");
+    /* With strict it is kept, and people are told. */
+    begin(4, 1, 2);
+    help_fleet_set(&fleet, 0, 0, 1);
+    fleet.shard[0].slow = "it acknowledges late";
+    expect_plan(0, "its standby on s1 is slow: it acknowledges late");
+    assert_int_equal(plan->orders, 0);
+}
+
+/* Whose server is slow nobody knows: the standby's, or the primary's. */
+TEST_WITH(no_two_are_moved_at_once_for_one_slow_servers_sake, NULL, help_plan_forget)
+{
+    static const struct {
+        uint32_t a[2], b[2]; /* of two shards: primary, standby */
+        bool both;
+    } rows[] = {{{0, 2}, {1, 2}, false}, {{0, 2}, {0, 3}, false}, {{0, 2}, {1, 3}, true}};
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        begin(6, 2, 2);
+        fleet.fleet.settings.resyncs = 4;
+        help_fleet_set(&fleet, 0, rows[i].a[0], rows[i].a[1]);
+        help_fleet_set(&fleet, 1, rows[i].b[0], rows[i].b[1]);
+        slow_down(0, FL_SAYS_SYNCING);
+        slow_down(1, FL_SAYS_SYNCING);
+        make_plan();
+        assert_int_equal(plan->orders, rows[i].both ? 2 : 1);
+        assert_int_equal(plan->step[1].wait, rows[i].both ? FL_ORDERED : FL_IS_SLOW);
+        /* The first one is there: the other waits for twenty seconds. */
+        fleet.shard[0].left.server = rows[i].a[1];
+        fleet.shard[0].left.when = fleet.fleet.now - 19;
+        help_fleet_set(&fleet, 0, rows[i].a[0], 5);
+        fleet.shard[0].slow = NULL;
+        make_plan();
+        assert_int_equal(plan->orders, rows[i].both);
+        fleet.shard[0].left.when--;
+        make_plan();
+        assert_int_equal(plan->orders, 1);
+    }
+}
+
+/* Where the next one is slow as well, its own server is not the cause. */
+TEST_WITH(a_shard_is_not_moved_again_and_again_because_it_is_slow, NULL, help_plan_forget)
+{
+    begin(4, 1, 2);
+    help_fleet_set(&fleet, 0, 0, 3);
+    slow_down(0, FL_SAYS_SYNCING);
+    fleet.fleet.now = 2000;
+    fleet.shard[0].left = (struct fl_left){.server = 1, .when = 1401};
+    expect_plan(0, "its standby on s3 is slow: it acknowledges late");
+    fleet.shard[0].left.when--;
+    expect_plan(0, "re-pair with s1: its standby on s3 is slow: it acknowledges late");
+}
+
+/* Alone for longer than anybody's patience, it is still one at a time, and to none that is slow as well. */
+TEST_WITH(nobody_goes_to_where_a_standby_is_slow, NULL, help_plan_forget)
+{
+    begin(4, 2, 4);
+    help_fleet_set(&fleet, 0, 0, 1);
+    help_fleet_set(&fleet, 1, 2, 3);
+    slow_down(0, FL_SAYS_SYNCING);
+    slow_down(1, FL_SAYS_SYNCING);
+    make_plan();
+    assert_int_equal(plan->step[0].to[0], 2);
+    assert_int_equal(plan->step[1].to[0], 0);
+    begin(4, 2, 4);
+    help_fleet_set(&fleet, 0, 0, 2);
+    help_fleet_set(&fleet, 1, 1, 2);
+    slow_down(0, FL_SAYS_JOINING);
+    slow_down(1, FL_SAYS_JOINING);
+    fleet.shard[0].alone = fleet.shard[1].alone = 1;
+    make_plan();
+    assert_int_equal(plan->orders, 1);
+}
+
 TEST_WITH(who_has_waited_longest_is_healed_first, NULL, help_plan_forget)
 {
     begin(20, 4, 20);
