@@ -286,8 +286,8 @@ int nd_eal_open(const struct nd_config *config, const struct nd_node *node, stru
     int n = 2;
 
     snprintf(memory, sizeof(memory), "-m%u", node->memory_mb);
-    /* DPDK's directory of the process. Two chains of one machine may both have a node of this name, but no two nodes
-     * have one control socket. */
+    /* DPDK's directory of the process. Two chains of one machine may both have a node of this name, but no
+     * two nodes have one control socket. */
     snprintf(prefix, sizeof(prefix), "--file-prefix=us_%s_%016" PRIx64, node->name,
              XXH3_64bits(node->control, strlen(node->control)));
     if (!has_option(node, "--telemetry"))
