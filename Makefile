@@ -49,7 +49,7 @@ TESTLIB := cmocka
 
 WARN   := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
 CFLAGS := -std=gnu11 $(OPT) -g $(WARN) $(SANFLAGS) -fPIC -pthread -I. -DUNDERSTUDY_VERSION='"$(VERSION)"' -MMD -MP
-ARCH   := -march=x86-64-v3 -mprfchw
+ARCH   := $(if $(filter aarch64%,$(shell $(CC) -dumpmachine)),-march=armv8-a+crc+crypto,-march=x86-64-v3 -mprfchw)
 LDLIBS  = $(shell pkg-config --libs $(LIBS)) -lIPSec_MB -lm -ldl
 
 # DPDK is known to the rooms that scripts/rooms names. Its -march would lower ours, so ours comes last.
@@ -71,7 +71,7 @@ OBJ    := $(SRC:%.c=$(BUILD)/obj/%.o)
 NODEOBJ := $(NODE:%.c=$(BUILD)/obj/%.o)
 NFLIB  := $(BUILD)/lib/libunderstudy-nf.a
 NFTESTLIB := $(BUILD)/lib/libunderstudy-nftest.so
-HEADERS := $(wildcard nflib/*.h nflib/*/*.h) nftest/nftest.h nftest/frames.h ftcore/base/check.h ftcore/base/error.h ftcore/region/heap.h ftcore/region/lines.h ftcore/region/region.h ftcore/record/format.h ftcore/record/record.h ftcore/order/section.h
+HEADERS := $(wildcard nflib/*.h nflib/*/*.h) nftest/nftest.h nftest/frames.h ftcore/base/check.h ftcore/base/cpu.h ftcore/base/error.h ftcore/region/heap.h ftcore/region/lines.h ftcore/region/region.h ftcore/record/format.h ftcore/record/record.h ftcore/order/section.h
 CORE   := $(BUILD)/lib/libcore.so
 
 UNIT   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/nf/test_*.c))

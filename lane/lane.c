@@ -10,6 +10,7 @@
  * for is near.
  */
 #include "lane/parts.h"
+#include "ftcore/base/cpu.h"
 #include "ftcore/base/plant.h"
 #include "ftcore/order/closed.h"
 #include "ftcore/queue/lanelink.h"
@@ -17,7 +18,6 @@
 #include "ftcore/base/clock.h"
 #include "nflib/chain/chain.h"
 
-#include <immintrin.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <time.h>
@@ -477,7 +477,7 @@ void nd_lane_wait(struct nd_lane *lane, bool worked)
         if (lane->group->lanes > 1 && nd_link_is_busy(lane))
             sched_yield();
         else
-            _mm_pause();
+            ft_pause();
         return;
     }
     ft_turns_spent(&lane->shared->count.turns, FT_SPENT_EMPTY, ft_now());

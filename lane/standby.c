@@ -32,6 +32,7 @@
  * still lack after DIGEST_NS is not compared: replay must not depend on somebody's asking.
  */
 #include "lane/parts.h"
+#include "ftcore/base/cpu.h"
 #include "ftcore/base/clock.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/plant.h"
@@ -42,7 +43,6 @@
 #include "nflib/chain/chain.h"
 #include "nflib/chain/unread.h"
 
-#include <immintrin.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -509,7 +509,7 @@ void nd_lane_leave_stop_point(struct nd_lane *lane)
     if (lane->stop_point.stopped) {
         while (!nd_barrier_over(&group->stop, lane->stop_point.number) &&
                !nd_barrier_leave(group, &group->stop, lane->stop_point.number))
-            _mm_pause(); /* the last one to stop is at work for all */
+            ft_pause(); /* the last one to stop is at work for all */
         ft_wait_over(&group->published[lane->index]);
     }
     lane->stop_point.stopped = false;

@@ -17,9 +17,9 @@
  * `taken`. What is computed of items that are a moment old is a closed set as well, only a smaller one.
  */
 #include "ftcore/order/closed.h"
+#include "ftcore/base/cpu.h"
 #include "ftcore/base/plant.h"
 
-#include <immintrin.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,7 +103,7 @@ void ft_closed_release(struct ft_closed *set)
 void ft_closed_shut(struct ft_closed *set)
 {
     while (!ft_closed_claim(set))
-        _mm_pause();
+        ft_pause();
     set->shut = true;
     ft_closed_release(set);
 }

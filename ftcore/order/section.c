@@ -12,10 +12,10 @@
  * cycle. A log that was not made so is found out by the lanes that wait.
  */
 #include "ftcore/order/section.h"
+#include "ftcore/base/cpu.h"
 #include "ftcore/base/plant.h"
 #include "ftcore/region/audit.h"
 
-#include <immintrin.h>
 #include <sched.h>
 #include <string.h>
 
@@ -131,7 +131,7 @@ static void spin_or_yield(uint32_t *spins)
     if (++*spins % SPINS == 0)
         sched_yield();
     else
-        _mm_pause();
+        ft_pause();
 }
 
 void ft_sections_init(struct ft_sections *s, struct ft_region *region, struct ft_published *published,

@@ -7,10 +7,10 @@
  * because whoever holds it writes nothing in the region.
  */
 #include "ftcore/region/audit.h"
+#include "ftcore/base/cpu.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/region/heap.h"
 
-#include <immintrin.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -39,7 +39,7 @@ struct ft_audit {
 static inline void lock_audit(struct ft_audit *audit)
 {
     while (atomic_flag_test_and_set_explicit(&audit->lock, memory_order_acquire))
-        _mm_pause();
+        ft_pause();
 }
 
 static inline void unlock_audit(struct ft_audit *audit)

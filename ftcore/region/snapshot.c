@@ -8,10 +8,10 @@
  * change the line: ft_lines_add releases, ft_lines_has and ft_lines_find acquire.
  */
 #include "ftcore/region/region.h"
+#include "ftcore/base/cpu.h"
 #include "ftcore/base/plant.h"
 #include "ftcore/region/heap.h"
 
-#include <immintrin.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -56,7 +56,7 @@ void ft_snapshot_save(struct ft_region *region, uint64_t line)
     check_used(region, line);
     /* Another lane copies it at this moment. */
     while (!ft_lines_has(&region->snapshot_copied, line))
-        _mm_pause();
+        ft_pause();
 }
 
 static void add_bytes(struct ft_lines *set, uint64_t from, uint64_t to)
@@ -179,7 +179,7 @@ void ft_snapshot_end(struct ft_region *region)
             if (ft_lines_claim(&region->snapshot_pending, line))
                 ft_lines_add(&region->snapshot_copied, line, 1);
     while (ft_snapshot_left(region))
-        _mm_pause();
+        ft_pause();
     atomic_fetch_and(&region->tracking, ~(uint32_t)FT_TRACK_SNAPSHOT);
     give_back(region, atomic_exchange(&region->snapshot_past, region->snapshot_copy));
     region->snapshot_copy = NULL;

@@ -5,6 +5,7 @@
  * the region; what is here (instances, buffers of made packets) is rebuilt from the configuration.
  */
 #include "ftcore/region/audit.h"
+#include "ftcore/base/cpu.h"
 #include "nflib/chain/l3_parts.h"
 #include "nflib/chain/mark.h"
 #include "nflib/chain/parts.h"
@@ -345,7 +346,7 @@ static uint32_t run_side(struct nf_chain *chain, uint8_t side)
         list[left] = NULL; /* what lies behind it is told from its packets, also after a crash */
         nf_mark(chain->mark, NF_DOING_PACKETS, nf->index);
         begin_nf(chain, nf);
-        nf_mark_registers();
+        ft_clear_registers();
         nf->module->process(nf, list, left, now);
         if (ft_unlikely(chain->guard))
             nf_payload_guard_end(chain->guard);

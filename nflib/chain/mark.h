@@ -8,6 +8,7 @@
 #ifndef NFLIB_CHAIN_MARK_H
 #define NFLIB_CHAIN_MARK_H
 
+#include "ftcore/base/cpu.h"
 #include "nflib/net/packet.h"
 
 #include <stdatomic.h>
@@ -53,24 +54,9 @@ struct nf_mark {
 static inline __attribute__((always_inline)) void nf_mark(struct nf_mark *mark, enum nf_doing doing,
                                                           uint32_t nf)
 {
-    uint64_t stack;
-
-    __asm__("mov %%rsp, %0" : "=r"(stack));
     NF_MARK(mark, doing, (uint32_t)doing);
     NF_MARK(mark, nf, nf);
-    NF_MARK(mark, stack, stack);
-}
-
-/* Before an NF is called: what points to a packet in a register is the NF's then, and not left from before.
- * Not where a register may be where the compiler keeps its frame: with sanitizers, and clang. */
-static inline __attribute__((always_inline)) void nf_mark_registers(void)
-{
-#if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__clang__)
-    __asm__ volatile("xor %%ebx, %%ebx; xor %%ebp, %%ebp; xor %%r8d, %%r8d; xor %%r9d, %%r9d;"
-                     "xor %%r10d, %%r10d; xor %%r11d, %%r11d; xor %%r12d, %%r12d; xor %%r13d, %%r13d;"
-                     "xor %%r14d, %%r14d; xor %%r15d, %%r15d" ::
-                         : "rbx", "rbp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cc");
-#endif
+    NF_MARK(mark, stack, ft_stack_pointer());
 }
 
 /* Of a thread that runs chains: where a chain that it makes, or checks, says so. NULL: nobody looks. */

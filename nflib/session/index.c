@@ -18,7 +18,7 @@ const struct nf_session *nf_session_find(const struct nf_sessions *t, const stru
     do {
         const struct nf_session_bucket *bucket = nf_session_bucket_at(t, b);
 
-        for (uint32_t hits = nf_session_match(bucket, nf_key_tag(hash)); hits; hits &= hits - 1) {
+        for (uint32_t hits = ft_match_tags(bucket->tag, nf_key_tag(hash)); hits; hits &= hits - 1) {
             uint32_t ref = bucket->ref[__builtin_ctz(hits) / 2];
             const struct nf_session *s = nf_session_at(t, ref >> 1);
 
@@ -44,7 +44,7 @@ void nf_session_enter(const struct nf *nf, const struct nf_sessions *t, uint32_t
     uint32_t b = nf_key_bucket(hash, t->buckets), empty, i;
 
     nf_sessions_lane(nf)->changed = true;
-    while (!(empty = nf_session_match(nf_session_bucket_at(t, b), 0))) {
+    while (!(empty = ft_match_tags(nf_session_bucket_at(t, b)->tag, 0))) {
         (*NF_EDIT(nf, &nf_session_bucket_at(t, b)->passed))++;
         b = nf_session_bucket_after(t, b);
     }
@@ -63,7 +63,7 @@ void nf_session_forget(const struct nf *nf, const struct nf_sessions *t, uint32_
     do {
         const struct nf_session_bucket *bucket = nf_session_bucket_at(t, b);
 
-        for (uint32_t hits = nf_session_match(bucket, nf_key_tag(hash)); hits; hits &= hits - 1) {
+        for (uint32_t hits = ft_match_tags(bucket->tag, nf_key_tag(hash)); hits; hits &= hits - 1) {
             uint32_t i = (uint32_t)__builtin_ctz(hits) / 2;
 
             if (bucket->ref[i] != ref)

@@ -7,10 +7,9 @@
 #ifndef NFLIB_SESSION_INDEX_H
 #define NFLIB_SESSION_INDEX_H
 
+#include "ftcore/base/cpu.h"
 #include "nflib/session/table.h"
 #include "nflib/state/key.h"
-
-#include <immintrin.h>
 
 /* Of the key without own[], its last two bytes. */
 static inline uint64_t nf_session_hash(const struct nf_sessions *t, const struct nf_tuple *key)
@@ -50,14 +49,6 @@ static inline void nf_session_mark_error(const struct nf_packet *p, struct nf_tu
         key->sport = 0;
         key->dport = NF_SESSION_ERROR;
     }
-}
-
-/* Bit 2i: tag i equals `tag`. */
-static inline uint32_t nf_session_match(const struct nf_session_bucket *bucket, uint16_t tag)
-{
-    __m128i tags = _mm_load_si128((const __m128i *)(const void *)bucket->tag);
-
-    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi16(tags, _mm_set1_epi16((short)tag))) & 0x5555u;
 }
 
 static inline uint32_t nf_session_bucket_after(const struct nf_sessions *t, uint32_t b)

@@ -6,6 +6,7 @@
  * recorded by its session is made again.
  */
 #include "nflib/session/index.h"
+#include "ftcore/base/cpu.h"
 #include "ftcore/base/plant.h"
 #include "nflib/state/watch.h"
 
@@ -215,7 +216,7 @@ static inline void begin_look(const struct nf_sessions *t, const struct nf_packe
     memcpy(&look->key, words, sizeof(words));
     look->hash = nf_key_hash(words, sizeof(words), t->seed);
     look->bucket = nf_session_bucket_at(t, nf_key_bucket(look->hash, t->buckets));
-    nf_prefetch_line(look->bucket);
+    ft_prefetch_line(look->bucket);
 }
 
 /* The same for those of IPv6, with their addresses; apart, so that IPv4 does not pay. */
@@ -232,7 +233,7 @@ static void begin_look_ipv6(struct nf_sessions_lane *lane, const struct nf_packe
     nf_session_mark_error(p, &look->key);
     look->hash = nf_session_hash(t, &look->key);
     look->bucket = nf_session_bucket_at(t, nf_key_bucket(look->hash, t->buckets));
-    nf_prefetch_line(look->bucket);
+    ft_prefetch_line(look->bucket);
 }
 
 static __attribute__((noinline)) void begin_looks_ipv6(struct nf_sessions_lane *lane,
@@ -250,7 +251,7 @@ static __attribute__((noinline)) void begin_looks_ipv6(struct nf_sessions_lane *
  * since NFs touch most of them. */
 static inline void guess_record(const struct nf_sessions *t, struct nf_session_look *look)
 {
-    uint32_t hits = nf_session_match(look->bucket, nf_key_tag(look->hash)), ref;
+    uint32_t hits = ft_match_tags(look->bucket->tag, nf_key_tag(look->hash)), ref;
     const uint8_t *record;
 
     look->guess = NULL;
@@ -261,9 +262,9 @@ static inline void guess_record(const struct nf_sessions *t, struct nf_session_l
     look->guess = nf_session_at(t, ref >> 1);
     look->ref = ref;
     record = (const uint8_t *)look->guess;
-    nf_prefetch_line(record);
+    ft_prefetch_line(record);
     for (uint32_t at = FT_LINE; ft_unlikely(at < t->stride); at += FT_LINE)
-        nf_prefetch_line(record + at);
+        ft_prefetch_line(record + at);
 }
 
 _Static_assert(NF_FLOW_REPLY == 1, "which of a session's keys it is that a packet has");
@@ -450,7 +451,7 @@ void nf_session_expect(const struct nf_sessions_lane *lane, const struct nf_sess
 
     if (in->key >> 1 < t->capacity)
         for (uint32_t at = 0; at < t->stride; at += FT_LINE)
-            nf_prefetch_line(record + at);
+            ft_prefetch_line(record + at);
 }
 
 /* The checksum of a header of IPv4 as `heads` has it, of what is put in: its bytes would have to be stored

@@ -6,13 +6,13 @@
  * first creates, so nodes agree as long as they make their lanes in one order.
  */
 #include "nflib/shared/shared.h"
+#include "ftcore/base/cpu.h"
 #include "ftcore/order/section.h"
 #include "ftcore/region/audit.h"
 #include "nflib/module/content.h"
 #include "nflib/module/env.h"
 #include "nflib/state/watch.h"
 
-#include <immintrin.h>
 
 enum nf_shared_kind {
     NF_SHARED_WORD = 1,
@@ -490,7 +490,7 @@ static uint64_t read_line(const struct line *line, uint64_t *access)
         atomic_thread_fence(memory_order_acquire);
         after = atomic_load_explicit(&line->sequence, memory_order_relaxed);
         if (before != after || before & 1)
-            _mm_pause();
+            ft_pause();
     } while (before != after || before & 1);
     return count;
 }

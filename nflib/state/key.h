@@ -65,11 +65,4 @@ static inline uint16_t nf_key_tag(uint64_t hash)
     return tag ? tag : 1;
 }
 
-/* Not __builtin_prefetch: the compiler takes a function that does nothing else for one without effect, and
- * where it optimizes the program as one leaves out the calls. */
-static inline void nf_prefetch_line(const void *line)
-{
-    __asm__ volatile("prefetcht0 %0" : : "m"(*(const uint8_t *)line));
-}
-
 #endif

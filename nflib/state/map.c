@@ -17,6 +17,7 @@
  * are not linked up beforehand, so that a large empty table costs no memory.
  */
 #include "ftcore/base/event_log.h"
+#include "ftcore/base/cpu.h"
 #include "ftcore/region/audit.h"
 #include "nflib/module/content.h"
 #include "nflib/module/module.h"
@@ -24,7 +25,6 @@
 #include "nflib/state/watch.h"
 #include "nflib/state/state.h"
 
-#include <immintrin.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -282,14 +282,6 @@ static void note_lane(const struct nf *nf, const struct nf_map *map, const void 
 
 #define SLOTS_FILLED 4u /* of a bucket at capacity, on average: then one bucket in fifty is passed over */
 
-/* Bit 2i: tag i equals `tag`. */
-static inline uint32_t match_tags(const struct bucket *bucket, uint16_t tag)
-{
-    __m128i tags = _mm_load_si128((const __m128i *)(const void *)bucket->tag);
-
-    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi16(tags, _mm_set1_epi16((short)tag))) & 0x5555u;
-}
-
 static uint64_t round_up_to_line(uint64_t bytes)
 {
     return (bytes + FT_LINE - 1) & ~(uint64_t)(FT_LINE - 1);
@@ -366,7 +358,7 @@ static __attribute__((noinline)) uint32_t find_on(const struct nf_map *map, cons
     do {
         const struct bucket *bucket = bucket_at(map, b);
 
-        for (uint32_t hits = match_tags(bucket, tag); hits; hits &= hits - 1) {
+        for (uint32_t hits = ft_match_tags(bucket->tag, tag); hits; hits &= hits - 1) {
             uint32_t slot = bucket->slot[__builtin_ctz(hits) / 2];
 
             if (ft_likely(nf_key_equal(entry_at(map, slot), key, map->key_size)))
@@ -384,7 +376,7 @@ uint32_t nf_map_find(const struct nf_map *map, const void *key)
 {
     uint64_t hash = nf_map_hash(map, key);
     const struct bucket *bucket = bucket_at(map, nf_key_bucket(hash, map->buckets));
-    uint32_t hits = match_tags(bucket, nf_key_tag(hash));
+    uint32_t hits = ft_match_tags(bucket->tag, nf_key_tag(hash));
 
     if (!hits && !bucket->passed)
         return NF_NONE;
@@ -424,7 +416,7 @@ static void enter_slot(const struct nf *nf, struct nf_map *map, uint64_t hash, u
 {
     uint32_t b = nf_key_bucket(hash, map->buckets), empty, i;
 
-    while (!(empty = match_tags(bucket_at(map, b), 0))) {
+    while (!(empty = ft_match_tags(bucket_at(map, b)->tag, 0))) {
         (*NF_EDIT(nf, &bucket_at(map, b)->passed))++;
         b = bucket_after(map, b);
     }
@@ -465,7 +457,7 @@ void nf_map_remove(const struct nf *nf, struct nf_map *map, uint32_t slot)
     do {
         const struct bucket *bucket = bucket_at(map, b);
 
-        for (uint32_t hits = match_tags(bucket, nf_key_tag(hash)); hits; hits &= hits - 1) {
+        for (uint32_t hits = ft_match_tags(bucket->tag, nf_key_tag(hash)); hits; hits &= hits - 1) {
             uint32_t i = (uint32_t)__builtin_ctz(hits) / 2;
 
             if (bucket->slot[i] != slot)

@@ -89,7 +89,7 @@ static const char own[] = " __dso_handle __TMC_END__ _edata _end __bss_start ";
 static const char compilers_file[] = "crtstuff.c", compilers_own[] = "completed.";
 
 /* Those that are looked through no further: what is in them is above. */
-static const char known[] = " libc.so.6 libm.so.6 libgcc_s.so.1 ld-linux-x86-64.so.2 ";
+static const char known[] = " libc.so.6 libm.so.6 libgcc_s.so.1 ld-linux-x86-64.so.2 ld-linux-aarch64.so.1 ";
 
 /* ---- ELF ----------------------------------------------------------------------------------------- */
 

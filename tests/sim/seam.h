@@ -13,8 +13,9 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include "ftcore/base/cpu.h"
+
 #include <fcntl.h>
-#include <immintrin.h>
 #include <sched.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
@@ -39,8 +40,7 @@ static inline int sim_prctl(int what, ...)
     return 0;
 }
 #define prctl sim_prctl
-#undef _mm_pause
-#define _mm_pause sim_spin
+#define ft_pause sim_spin
 
 #ifdef SIM_MEMORY /* ftcore/, replicator/: what a node asks for when it starts may be refused */
 #include <stdlib.h>
