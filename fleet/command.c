@@ -5,6 +5,7 @@
  */
 #include "fleet/check.h"
 #include "fleet/fleet.h"
+#include "fleet/here.h"
 #include "fleet/picture.h"
 #include "fleet/reader.h"
 #include "fleet/rights.h"
@@ -32,7 +33,7 @@ static const struct nd_option rows[] = {
     {"server", 'n', ND_OPTION_TEXT, AT(server), .value = "NAME",
      .help = "agent: the server that it runs on; upgrade: that one alone"},
     {"user", 'u', ND_OPTION_TEXT, AT(user), .value = "NAME",
-     .help = "agent: of the system; what hears etcd and reads the file is it, without rights"},
+     .help = "agent, check: of the system; what hears etcd and reads the file is it, without rights"},
     {"view", 0, ND_OPTION_U64, AT(view), .min = 1, .max = 1e18, .value = "N",
      .help = "move: only while the shard is in view N"},
     {"wait", 0, ND_OPTION_U64, AT(wait), .min = 1, .max = 86400, .value = "SECONDS",
@@ -71,7 +72,10 @@ static int fail(int error, const struct ft_fault *fault)
 
 static int check(struct command *c)
 {
+    uint32_t here = fl_here(c->file);
     struct ft_fault fault = {""};
+
+    c->file->self = here;
     int error = fl_check(c->file, stderr, &fault);
 
     if (error) {
@@ -89,7 +93,11 @@ static int check(struct command *c)
     if (c->file->user[0] && !getpwnam(c->file->user))
         fprintf(stderr, "understudy: user %s is not here: each server needs that user, whose nodes are\n",
                 c->file->user);
-    return ND_DONE;
+    error = fl_file_speak_as(c->file, here == FL_NONE ? FL_OPERATOR : c->file->server[here].name, &fault);
+    if (!error)
+        return fl_here_judge(c->file, c->options.user ? c->options.user : "", stderr);
+    fprintf(stderr, "%s\n", fault.text);
+    return nd_exit_of_file(error);
 }
 
 static int print_rights(struct command *c)
@@ -712,7 +720,7 @@ static int run_verb(struct command *c, const char *verb)
         int (*run)(struct command *c); /* NULL: it is a wish */
         const char *options; /* that it takes beside -c: n, u of --user, o, v of --view, w of --wait */
         bool wishes;
-    } verbs[] = {{"check", 0, check, "", false},
+    } verbs[] = {{"check", 0, check, "u", false},
                  {"rights", 0, print_rights, "", false},
                  {"agent", 0, run_agent, "nu", false},
                  {"status", 0, status, "o", false},
@@ -732,7 +740,7 @@ static int run_verb(struct command *c, const char *verb)
         char option;
         const char *name, *where;
     } given[] = {{c->options.server, 'n', "-n", "agent, upgrade or unupgrade"},
-                 {c->options.user, 'u', "--user", "agent"},
+                 {c->options.user, 'u', "--user", "agent or check"},
                  {c->options.json, 'o', "-o json", "status or plan"},
                  {c->options.view, 'v', "--view", "move"},
                  {c->options.wait, 'w', "--wait", "drain, pin, move, remove or upgrade"}};

@@ -15,6 +15,7 @@
 #include "node/config/module_file.h"
 #include "node/config/setup.h"
 #include "node/control/server.h"
+#include "node/etcd/etcd.h"
 #include "keeper/message.h"
 #include "node/ports/ports.h"
 #include "node/track/runner.h"
@@ -35,7 +36,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define TRIES_MAX 12u
+#define TRIES_MAX 16u
 
 struct tries {
     unsigned count;
@@ -159,27 +160,23 @@ static void try_ports(const struct nd_config *config, const struct nd_node *self
         nd_ports_close(&ports);
 }
 
+/* A keeper has the key alone. */
 static int try_seal(const struct nd_config *config, const struct nd_node *self, struct ft_fault *fault)
 {
-    struct rp_seal_config how;
-    struct rp_seal *seal = NULL;
     struct rp_keys keys;
     int error;
 
-    if (nd_config_is_keeper(config, self)) { /* which has the key alone */
+    if (!nd_config_is_keeper(config, self))
+        return nd_setup_judge_seal(config, (unsigned)(self - config->node), fault);
+    error = nd_config_find_link_files(config, fault);
+    if (!error)
         error = rp_keys_read(&keys, config->link.key, fault);
-        explicit_bzero(&keys, sizeof(keys));
-        return error;
-    }
-    error = nd_setup_seal(&how, &keys, config, (unsigned)(self - config->node), fault);
-
-    if (!error)
-        error = rp_seal_open(&seal, &how, fault);
-    if (!error)
-        rp_seal_close(seal);
     explicit_bzero(&keys, sizeof(keys));
     return error;
 }
+
+/* A node starts without them, and has no arbiter until they are there. */
+static const char arbiter_files[] = "arbiter";
 
 /*
  * As `run` opens it, and as the user that it becomes: what seals the link, the directories, the control
@@ -192,7 +189,11 @@ static void try_node(const struct nd_config *config, const struct nd_node *self,
                      struct tries *out)
 {
     const struct nd_privilege privilege = nd_ports_privilege(self);
-    bool there;
+    bool keeper = nd_config_is_keeper(config, self), there;
+    struct ft_fault unsaid;
+    /* What is wrong for whoever asks, warn_of_all has said. */
+    bool judges = has_arbiter(config) && !keeper && nd_etcd_judge(&config->arbiter.etcd, &unsaid) == 0;
+    char record[sizeof(config->record.dir) + sizeof(self->name)];
     int error;
 
     out->count = 0;
@@ -205,15 +206,20 @@ static void try_node(const struct nd_config *config, const struct nd_node *self,
     if (!try_control(self, opens, out))
         return;
     if (config->link.key[0] || config->link.certificate[0]) {
-        error = nd_config_find_link_files(config, next_fault(out));
-        if (!error)
-            error = try_seal(config, self, next_fault(out));
+        error = try_seal(config, self, next_fault(out));
         note(out, "link", error, "%s", config->link.key[0] ? config->link.key : config->link.certificate);
     }
-    if (!nd_config_is_keeper(config, self))
+    if (!keeper)
         note(out, "state", nd_directory_judge(self->state, true, &there, next_fault(out)), "%s", self->state);
+    if (!keeper && config->record.dir[0]) {
+        snprintf(record, sizeof(record), "%s/%s", config->record.dir, self->name);
+        note(out, "record", nd_directory_judge(record, false, &there, next_fault(out)), "%s", record);
+    }
     try_addresses(config, self, opens, out);
-    if (opens && has_arbiter(config) && !nd_config_is_keeper(config, self)) {
+    if (!opens && judges)
+        note(out, arbiter_files, nd_etcd_judge(&config->arbiter.etcd, next_fault(out)), "%s",
+             config->arbiter.etcd.password_file);
+    if (opens && has_arbiter(config) && !keeper) {
         error = nd_arbiter_look(&config->arbiter, next_fault(out));
         /* That it does not answer is no fault of this node's, but of who is not there. */
         note(out, "arbiter", error == FT_EIO ? FT_ENOENT : error, "%s", config->arbiter.etcd.url[0]);
@@ -580,6 +586,10 @@ static int judge_start(const struct nd_config *config, const struct nd_node *nod
         const char *kind = nd_config_is_keeper(config, node) ? "keeper" : "node", *why = t->fault.text;
         bool passes = t->error == FT_EPERM && geteuid() != 0, named = strncmp(why, "node ", 5) == 0;
 
+        if (t->error && t->what == arbiter_files) {
+            warn(file, "node %s has no arbiter: %s", node->name, why);
+            continue;
+        }
         if (!t->error || (passes && warned))
             continue;
         warned |= passes;
@@ -696,8 +706,8 @@ int nd_cmd_check(int argc, char **argv)
 
     if (error)
         return error;
-    if (options.host && (options.node || options.tries))
-        return nd_usage("check", "--host with -n or --try, expected it without them");
+    if (options.host && (options.file || options.node || options.tries))
+        return nd_usage("check", "--host with -c, -n or --try, expected it without them");
     if (options.host)
         return check_host(options.json);
     error = nd_config_read(&config, options.file, 0, &fault);

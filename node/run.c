@@ -181,7 +181,7 @@ static int open_recorder(struct nd_running *r, struct ft_fault *fault)
     if (!recorder)
         return 0;
     snprintf(dir, sizeof(dir), "%s/%s", c->record.dir, node);
-    error = make_directory(dir, strlen(dir), fault);
+    error = open_directory(dir, strlen(dir), false, fault);
     if (error)
         return error;
     config.identity_len = nf_chain_identity(&c->chain, identity, sizeof(identity));

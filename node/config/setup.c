@@ -153,3 +153,20 @@ int nd_setup_seal(struct rp_seal_config *seal, struct rp_keys *keys, const struc
     seal->keys = keys;
     return rp_keys_read(keys, link->key, fault);
 }
+
+int nd_setup_judge_seal(const struct nd_config *config, unsigned self, struct ft_fault *fault)
+{
+    struct rp_seal_config how;
+    struct rp_seal *seal = NULL;
+    struct rp_keys keys = {.count = 0};
+    int error = nd_config_find_link_files(config, fault);
+
+    if (!error)
+        error = nd_setup_seal(&how, &keys, config, self, fault);
+    if (!error)
+        error = rp_seal_open(&seal, &how, fault);
+    if (!error)
+        rp_seal_close(seal);
+    explicit_bzero(&keys, sizeof(keys));
+    return error;
+}

@@ -32,5 +32,7 @@ void nd_setup_link(struct rp_config *out, const struct nd_config *config, unsign
  * forget. May wait for a disk. FT_EINVAL, FT_EPERM, FT_EIO, FT_ENOMEM. */
 int nd_setup_seal(struct rp_seal_config *seal, struct rp_keys *keys, const struct nd_config *config,
                   unsigned self, struct ft_fault *fault);
+/* All that nd_setup_seal and its user would refuse, as well what is in the files; nothing stays open. */
+int nd_setup_judge_seal(const struct nd_config *config, unsigned self, struct ft_fault *fault);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The client of etcd's JSON gateway: connections, certificates, tokens, servers in turn. See etcd.h. */
-#define _GNU_SOURCE /* explicit_bzero */
+#define _GNU_SOURCE /* explicit_bzero; faccessat's AT_EACCESS */
 #include "node/etcd/etcd.h"
 #include "ftcore/base/check.h"
 #include "ftcore/base/trust.h"
@@ -9,11 +9,14 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -291,6 +294,11 @@ static void make_login(const char *user, const char *password, char *out)
     memcpy(out + at, "}", 2);
 }
 
+static int no_memory(struct ft_fault *fault)
+{
+    return ft_fail(fault, FT_ENOMEM, "no memory to ask etcd with");
+}
+
 static int read_password(const struct nd_etcd_config *config, char out[PASS_MAX], struct ft_fault *fault)
 {
     struct ft_trust trust = {.expected = "the password of etcd's user in one", .secret = "a password"};
@@ -315,6 +323,51 @@ static int read_password(const struct nd_etcd_config *config, char out[PASS_MAX]
         return ft_fail(fault, FT_EMALFORMED, "%s: no password, expected one line of 1 to %u bytes", path,
                        PASS_MAX - 2);
     return 0;
+}
+
+/* `path` "": nothing. A pipe would hold up the library that reads it. */
+static int judge_file(const char *path, struct ft_fault *fault)
+{
+    struct stat is;
+
+    if (!path[0])
+        return 0;
+    if (stat(path, &is) != 0 || faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) != 0)
+        return ft_fail(fault, errno == EACCES || errno == EPERM ? FT_EPERM : FT_EINVAL, "%s: %s", path,
+                       strerror(errno));
+    return S_ISREG(is.st_mode) ? 0 : ft_fail(fault, FT_EMALFORMED, "%s: not a regular file", path);
+}
+
+/* As curl has OpenSSL read them. */
+static int judge_pem(const struct nd_etcd_config *c, SSL_CTX *tls, struct ft_fault *fault)
+{
+    if (c->ca[0] && SSL_CTX_load_verify_file(tls, c->ca) != 1)
+        return ft_fail(fault, FT_EMALFORMED, "%s: no certificate of an authority, expected PEM", c->ca);
+    if (c->cert[0] && SSL_CTX_use_certificate_chain_file(tls, c->cert) != 1)
+        return ft_fail(fault, FT_EMALFORMED, "%s: no certificate, expected PEM", c->cert);
+    if (c->cert[0] && SSL_CTX_use_PrivateKey_file(tls, c->cert_key, SSL_FILETYPE_PEM) != 1)
+        return ft_fail(fault, FT_EMALFORMED, "%s: not the key of %s, expected that in PEM", c->cert_key,
+                       c->cert);
+    return 0;
+}
+
+int nd_etcd_judge(const struct nd_etcd_config *config, struct ft_fault *fault)
+{
+    char password[PASS_MAX];
+    SSL_CTX *tls;
+    int error = judge_file(config->user[0] ? config->password_file : "", fault);
+
+    if (!error && config->user[0])
+        error = read_password(config, password, fault);
+    explicit_bzero(password, sizeof(password));
+    if (error || (error = judge_file(config->ca, fault)) || (error = judge_file(config->cert, fault)) ||
+        (error = judge_file(config->cert_key, fault)))
+        return error;
+    tls = SSL_CTX_new(TLS_client_method());
+    error = tls ? judge_pem(config, tls, fault) : no_memory(fault);
+    SSL_CTX_free(tls);
+    ERR_clear_error();
+    return error;
 }
 
 /* The token is printable: it may stand in a header. */
@@ -347,11 +400,6 @@ static struct curl_slist *make_headers(const char *token)
     if (!whole)
         curl_slist_free_all(list);
     return whole;
-}
-
-static int no_memory(struct ft_fault *fault)
-{
-    return ft_fail(fault, FT_ENOMEM, "no memory to ask etcd with");
 }
 
 /* `token` "": none. */

@@ -45,6 +45,12 @@ int nd_etcd_open(struct nd_etcd **out, const struct nd_etcd_config *config,
                  struct ft_fault *fault);
 void nd_etcd_close(struct nd_etcd *e); /* NULL: nothing */
 
+/* The files that requests read, which may be changed under a handle, so that opening one does not look at
+ * them: the user's password, authorities, certificate and its key are here, and what they are to be, for this
+ * process as it is. FT_EINVAL: one is not here; FT_EPERM, FT_EMALFORMED, FT_EIO, FT_ENOMEM; the line has
+ * the path. */
+int nd_etcd_judge(const struct nd_etcd_config *config, struct ft_fault *fault);
+
 /* ---- by any thread ---- */
 
 /* A request that is under way asks `stops` now. */

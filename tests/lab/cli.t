@@ -116,7 +116,8 @@ pair: {}
 node: {}
 END
 t "an option of another verb" 64 "" "^understudy fleet: -n with drain, expected it with agent, upgrade or unupgrade \($hint" fleet drain a -c "$dir/fleet.yaml" -n a
-t "a node where the machine is judged" 64 "" '^understudy check: --host with -n or --try, expected it without them ' check --host -n a
+t "a node where the machine is judged" 64 "" '^understudy check: --host with -c, -n or --try, expected it without them ' check --host -n a
+t "a file where the machine is judged" 64 "" '^understudy check: --host with -c, -n or --try, expected it without them ' check --host -c "$pair"
 t "JSON of a verb that prints none" 64 "" '-o json with check, expected it with status or plan ' fleet check -c "$dir/fleet.yaml" -o json
 as=(env "UNDERSTUDY_CONFIG=$dir/none.yaml")
 t "the file that the environment names is not there" 65 "" "^understudy check: $dir/none.yaml \(by UNDERSTUDY_CONFIG\): No such file or directory, expected a file that can be read, or -c FILE$" check
@@ -250,7 +251,7 @@ t "a node that would start" 0 "start.yaml: ok: .*, nodes a, b$" "" check -c "$di
 starts() { # NAME CODE WHY SED
     sed "$4" "$dir/start.yaml" >"$dir/refused.yaml"
     t "check refuses $1" "$2" "" "^$dir/refused.yaml: node a does not start: $3$" check -c "$dir/refused.yaml"
-    t "as run does" "$2" "" "$(sed -E 's/^(link|state|metrics|control socket): //' <<<"$3")|Cannot assign requested address" run -c "$dir/refused.yaml" -n a
+    t "as run does" "$2" "" "$(sed -E 's/^(link|state|record|metrics|control socket): //' <<<"$3")|Cannot assign requested address" run -c "$dir/refused.yaml" -n a
 }
 starts "a key that is not there" 65 "link: $dir/refused.yaml:5: link key: $dir/none.key: $gone the pair's key \(understudy key FILE makes one\)" s/open.key/none.key/
 echo garbage >"$dir/garbage.key" && chmod 600 "$dir/garbage.key"
@@ -264,10 +265,16 @@ starts "more buffers than memory" 65 "no memory for 300000 packet buffers in 512
 starts "metrics at an address of another server" 69 "metrics: 203.0.113.9:9470: expected an address of this host" 's/role: primary/&, metrics: "203.0.113.9:9470"/'
 starts "operators of no group" 65 "control socket: operators nosuchgroup: no such group on this system" 's/role: primary/&, operators: nosuchgroup/'
 starts "a state's directory in /proc" 77 "state: /proc: Permission denied" "s|role: primary|&, state: /proc/none|"
+starts "a record's directory that is a file" 65 "record: $dir/open.key: a file, expected a directory" "s|^nodes:|record: $dir/open.key\n&|"
 starts "a state's directory that is a file" 65 "state: $dir/open.key: a file, expected a directory" "s|role: primary|&, state: $dir/open.key|"
 if [ "$(id -u)" = 0 ] && getent passwd nobody >/dev/null && getent group daemon >/dev/null && mkdir "$dir/his" && chown nobody "$dir/his" && chmod 711 "$dir"; then
     cp "$dir/open.key" "$dir/his/key" && chown nobody "$dir/his/key"
     his="s|open.key|his/key|; s|control: a.sock|control: his/a.sock, state: his, user: nobody, operators: daemon|"
+    echo secret >"$dir/etcd.password" && chmod 600 "$dir/etcd.password"
+    sed "$his; s/, operators: daemon//; s|^nodes:|arbiter: {etcd: [\"https://127.0.0.1:9\"], user: e, password_file: etcd.password}\n&|" \
+        "$dir/start.yaml" >"$dir/arbiter.yaml"
+    t "check warns of a password of the arbiter that the node's user cannot read" 0 "arbiter.yaml: ok" \
+        "arbiter.yaml: warning: node a has no arbiter: $dir/etcd.password: Permission denied$" check -c "$dir/arbiter.yaml"
     starts "operators of a group that is not the node's user's" 77 \
         "control socket .*: cannot be given to group daemon \(Operation not permitted\), expected a group of this node's user" "$his"
 fi

@@ -364,6 +364,45 @@ WITH_SERVER(what_etcd_says_of_a_login_is_said)
                         "expected 200");
 }
 
+static int judge(void)
+{
+    fault.text[0] = '\0';
+    return nd_etcd_judge(&config.etcd, &fault);
+}
+
+/* Without a server: what `check` says is what a request would meet. */
+WITH_SERVER(files_that_requests_read_are_judged_without_one)
+{
+    const char *text = "no PEM";
+
+    assert_int_equal(judge(), 0);
+    have_user();
+    use_password(SECRET, sizeof(SECRET) - 1, 0600);
+    assert_int_equal(judge(), 0);
+    use_password(SECRET, sizeof(SECRET) - 1, 0640);
+    assert_int_equal(judge(), FT_EPERM);
+    assert_non_null(strstr(fault.text, ": mode 0640, expected 0600: nobody else may read a password"));
+    use_password("", 0, 0600);
+    assert_int_equal(judge(), FT_EMALFORMED);
+    assert_non_null(strstr(fault.text, ": no password, expected one line of 1 to 254 bytes"));
+    unlink(config.etcd.password_file);
+    assert_int_equal(judge(), FT_EINVAL);
+    assert_non_null(strstr(fault.text, "/password: No such file or directory"));
+    config.etcd.user[0] = '\0';
+    assert_int_equal(judge(), 0);
+    snprintf(config.etcd.ca, sizeof(config.etcd.ca), "%s", help_config_file("ca.pem", text, strlen(text)));
+    assert_int_equal(judge(), FT_EMALFORMED);
+    assert_non_null(strstr(fault.text, "/ca.pem: no certificate of an authority, expected PEM"));
+    unlink(config.etcd.ca);
+    assert_int_equal(judge(), FT_EINVAL);
+    assert_non_null(strstr(fault.text, "/ca.pem: No such file or directory"));
+    assert_int_equal(mkfifo(config.etcd.ca, 0600), 0);
+    assert_int_equal(judge(), FT_EMALFORMED);
+    assert_non_null(strstr(fault.text, "/ca.pem: not a regular file"));
+    unlink(config.etcd.ca);
+    assert_int_equal(server.logins + server.looks, 0);
+}
+
 /* As an agent of a fleet, which is root's, reads what belongs to the user of its nodes. */
 WITH_SERVER(a_password_of_another_user_counts_if_that_one_is_said)
 {

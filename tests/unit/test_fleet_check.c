@@ -4,8 +4,12 @@
  * place for metrics, and a node that has no pair file on one of the servers.
  */
 #include "fleet/check.h"
+#include "fleet/here.h"
+#include "node/config/options.h"
 #include "tests/help/config.h"
 #include "tests/help/test.h"
+
+#include <sys/stat.h>
 
 /* Nine servers: the nodes of eight stand in one pair file, so one is left. */
 static const char base[] =
@@ -149,6 +153,99 @@ TEST(a_node_that_cannot_be_read_on_one_server_is_refused)
         refusal_of("metrics: $(host):$(metrics)", "metrics: 192.0.2.9:4701"),
         "f.yaml: the pair file of shard north: /st/north-h.yaml:8: node north-i metrics is its "
         "replication address, expected another port");
+}
+
+static char *judged; /* lines of it */
+
+/* On a server of the fleet, or, with `replace` NULL, on no such machine. Returns the exit code. */
+static int judge_here(const char *replace)
+{
+    static const char with_users[] =
+        "https://192.0.2.99:2379\"], user: e-$(server), password_file: $(server).password}\n"
+        "shard_etcd: {user: e-$(shard), password_file: $(dir)/$(shard).password}";
+    char *users = help_config_replace(base, "http://192.0.2.99:2379\"]}", with_users),
+         *text = help_config_replace(users, "{host: 192.0.2.2}", replace ? replace : "{host: 192.0.2.22}");
+    struct ft_fault fault = {""};
+    struct fl_file *file = NULL;
+    size_t size;
+    FILE *out;
+
+    if (fl_file_read(&file, help_config_file("f.yaml", text, strlen(text)), &fault))
+        fail_msg("%s", fault.text);
+    assert_int_equal(fl_here(file), replace ? 1 : FL_NONE);
+    file->self = fl_here(file);
+    assert_int_equal(fl_file_speak_as(file, replace ? "b" : FL_OPERATOR, &fault), 0);
+    free(judged);
+    assert_non_null(out = open_memstream(&judged, &size));
+    int code = fl_here_judge(file, "", out);
+
+    fclose(out);
+    fl_file_free(file);
+    free(users);
+    free(text);
+    return code;
+}
+
+static void make_secret(const char *name, const char *text)
+{
+    assert_int_equal(chmod(help_config_file(name, text, strlen(text)), 0600), 0);
+}
+
+#define KEY "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n"
+
+/* By the functions that agent and nodes read them by. */
+TEST(what_a_server_has_beside_the_file_is_judged)
+{
+    static const char here[] = "{host: 127.0.0.1}";
+    const char *dir = help_config_dir();
+    char expected[1024];
+
+    make_secret("fleet.key", KEY);
+    assert_int_equal(judge_here(here), ND_DATA);
+    snprintf(expected, sizeof(expected),
+             "understudy: the agent of server b is not heard by etcd: %s/b.password: No such file or "
+             "directory\n"
+             "understudy: nodes of shard north and of 1 more have no arbiter here: %s/north.password: No "
+             "such file or directory\n",
+             dir, dir);
+    assert_string_equal(judged, expected);
+    make_secret("b.password", "x\n");
+    make_secret("north.password", "x\n");
+    make_secret("south.password", "x\n");
+    assert_int_equal(judge_here(here), ND_DONE);
+    assert_string_equal(judged, "");
+    make_secret("south.password", "");
+    assert_int_equal(judge_here(here), ND_DATA);
+    snprintf(expected, sizeof(expected),
+             "understudy: nodes of shard south have no arbiter here: %s/south.password: no password, "
+             "expected one line of 1 to 254 bytes\n",
+             dir);
+    assert_string_equal(judged, expected);
+    make_secret("south.password", "x\n");
+    make_secret("fleet.key", "k");
+    assert_int_equal(judge_here(here), ND_DATA);
+    snprintf(expected, sizeof(expected),
+             "understudy: nodes of shard north and of 1 more do not start here: %s/fleet.key:1: expected 64 "
+             "hexadecimal digits, on at most 2 lines\n",
+             dir);
+    assert_string_equal(judged, expected);
+}
+
+/* Where commands are given there need be no key of a shard. */
+TEST(where_no_server_is_the_password_of_commands_is_judged)
+{
+    const char *dir = help_config_dir();
+    char expected[512];
+
+    assert_int_equal(judge_here(NULL), ND_DATA);
+    snprintf(expected, sizeof(expected),
+             "understudy: commands that are given here are not heard by etcd: %s/operator.password: No such "
+             "file or directory\n",
+             dir);
+    assert_string_equal(judged, expected);
+    make_secret("operator.password", "x\n");
+    assert_int_equal(judge_here(NULL), ND_DONE);
+    assert_string_equal(judged, "");
 }
 
 TESTS_SHARE(NULL, help_config_clean)

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a server of a fleet has to have beside the file, judged as the users that read it. Each is judged in a
+ * process of its own, which becomes that user. Owns nothing. See here.h.
+ */
+#include "fleet/here.h"
+#include "node/base/interface.h"
+#include "node/base/process.h"
+#include "node/config/config.h"
+#include "node/config/options.h"
+#include "node/config/setup.h"
+#include "node/etcd/etcd.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct verdict {
+    int error;
+    struct ft_fault fault;
+};
+
+enum kind { OF_USER, OF_LINK, OF_ETCD, KINDS };
+
+struct found {
+    struct verdict of[KINDS];
+};
+
+uint32_t fl_here(const struct fl_file *file)
+{
+    for (uint32_t i = 0; i < file->servers; i++)
+        if (nd_address_here(file->server[i].host))
+            return i;
+    return FL_NONE;
+}
+
+/* `config` NULL: of who has no node. */
+static void judge(struct found *out, const char *user, const struct nd_config *config,
+                  const struct nd_etcd_config *etcd)
+{
+    const struct nd_privilege own = {.user = geteuid() == 0 ? user : ""};
+    struct verdict *v = out->of;
+
+    v[OF_USER].error = nd_privilege_limit(&own, &v[OF_USER].fault);
+    if (v[OF_USER].error)
+        return;
+    if (config && (config->link.key[0] || config->link.certificate[0]))
+        v[OF_LINK].error = nd_setup_judge_seal(config, 0, &v[OF_LINK].fault);
+    v[OF_ETCD].error = nd_etcd_judge(etcd, &v[OF_ETCD].fault);
+}
+
+/* False: the system refuses what it takes. */
+static bool judge_apart(struct found *out, const char *user, const struct nd_config *config,
+                        const struct nd_etcd_config *etcd)
+{
+    int status = 0;
+    pid_t pid;
+
+    memset(out, 0, sizeof(*out));
+    fflush(NULL);
+    pid = fork();
+    if (pid == 0) {
+        judge(out, user, config, etcd);
+        _exit(0);
+    }
+    return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+/* The pair file of a shard with this server's node, which its agent writes. NULL: fl_check has said why. */
+static struct nd_config *pair_of(const struct fl_file *f, uint32_t shard)
+{
+    uint32_t servers[] = {f->self, f->self ? 0 : 1};
+    char path[FL_PATH_MAX], name[FL_NAME_MAX], *text;
+    struct nd_config *config = NULL;
+    struct ft_fault fault;
+
+    if (fl_file_render(f, shard, servers, 2, &text, &fault) != 0)
+        return NULL;
+    snprintf(path, sizeof(path), "%s/%s.yaml", f->state, fl_node_name(name, f, shard, f->self));
+    (void)nd_config_read_text(&config, path, text, ND_CONFIG_NODES | ND_CONFIG_QUIET, &fault);
+    free(text);
+    return config;
+}
+
+/* Of each kind the first line, and how many shards have one. */
+static int judge_nodes(const struct fl_file *f, struct found *found, FILE *notes)
+{
+    static const char *const what[] = {"do not start here", "do not start here", "have no arbiter here"};
+    struct found first = {.of[0].error = 0};
+    uint32_t count[KINDS] = {0}, at[KINDS] = {0};
+    int code = ND_DONE;
+
+    for (uint32_t i = 0; i < f->shards; i++) {
+        struct nd_config *config = pair_of(f, i);
+        bool judged = config && judge_apart(found, f->user, config, &config->arbiter.etcd);
+
+        nd_config_free(config);
+        for (unsigned k = 0; judged && k < KINDS; k++) {
+            if (!found->of[k].error || count[k]++)
+                continue;
+            first.of[k] = found->of[k];
+            at[k] = i;
+        }
+    }
+    for (unsigned k = 0; k < KINDS; k++) {
+        if (!count[k])
+            continue;
+        fprintf(notes, "understudy: nodes of shard %s", f->shard[at[k]].name);
+        if (count[k] > 1)
+            fprintf(notes, " and of %u more", count[k] - 1);
+        fprintf(notes, " %s: %s\n", what[k], first.of[k].fault.text);
+        code = code ? code : nd_exit_of_start(first.of[k].error);
+    }
+    return code;
+}
+
+int fl_here_judge(const struct fl_file *file, const char *agent, FILE *notes)
+{
+    struct found *found =
+        mmap(NULL, sizeof(*found), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    bool server = file->self != FL_NONE;
+    int code = ND_DONE, nodes;
+
+    if (found == MAP_FAILED || !judge_apart(found, server ? agent : "", NULL, &file->etcd)) {
+        fprintf(notes, "understudy: what this machine has could not be judged\n");
+        code = ND_SOFTWARE;
+    }
+    for (unsigned k = 0; k < KINDS && !code; k++) {
+        const struct verdict *v = &found->of[k];
+
+        if (!v->error)
+            continue;
+        if (server)
+            fprintf(notes, "understudy: the agent of server %s is not heard by etcd: %s\n",
+                    file->server[file->self].name, v->fault.text);
+        else
+            fprintf(notes, "understudy: commands that are given here are not heard by etcd: %s\n",
+                    v->fault.text);
+        code = nd_exit_of_start(v->error);
+    }
+    if (server && found != MAP_FAILED) {
+        nodes = judge_nodes(file, found, notes);
+        code = code ? code : nodes;
+    }
+    if (found != MAP_FAILED)
+        munmap(found, sizeof(*found));
+    return code;
+}
