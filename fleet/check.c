@@ -124,10 +124,12 @@ static int note_shard(struct check *c, uint32_t shard, const struct nd_config *c
     return error;
 }
 
-/* A file that servers need, unless its name depends on who speaks. On a server here.c judges what is in it. */
+/* A file that servers need, unless its name depends on who speaks. On a server here.c judges what is in it.
+ */
 static void look_for(struct check *c, unsigned kind, const char *what, const char *path, const char *more)
 {
-    if (!path[0] || c->file->self != FL_NONE || strstr(path, "$(") || c->said & 1u << kind || access(path, F_OK) == 0)
+    if (!path[0] || c->file->self != FL_NONE || strstr(path, "$(") || c->said & 1u << kind ||
+        access(path, F_OK) == 0)
         return;
     c->said |= 1u << kind;
     fprintf(c->notes, "understudy: %s %s is not here: each server needs it%s\n", what, path, more);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the product asks of a processor beyond C: x86-64 and 64-bit ARM. No other file asks which one it is. There is no state.
+ * What the product asks of a processor beyond C: x86-64 and 64-bit ARM. No other file asks which one it is.
+ * There is no state.
  */
 #ifndef FTCORE_BASE_CPU_H
 #define FTCORE_BASE_CPU_H
@@ -15,7 +16,8 @@
 #error "expected x86-64 or 64-bit ARM"
 #endif
 
-/* In a loop that waits for another thread: the core's other thread runs meanwhile, and the core saves power. */
+/* In a loop that waits for another thread: the core's other thread runs meanwhile, and the core saves power.
+ */
 static inline void ft_pause(void)
 {
 #if defined(__x86_64__)
@@ -25,8 +27,8 @@ static inline void ft_pause(void)
 #endif
 }
 
-/* Asks for a line that will be read. Not __builtin_prefetch: the compiler takes a function that does nothing else for one
- * without effect, and where it optimizes the program as one it leaves out the calls. */
+/* Asks for a line that will be read. Not __builtin_prefetch: the compiler takes a function that does nothing
+ * else for one without effect, and where it optimizes the program as one it leaves out the calls. */
 static inline void ft_prefetch_line(const void *line)
 {
 #if defined(__x86_64__)
@@ -63,8 +65,8 @@ static inline __attribute__((always_inline)) uint64_t ft_stack_pointer(void)
     return stack;
 }
 
-/* Sets to 0 the registers that an optimized function leaves to those that it calls, so that what is in them then is theirs. Not
- * with sanitizers or clang, which may keep the frame's address in any of them. */
+/* Sets to 0 the registers that an optimized function leaves to those that it calls, so that what is in them
+ * then is theirs. Not with sanitizers or clang, which may keep the frame's address in any of them. */
 static inline __attribute__((always_inline)) void ft_clear_registers(void)
 {
 #if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__clang__)

@@ -13,7 +13,6 @@
 #include "nflib/module/env.h"
 #include "nflib/state/watch.h"
 
-
 enum nf_shared_kind {
     NF_SHARED_WORD = 1,
     NF_SHARED_MAP,

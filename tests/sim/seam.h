@@ -39,7 +39,7 @@ static inline int sim_prctl(int what, ...)
     (void)what;
     return 0;
 }
-#define prctl sim_prctl
+#define prctl    sim_prctl
 #define ft_pause sim_spin
 
 #ifdef SIM_MEMORY /* ftcore/, replicator/: what a node asks for when it starts may be refused */
