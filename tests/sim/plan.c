@@ -165,7 +165,7 @@ static void make_slow(struct sim_plan *p, uint64_t seed)
 
     p->alone = p->stray = p->liar = p->bold = p->narrow = p->troubled = false;
     p->mode = p->mode == ND_MODE_OFF ? ND_MODE_LOG : p->mode;
-    p->slow_ms = 1 + (uint32_t)sim_draw(&r, p->fast ? 2 : 5);
+    p->slow_ms = 2 + (uint32_t)sim_draw(&r, p->fast ? 2 : 4); /* a lane knows a wait to 1 ms */
     p->fault_rate = sim_chance(&r, 500) ? 50 : (unsigned)sim_draw(&r, 600);
     p->preempted /= 20;
     p->lazy /= 10;

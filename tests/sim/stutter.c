@@ -19,7 +19,8 @@
 #define LONG     (4 * WINDOW)
 #define MOST     (LONG * 6 / 10)
 #define LEAST    (WINDOW / 20)
-#define SLEPT    (6 * SIM_MS) /* since a task's last turn: it is held up */
+#define SLEPT    (6 * SIM_MS) /* since the replicator's last turn: it is held up */
+#define RUNS     (1 * SIM_MS) /* lane/cost.c: later than it wanted to wake, a lane does not run */
 #define MAY_MISS (LONG / 10)
 
 enum how { STANDS, REPLAYS_SLOWLY, LINK_IS_SLOW, HOWS };
@@ -116,7 +117,7 @@ static bool has_run(const struct sim_node *n)
     if (now > n->replicator->now + SLEPT)
         return false;
     for (unsigned l = 0; l < sim.plan.lanes; l++)
-        if (now > atomic_load(&n->shared[l].count.turn_ns) + SLEPT)
+        if (now > atomic_load(&n->shared[l].count.turn_ns) + n->lane[l].turn.slept + RUNS)
             return false;
     return true;
 }
