@@ -33,7 +33,7 @@ struct fl_place {
     uint32_t leaving;   /* standbys that are on their way elsewhere */
     bool takes;         /* nodes: its lease is held, and it is not drained */
     bool ails;          /* a standby that is to be there is silent or slow, or is not given the state in time;
-                           or an order to it failed, and its shard waits for that */
+                           or an order to it failed, and its shard waits for that; or one left it as slow */
     bool relieved;      /* a shard with a slow standby was moved for its sake, and may be all that it needs */
     double full;        /* the largest fraction of any capacity */
     double worst;       /* the same if the server dies that is worst; never less than `full` */
@@ -124,6 +124,7 @@ struct fl_look {
     bool ails;     /* it is alone, its standby's server lives, and it is not being given the state */
     bool given_up; /* and that for so long that its standby is dead for it */
     bool slow;     /* it is alone because its standby, whose node answers, is slow */
+    bool tries;    /* with `slow`: it resyncs, to show that it keeps up */
     bool old[2];   /* its primary is to be started anew; its standby is */
     bool back_off;
     bool ordered; /* an order of an earlier plan stands */

@@ -191,6 +191,7 @@ static void look_at(struct fl_planner *planner, uint32_t number)
     if (look->slow) { /* a resync that shows whether it keeps up is no reason to wait */
         fl_wait_for(step, FL_IS_SLOW, look->standby);
         look->ails = true;
+        look->tries = standby == FL_SAYS_SYNCING;
     } else if (!look->lone) {
         fl_wait_for(step, standby == FL_SAYS_NOTHING ? FL_NODE_SILENT : FL_RESYNCS, look->standby);
         look->resyncs = standby == FL_SAYS_SYNCING ||
@@ -202,12 +203,17 @@ static void look_at(struct fl_planner *planner, uint32_t number)
     }
 }
 
-/* Which servers had one shard moved already because of slow standbys. */
+/* Which servers had one shard moved already because of slow standbys. Where all of them have left, nobody
+ * says any more that it is slow. */
 static void look_at_left(struct fl_planner *planner, uint32_t number)
 {
+    const struct fl_settings *settings = &planner->fleet->settings;
     const struct fl_left *left = &planner->fleet->shard[number].left;
 
-    if (!left->when || fl_since(planner, left->when) >= planner->fleet->settings.relief)
+    if (!left->when || fl_since(planner, left->when) >= settings->back_off_most)
+        return;
+    planner->room.place[left->server].ails = true;
+    if (fl_since(planner, left->when) >= settings->relief)
         return;
     planner->room.place[left->server].relieved = true;
     planner->room.place[planner->look[number].primary].relieved = true;
@@ -336,7 +342,10 @@ static void move_slow(struct fl_planner *planner, uint32_t number)
     struct fl_search search = fl_search_standby(planner, number);
 
     search.sound = true;
-    if (planner->plan->stopped || primary->relieved || standby->relieved ||
+    if (planner->plan->stopped || primary->relieved || standby->relieved)
+        return;
+    /* One that is still there did not leave: its order was withdrawn. */
+    if (shard->left.server != look->standby &&
         fl_since(planner, shard->left.when) < planner->fleet->settings.back_off_most)
         return;
     if (fl_order_repair(planner, number, &search, FL_SLOW, look->standby))
@@ -730,7 +739,8 @@ static bool mends(const struct fl_planner *planner)
         case FL_UNSETTLED:
             return true;
         case FL_RESYNCS:
-            if (planner->look[i].resyncs)
+        case FL_IS_SLOW:
+            if (planner->look[i].resyncs || planner->look[i].tries)
                 return true;
             break;
         default:

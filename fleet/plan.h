@@ -47,10 +47,11 @@
  *    that does not come back stops it; and no shard is moved for balance meanwhile.
  * 9. A shard without a key, not even one that cannot be read, is created only while every server has its
  *    lease, and none tells of a node or a kept view of that shard; FL_CREATES shards in a plan.
- * 10. A standby that its primary has given up as slow goes to a server where none ails. It may be the
- *    standby's server that is slow, or the primary's, and one shard less may be all that either needs: so
- *    within `relief` one shard is moved for this away from a server, and one whose primary is on it: the
- *    others have been tried again by then. The same shard again after `back_off_most`.
+ * 10. A standby that its primary has given up as slow goes to a server where none ails, and which
+ *    none has left as slow within `back_off_most`. It may be the standby's server that is slow, or the
+ *    primary's, and one shard less may be all that either needs: so within `relief` one shard is moved for
+ *    this away from a server, and one whose primary is on it: the others have been tried again by then. The
+ *    same shard again after `back_off_most`.
  *
  * One number for each server suffices to compare them, the largest fraction of any capacity, since no server
  * can take more than its scarcest measure allows; whether a node fits is asked of each measure.

@@ -248,6 +248,8 @@ TEST_WITH(a_shard_is_not_moved_again_and_again_because_it_is_slow, NULL, help_pl
     expect_plan(0, "its standby on s3 is slow: it acknowledges late");
     fleet.shard[0].left.when--;
     expect_plan(0, "re-pair with s1: its standby on s3 is slow: it acknowledges late");
+    fleet.shard[0].left = (struct fl_left){.server = 3, .when = 1980}; /* withdrawn: it is still there */
+    expect_plan(0, "re-pair with s1: its standby on s3 is slow: it acknowledges late");
 }
 
 /* Alone for longer than anybody's patience, it is still one at a time, and to none that is slow as well. */
@@ -269,6 +271,22 @@ TEST_WITH(nobody_goes_to_where_a_standby_is_slow, NULL, help_plan_forget)
     fleet.shard[0].alone = fleet.shard[1].alone = 1;
     make_plan();
     assert_int_equal(plan->orders, 1);
+}
+
+/* A server that all of its slow standbys have left is not taken for a quick one. */
+TEST_WITH(nobody_goes_to_where_one_was_slow_a_while_ago, NULL, help_plan_forget)
+{
+    begin(4, 2, 4);
+    help_fleet_set(&fleet, 0, 0, 1);
+    help_fleet_set(&fleet, 1, 2, 1);
+    slow_down(0, FL_SAYS_SYNCING);
+    fleet.fleet.now = 2000;
+    fleet.shard[1].left = (struct fl_left){.server = 3, .when = 1401};
+    make_plan();
+    assert_int_equal(plan->step[0].to[0], 2);
+    fleet.shard[1].left.when = 1400;
+    make_plan();
+    assert_int_equal(plan->step[0].to[0], 3);
 }
 
 TEST_WITH(who_has_waited_longest_is_healed_first, NULL, help_plan_forget)
