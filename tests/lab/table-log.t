@@ -109,7 +109,7 @@ is "which is the zero of its timeline: the last answer came before it, the next 
     [.fault, ([$probe.at[] | select(. > $from + 1 and . < $to - 1)] | length), any($probe.at[]; . < 0), any($probe.at[]; . > 0)]' "$work/report.json")" \
     '["kill",0,true,true]'
 is "and its run the one that was printed" "$(jq .runs[0].at_ns "$work/report.json")" "$(drilled '.runs[0].at_ns')"
-is "no death looks like a wrong key" "$(field "$(primary)" 'link.turned_away | add // 0') $(field "$(standby)" 'link.turned_away | add // 0')" "0 0"
+is "no death looks like a wrong key" "$(field "$(primary)" 'link.turned_away.unproven // 0') $(field "$(standby)" 'link.turned_away.unproven // 0')" "0 0"
 whole "kill with a report"
 
 # ── a primary that is back at once ───────────────────────────────────────────────────────────────
