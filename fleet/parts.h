@@ -124,7 +124,7 @@ struct fl_look {
     bool ails;     /* it is alone, its standby's server lives, and it is not being given the state */
     bool given_up; /* and that for so long that its standby is dead for it */
     bool slow;     /* it is alone because its standby, whose node answers, is slow */
-    bool tries;    /* with `slow`: it resyncs, to show that it keeps up */
+    bool tries;    /* with `slow`: its standby resyncs, to show that it keeps up */
     bool old[2];   /* its primary is to be started anew; its standby is */
     bool back_off;
     bool ordered; /* an order of an earlier plan stands */

@@ -51,7 +51,7 @@
  *    none has left as slow within `back_off_most`. It may be the standby's server that is slow, or the
  *    primary's, and one shard less may be all that either needs: so within `relief` one shard is moved for
  *    this away from a server, and one whose primary is on it: the others have been tried again by then. The
- *    same shard again after `back_off_most`.
+ *    same shard again after `back_off_most`, or at once where its order was withdrawn.
  *
  * One number for each server suffices to compare them, the largest fraction of any capacity, since no server
  * can take more than its scarcest measure allows; whether a node fits is asked of each measure.
@@ -210,10 +210,9 @@ struct fl_settings {
     uint32_t heals;     /* re-pairs and resyncs at once in the fleet; 0: none is ordered */
     uint32_t resyncs;   /* at once into, and out of, one server; 1 at least */
     uint64_t hold_down; /* since a shard's last change of members or primary, before an order for balance */
-    uint64_t
-        patience;    /* with an order, with a resync that an order began, with a standby that does not come */
-    uint64_t relief; /* after a shard with a slow standby was moved, before the next of those servers */
-    uint64_t at_once;                       /* leases that go within this of each other went at once */
+    uint64_t patience;  /* with an order, with a resync that it began, with a standby that does not come */
+    uint64_t relief;    /* after a shard with a slow standby was moved, before the next of those servers */
+    uint64_t at_once;   /* leases that go within this of each other went at once */
     uint64_t back_off_least, back_off_most; /* after a shard's first failure; doubling up to */
     double gain;                            /* 0.1: none of balance is begun that gains less than 10 % */
 };

@@ -172,7 +172,7 @@ TEST_WITH(more_than_a_third_at_once_and_it_stops, NULL, help_plan_forget)
     expect_plan(0, "re-pair with s3: s0 is dead, the other member is alone");
 }
 
-/* n0 is on s0 and s1: its primary is alone since it has given its standby up. */
+/* The primary of a shard is alone, since it has given its standby up. */
 static void slow_down(uint32_t shard, enum fl_says standby)
 {
     fleet.shard[shard].says[0] = FL_SAYS_SOLO;
