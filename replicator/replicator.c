@@ -6,10 +6,11 @@
  * which it came, after what it brought has been stored.
  *
  * With real-time priority nobody else runs on this thread's processor before it sleeps: it sleeps for
- * PAUSE_NS after each turn with work, and else until the peer says something. Unless packets come densely it
- * rests until it is woken (`rest`). Without that priority it stays awake while entries come densely, since to
- * wake a processor takes longer than all that is to be done for a message; after each turn it gives way
- * (sched_yield) to whoever wants its processor, as a standby's lane does (lane/standby.c).
+ * PAUSE_NS after each turn with work, and else until the peer says something. Where it was woken for nothing
+ * twice in a row it sleeps for PAUSE_NS as well. Unless packets come densely it rests until it is woken
+ * (`rest`). Without that priority it stays awake while entries come densely, since to wake a processor takes
+ * longer than all that is to be done for a message; after each turn it gives way (sched_yield) to whoever
+ * wants its processor, as a standby's lane does (lane/standby.c).
  *
  * Other threads ask by a bit or a word that they set, and the replicator takes in its next turn. A newer
  * request of a kind takes the place of one that was not taken yet. The thread that owns the node opens the
@@ -654,8 +655,8 @@ static void wait_for_work(struct rp_replicator *rp, bool busy)
 
 void rp_run(struct rp_replicator *rp)
 {
-    uint64_t seen = 0;
-
+    uint64_t seen = 0, ended = 0;
+    unsigned vain = 0; /* turns without work in a row, each of which began at once */
     int policy = sched_getscheduler(0); /* of the calling thread */
 
     rp->schedule.yields = policy != SCHED_FIFO && policy != SCHED_RR;
@@ -667,7 +668,11 @@ void rp_run(struct rp_replicator *rp)
         ft_turns_spent(&rp->turns, FT_SPENT_ASLEEP, now);
         bool busy = rp_turn(rp, now);
 
-        ft_turns_spent(&rp->turns, busy ? FT_SPENT_USEFUL : FT_SPENT_EMPTY, ft_now());
+        vain = !busy && now - ended < PAUSE_NS ? vain + 1 : 0;
+        ended = ft_now();
+        ft_turns_spent(&rp->turns, busy ? FT_SPENT_USEFUL : FT_SPENT_EMPTY, ended);
+        if (vain > 1 && !rp->schedule.yields)
+            rp_sleep(PAUSE_NS);
 
         /* Heartbeats, timers and digests come and go without making us impatient; packets do. */
         if (rp->schedule.packets != seen) {

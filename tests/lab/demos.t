@@ -18,7 +18,7 @@ begin() { # DEMO [VARIABLE=VALUE…]: in the background, with a terminal's signa
 until_said() { # PATTERN
     local left=$(polls 60)
     until grep -q "$1" "$said"; do
-        kill -0 $pid 2>/dev/null && poll || { cat "$said"; return 1; }
+        kill -0 $pid 2>/dev/null && poll || { diag "not said: $1"; diag "$(cat "$said")"; return 1; }
     done
 }
 remains() { # what there is of it, beside its report: namespaces, processes, directories
