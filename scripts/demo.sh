@@ -14,6 +14,16 @@ tell() { printf '%8.2f s  %s\n' "$(awk -v b="$begin" '{ print $1 - b }' /proc/up
 fail() { tell "FAILED: $*"; exit 1; }
 
 start_time() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
+# All processes of a run have its mark in their environment, whatever they became.
+end_run() { # PID START
+    local pids tries
+    for ((tries = 0; tries < 50; tries++)); do
+        pids=$(grep -lsz "^DEMO_RUN=$1:$2\$" /proc/[0-9]*/environ | cut -d/ -f3)
+        [ -n "$pids" ] || return 0
+        kill -KILL $pids 2>/dev/null
+        sleep 0.1
+    done
+}
 lives() { [ -n "${2:-}" ] && [ "$(start_time "$1")" = "$2" ]; } # PID START
 
 kept=()
@@ -59,23 +69,27 @@ demo_begin() {
     local pid since ward ward_since
     if [ "${1:-}" = --when-ended ]; then # PID START: the guard
         while lives "$2" "$3"; do sleep 0.5; done
+        end_run "$2" "$3"
         remove
         rm -f -- "$dir/running"
         exit 0
     fi
     [ $# = 0 ] || { echo "usage: $0" >&2; exit 64; }
+    pid=$$:$(start_time $$)
+    [ "${DEMO_RUN:-}" = "$pid" ] || DEMO_RUN=$pid exec "$0"
     mkdir -p "$dir" || exit 73
     if [ -e "$dir/running" ]; then
         read -r pid since ward ward_since <"$dir/running"
         ! lives "$pid" "$since" || { echo "${0##*/}: another one runs in $dir, process $pid" >&2; exit 69; }
         ! lives "$ward" "$ward_since" || kill -KILL "$ward"
+        end_run "$pid" "$since"
         tell "what an earlier run left is removed"
     fi
     rm -rf -- "$dir/failed"
     trap finish EXIT
     trap 'exit 130' INT TERM HUP
     remove
-    setsid bash "$0" --when-ended $$ "$(start_time $$)" </dev/null >/dev/null 2>&1 &
+    DEMO_RUN='' setsid bash "$0" --when-ended $$ "$(start_time $$)" </dev/null >/dev/null 2>&1 &
     guard=$!
     disown
     echo "$$ $(start_time $$) $guard $(start_time $guard)" >"$dir/running"

@@ -23,7 +23,7 @@ until_said() { # PATTERN
 }
 remains() { # what there is of it, beside its report: namespaces, processes, directories
     ip netns list | grep "^$LAB_PREFIX"
-    pgrep -fa -- "$files" | grep -v pgrep
+    grep -lsz "^DEMO_DIR=$files\$" /proc/[0-9]*/environ | cut -d/ -f3 | xargs -r ps -o pid=,args= -p
     ls -d "$files"/{lab,files,nginx,running,out}* 2>/dev/null
 }
 nothing_left() {

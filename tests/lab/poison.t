@@ -94,6 +94,8 @@ deadly_request KILL-KNOWN
 is "which still knows the request" "$(field b role)" primary
 "$lab" start a
 ok "and the pair is PROTECTED" is_protected
+# A client's kernel goes on for minutes to send again what killed before. A notice has room for eight of those beside a burst of suspects.
+"$lab" exec client ss -K dst 203.0.113.100 >/dev/null
 downloads_begin
 # A program that asks again and again, until it is told to leave it.
 touch "$work/asks"
