@@ -306,8 +306,6 @@ include tests/fuzz/fuzz.mk
 LABS  ?= 3
 PART  := BUILD=$(BUILD) scripts/part
 BESIDE := nice -n 10
-# A lab test that has not ended by then never would: the slowest takes 3 minutes.
-LABRUN := timeout -k 30 1200 bash
 LABENV := UNDERSTUDY=$(BUILD)/understudy BUILD=$(BUILD)
 alone  = $(shell grep -l '^\# Alone:' $(1) /dev/null)
 queue  = $(filter-out $(call alone,$(1)),$(1))
@@ -351,18 +349,19 @@ $(foreach s,$(FIXED_SEEDS),$(eval $(call seeds,$(firstword $(subst $(colon), ,$s
 SEED_PARTS := $(foreach s,$(FIXED_SEEDS),part-seeds-$(firstword $(subst $(colon), ,$s)))
 
 part-lab: all
-	@$(PART) lab env $(LABENV) prove -j$(LABS) --timer --failures --comments --exec '$(LABRUN)' $(call queue,$(LAB))
+	@$(PART) lab env $(LABENV) prove -j$(LABS) --timer --failures --comments --exec 'scripts/part test' $(call queue,$(LAB))
 part-lab-all: all $(BUILD)/understudy-planted
-	@$(PART) lab env $(LABENV) prove -j$(LABS) --timer --failures --comments --exec '$(LABRUN)' $(call queue,$(LAB) $(LABMORE))
+	@$(PART) lab env $(LABENV) prove -j$(LABS) --timer --failures --comments --exec 'scripts/part test' $(call queue,$(LAB) $(LABMORE))
 
 # In the order in which they begin: what takes longest first.
 PARTS      := part-lab part-lint part-unit part-scenarios part-failed-seeds $(SEED_PARTS) part-day
 CI_PARTS   := part-lab-all part-lint part-unit part-planted part-scenarios part-failed-seeds $(SEED_PARTS) $(SEED_PARTS:%=%-more) part-day part-day-dense \
-              part-corpus part-fuzz part-model part-tidy
+              part-corpus
+CI_LAST    := part-fuzz part-model part-tidy
 part-alone:
-	$(if $(call alone,$(LAB)),@$(PART) alone env $(LABENV) prove --timer --failures --comments --exec '$(LABRUN)' $(call alone,$(LAB)))
+	$(if $(call alone,$(LAB)),@$(PART) alone env $(LABENV) prove --timer --failures --comments --exec 'scripts/part test' $(call alone,$(LAB)))
 part-alone-all:
-	@$(PART) alone env $(LABENV) prove --timer --failures --comments --exec '$(LABRUN)' $(call alone,$(LAB) $(LABMORE))
+	@$(PART) alone env $(LABENV) prove --timer --failures --comments --exec 'scripts/part test' $(call alone,$(LAB) $(LABMORE))
 
 # What lab tests need is built first, since they take longest; from then on all goes on beside them.
 MAKEPARTS = $(MAKE) --no-print-directory -k -j3 CC='$(BESIDE) $(CC)' FUZZ_CC='$(BESIDE) $(FUZZ_CC)'
@@ -376,7 +375,7 @@ check-more: deps
 	@$(PART) begin
 	@echo "check-more: check, $(words $(LABMORE)) further lab tests, planted bugs, more seeds, fuzzing, models, clang-tidy"
 	+@$(MAKE) --no-print-directory -j3 all $(BUILD)/understudy-planted && \
-	    { $(MAKEPARTS) $(CI_PARTS); made=$$?; $(MAKEPARTS) part-alone-all && [ $$made = 0 ]; }; $(PART) end $$?
+	    { $(MAKEPARTS) $(CI_PARTS); made=$$?; $(PART) late || $(MAKEPARTS) $(CI_LAST) || made=$$?; $(MAKEPARTS) part-alone-all && [ $$made = 0 ]; }; $(PART) end $$?
 
 # Parts of it, for whoever changes something.
 check-unit: $(UNIT)
