@@ -79,7 +79,7 @@ NFTEST := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard nftest/*.c))
 HELP   := $(patsubst tests/%.c,$(BUILD)/obj/tests/%.o,$(wildcard tests/help/*.c)) $(NFTEST)
 # Lab tests of check-more, which CI runs beside those of check, and those that check-long runs, with the audit in each run of a
 # table (AUDIT_ALL in tests/lab/replay.sh): so dpi is in both. check runs the others.
-MORE   := afxdp apply apply-confirm apply-kill apply-routes chains checksums conflict crash demos dpi fleet-drills \
+MORE   := afxdp apply apply-confirm apply-kill apply-routes chains checksums conflict crash demos dpi fleet-drills fleet-slow \
           hostile hung install keeper-bugs keeper-device keeper-files keeper-poison keeper-two lanes-diverge link-port log machine members-past \
           members-strict members-tls memif nat-log nat64 on-crash outside-nf poison push recorder-lanes \
           replay-inside replay-lanes rest right-ends rules server-loss show stale table-lanes try verdict ways

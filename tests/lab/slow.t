@@ -4,26 +4,10 @@
 # back for as long as it does not keep up, though its back-off is over; then it is, without a word by a person. With strict it is kept, and told.
 # A healthy standby whose processor somebody else wants as well is not given up.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/stutter.sh"
 need_lab
 plan 22
 
-# A python process that stops and continues the process PID, for so many ms each, until it is ended; then PID goes on.
-stutter() { # PID MS
-    python3 -c '
-import os, signal, sys, time
-pid, half, on = int(sys.argv[1]), float(sys.argv[2]) / 1000, [True]
-signal.signal(signal.SIGTERM, lambda *_: on.clear())
-while on:
-    os.kill(pid, signal.SIGSTOP)
-    time.sleep(half)
-    os.kill(pid, signal.SIGCONT)
-    time.sleep(half)' "$1" "$2" &
-    stuttering=$!
-}
-stutter_ends() {
-    kill $stuttering
-    wait $stuttering
-}
 pings_begin() {
     "$lab" exec client ping -q -i 0.005 203.0.113.100 >"$work/pings" 2>&1 &
     pinging=$!

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+#
+# A process that stands again and again; sourced behind lib.sh.
+
+# PID stops for MS, and goes on for MS, until `stutter_ends`; then it goes on.
+stutter() { # PID MS
+    python3 -c '
+import os, signal, sys, time
+pid, half, on = int(sys.argv[1]), float(sys.argv[2]) / 1000, [True]
+signal.signal(signal.SIGTERM, lambda *_: on.clear())
+try:
+    while on:
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(half)
+        os.kill(pid, signal.SIGCONT)
+        time.sleep(half)
+except ProcessLookupError:
+    pass' "$1" "$2" 9>&- &
+    stuttering=$!
+}
+stutter_ends() {
+    kill $stuttering 2>/dev/null # it ended with its process
+    wait $stuttering
+}
