@@ -184,7 +184,8 @@ static void note_stray(struct fl_server_said *out, const struct fl_file *file, u
     if (shard == FL_NONE)
         return;
     s->shard = shard;
-    if (state && strlen(state) < sizeof(s->state))
+    if (state && strlen(state) < sizeof(s->state) &&
+        strspn(state, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == strlen(state)) /* it is printed on terminals */
         strcpy(s->state, state);
     out->strays++;
 }

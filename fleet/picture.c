@@ -453,6 +453,15 @@ static void find_view(const struct fl_picture *p, uint32_t shard, const struct f
         find_only(p, shard, out);
 }
 
+/* Both members say that they are the primary of one view, which one of them is not: the one that serves is
+ * told of; where both do, the one that is not PROTECTED. */
+static bool takes_over(const struct fl_shard *s, uint32_t member)
+{
+    enum fl_says had = s->says[s->primary], is = s->says[member];
+
+    return fl_says_serves(is) && (!fl_says_serves(had) || (had == FL_SAYS_PROTECTED && is != had));
+}
+
 static void hear_members(const struct fl_picture *p, uint32_t shard, struct fl_shard *out)
 {
     out->primary = FL_NONE;
@@ -463,10 +472,13 @@ static void hear_members(const struct fl_picture *p, uint32_t shard, struct fl_s
             continue;
         out->says[k] = says_of(n);
         out->counter[k] = n->counter;
-        if (n->primary)
+        if (n->primary && (out->primary == FL_NONE || takes_over(out, k)))
             out->primary = k;
-        if (n->primary && n->slow[0])
-            out->slow = n->slow;
+    }
+    if (out->primary != FL_NONE) {
+        const struct fl_node_said *n = node_of(p, out->member[out->primary], shard);
+
+        out->slow = n->slow[0] ? n->slow : NULL;
     }
     for (uint32_t k = 0; k < 2; k++) {
         const struct fl_node_said *n = node_of(p, out->member[k], shard);

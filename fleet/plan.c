@@ -175,13 +175,13 @@ static void look_at(struct fl_planner *planner, uint32_t number)
         look_unserved(planner, shard, look, step);
         return;
     }
-    step->unprotected = primary != FL_SAYS_PROTECTED;
     look->ready = standby == FL_SAYS_READY;
+    step->unprotected = primary != FL_SAYS_PROTECTED || (standby != FL_SAYS_NOTHING && !look->ready);
     look->unfit = shard->counter[!at] > shard->counter[at];
     look->quiet = primary == FL_SAYS_PROTECTED && !fl_says_serves(standby);
     if (look->quiet && shard->slow)
         fl_wait_for(step, FL_IS_SLOW, look->standby);
-    if (fl_says_serves(standby) || primary == FL_SAYS_DEGRADED)
+    if (primary == FL_SAYS_DEGRADED || (step->unprotected && (look->quiet || fl_says_serves(standby))))
         fl_wait_for(step, FL_UNSETTLED, FL_NONE);
     if (look->quiet || step->wait == FL_UNSETTLED)
         return;
@@ -196,9 +196,13 @@ static void look_at(struct fl_planner *planner, uint32_t number)
         fl_wait_for(step, standby == FL_SAYS_NOTHING ? FL_NODE_SILENT : FL_RESYNCS, look->standby);
         look->resyncs = standby == FL_SAYS_SYNCING ||
                         (standby != FL_SAYS_NOTHING && fl_since(planner, shard->moved) < settings->patience);
+        uint64_t alone = shard->alone ? fl_since(planner, shard->alone) : 0;
+        bool tries = look->resyncs && alone < settings->back_off_most;
+
+        /* What takes longer holds no other shard back: by the standby's word alone it would for ever. */
+        look->resyncs &= alone < settings->patience;
         look->ails = !look->resyncs;
-        look->given_up = planner->restarts_on == FL_NONE && look->ails && shard->alone &&
-                         fl_since(planner, shard->alone) >= settings->patience;
+        look->given_up = planner->restarts_on == FL_NONE && !tries && alone >= settings->patience;
         look->lone = look->given_up;
     }
 }

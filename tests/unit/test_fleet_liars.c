@@ -311,6 +311,70 @@ TEST(no_lie_of_a_member_moves_a_shard_that_lives)
     }
 }
 
+/* Both say that they are the primary of the view: what is told is not the better of both words, nor why a
+ * standby is slow by who serves nothing. */
+TEST(two_primaries_of_one_view_are_not_protected)
+{
+    static const struct {
+        const char *a, *b, *told; /* states; of the primary that is told of, it and its place */
+        uint32_t primary;
+    } rows[] = {{"SOLO", "PROTECTED", "SOLO", 0},
+                {"PROTECTED", "SOLO", "SOLO", 1},
+                {"PROTECTED", "PROTECTED", "PROTECTED", 0},
+                {"SOLO", "READY", "SOLO", 0},
+                {"READY", "SOLO", "SOLO", 1},
+                {"PROTECTED", "FENCED", "PROTECTED", 0},
+                {"FENCED", "SOLO", "SOLO", 1},
+                {"DEGRADED", "JOINING", "DEGRADED", 0}};
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const char *says[] = {rows[i].a, rows[i].b};
+        struct fl_picture p;
+        struct fl_plan *plan;
+        struct ft_fault fault = {""};
+
+        put_truth(&truths[0]);
+        for (uint32_t k = 0; k < 2; k++) {
+            char key[32], value[300];
+
+            snprintf(key, sizeof(key), "servers/%s", names[k]);
+            snprintf(value, sizeof(value),
+                     "{'nodes':{'east':{'state':'%s','primary':true,'member':true,'view':7,%s"
+                     "'members':['east-a','east-b']}},'kept':[]}",
+                     says[k], k == rows[i].primary ? "" : "'slow':'it acknowledges late',");
+            put(key, value, 1);
+        }
+        assert_int_equal(fl_picture_make(&p, keys_file, &keys, NULL, NOW, &fault), 0);
+        assert_int_equal(fl_plan_make(&plan, &p.fleet, &fault), 0);
+        assert_int_equal(p.shard[0].primary, rows[i].primary);
+        assert_string_equal(fl_says_name(p.shard[0].says[rows[i].primary]), rows[i].told);
+        assert_null(p.shard[0].slow);
+        assert_true(plan->step[0].unprotected);
+        fl_plan_free(plan);
+        fl_picture_free(&p);
+    }
+}
+
+/* It is printed on terminals. */
+TEST(a_state_of_a_shard_out_of_the_file_is_a_word)
+{
+    static const char *const said[] = {"PROTECTED", "\\u001b[2J", "SOLO\\n", "a b", "", "NO\\u00c4"};
+
+    for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
+        char value[200];
+        struct fl_picture p;
+        struct ft_fault fault = {""};
+
+        put_truth(&truths[0]);
+        snprintf(value, sizeof(value), "{'nodes':{'west':{'state':'%s'}},'kept':[]}", said[i]);
+        put("servers/f", value, 1);
+        assert_int_equal(fl_picture_make(&p, keys_file, &keys, NULL, NOW, &fault), 0);
+        assert_int_equal(p.said[F].strays, 1);
+        assert_string_equal(p.said[F].stray[0].state, i ? "" : "PROTECTED");
+        fl_picture_free(&p);
+    }
+}
+
 /* Without the arbiter's word it may say what it likes of its own shard. Once it says the truth again, all is
  * as before. */
 TEST(what_a_member_says_is_forgotten_when_it_is_over)

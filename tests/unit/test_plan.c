@@ -345,11 +345,12 @@ TEST_WITH(a_standby_that_does_not_come_up_is_given_up, NULL, help_plan_forget)
         enum fl_says standby;
         uint64_t alone, moved; /* seconds ago; alone 0: it is not said */
         bool old, elsewhere;
-    } rows[] = {{FL_SAYS_NOTHING, 120, 500, false, true}, {FL_SAYS_JOINING, 120, 500, false, true},
-                {FL_SAYS_FENCED, 120, 500, false, true},  {FL_SAYS_JOINING, 119, 500, false, false},
-                {FL_SAYS_JOINING, 0, 500, false, false},  {FL_SAYS_SYNCING, 500, 500, false, false},
-                {FL_SAYS_NOTHING, 500, 500, true, false}, {FL_SAYS_JOINING, 120, 119, false, false},
-                {FL_SAYS_JOINING, 120, 120, false, true}, {FL_SAYS_NOTHING, 120, 119, false, true}};
+    } rows[] = {{FL_SAYS_NOTHING, 120, 500, false, true},  {FL_SAYS_JOINING, 120, 500, false, true},
+                {FL_SAYS_FENCED, 120, 500, false, true},   {FL_SAYS_JOINING, 119, 500, false, false},
+                {FL_SAYS_JOINING, 0, 500, false, false},   {FL_SAYS_SYNCING, 500, 500, false, false},
+                {FL_SAYS_NOTHING, 500, 500, true, false},  {FL_SAYS_JOINING, 120, 119, false, false},
+                {FL_SAYS_JOINING, 120, 120, false, true},  {FL_SAYS_NOTHING, 120, 119, false, true},
+                {FL_SAYS_SYNCING, 599, 900, false, false}, {FL_SAYS_SYNCING, 600, 900, false, true}};
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         begin(3, 1, 3);
@@ -548,6 +549,47 @@ TEST_WITH(a_server_resyncs_one_shard_at_a_time, NULL, help_plan_forget)
     fleet.shard[0].says[1] = FL_SAYS_SYNCING;
     make_plan();
     expect(2, "waits until s3 has resynced another shard");
+}
+
+/* n0's standby on s1 says for ever that it is given the state. For two minutes others wait for it, and no
+ * longer: n1, whose standby is dead, has the same primary. */
+TEST_WITH(a_resync_that_does_not_end_holds_nobody_back, NULL, help_plan_forget)
+{
+    static const uint64_t alone[] = {119, 120};
+
+    for (size_t i = 0; i < 2; i++) {
+        begin(5, 2, 5);
+        help_fleet_set(&fleet, 0, 0, 1);
+        help_fleet_set(&fleet, 1, 0, 2);
+        help_fleet_kill(&fleet, 2);
+        fleet.shard[0].says[0] = FL_SAYS_SOLO;
+        fleet.shard[0].says[1] = FL_SAYS_SYNCING;
+        fleet.shard[0].moved = fleet.fleet.now - 500;
+        fleet.shard[0].alone = fleet.fleet.now - alone[i];
+        expect_plan(0, "its standby on s1 is given the state");
+        expect(1, i ? "re-pair with s3: s2 is dead, the other member is alone"
+                    : "waits until s0 has resynced another shard");
+    }
+}
+
+/* Who says PROTECTED is contradicted by the word of its standby's own node. */
+TEST_WITH(a_shard_is_protected_while_no_word_of_its_standby_says_otherwise, NULL, help_plan_forget)
+{
+    static const struct {
+        enum fl_says standby;
+        bool is;
+    } rows[] = {{FL_SAYS_READY, true},     {FL_SAYS_NOTHING, true},   {FL_SAYS_JOINING, false},
+                {FL_SAYS_SYNCING, false},  {FL_SAYS_FENCED, false},   {FL_SAYS_SOLO, false},
+                {FL_SAYS_DEGRADED, false}, {FL_SAYS_PROTECTED, false}};
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        begin(3, 1, 3);
+        help_fleet_set(&fleet, 0, 0, 1);
+        fleet.shard[0].says[1] = rows[i].standby;
+        expect_plan(0, rows[i].is ? "" : SETTLING);
+        assert_int_equal(plan->step[0].unprotected, !rows[i].is);
+        assert_int_equal(plan->orders, 0);
+    }
 }
 
 /* n0 and n1 are alone. s3 has room for a death of any other; s4 fits both now, and would be above its
