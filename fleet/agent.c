@@ -23,6 +23,7 @@
 #include "node/base/event_writer.h"
 #include "node/base/interface.h"
 #include "node/base/notify.h"
+#include "node/control/client.h"
 #include "node/etcd/mirror.h"
 #include "node/etcd/store.h"
 #include "node/metrics/metrics.h"
@@ -47,6 +48,7 @@
 #define LOADS_NS   60000000000ull /* between two words that differ in loads alone, and by little */
 #define UNSAID_NS  2000000000ull  /* behind which etcd does not answer whose word it does not take */
 #define BATCH      60u            /* copies that are written at once */
+#define ANSWER_MIB 1u             /* of a node: a status has some thousand bytes for each lane */
 
 /* Keys are not heard, or the word not written, as people were told last; when, and why. */
 struct silence {
@@ -842,6 +844,7 @@ int fl_agent_run(const struct fl_file *file, uint32_t server, int steward, struc
     }
     nd_notify_open(&a.notify);
     nd_daemon_begin(false);
+    nd_ask_limit(ANSWER_MIB);
     error = open_agent(&a, steward, fault);
     if (!error)
         error = run(&a, fault);

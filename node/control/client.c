@@ -16,7 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define ANSWER_MAX ((size_t)64 << 20)
+static size_t answer_most = (size_t)64 << 20; /* bytes */
 
 struct asking {
     const char *path;
@@ -124,8 +124,9 @@ static int make_room(struct asking *a)
 
     if (a->used < a->size)
         return 0;
-    if (a->size >= ANSWER_MAX)
-        return ft_fail(a->fault, FT_EMALFORMED, "%s: an answer of more than 64 MiB", a->path);
+    if (a->size >= answer_most)
+        return ft_fail(a->fault, FT_EMALFORMED, "%s: an answer of more than %zu MiB", a->path,
+                       answer_most >> 20);
     bytes = realloc(a->bytes, size);
     if (!bytes)
         return ft_fail(a->fault, FT_ENOMEM, "no memory for the answer");
@@ -192,6 +193,11 @@ static int read_listener(const struct asking *a, struct nd_listener *listener)
         return ft_fail(a->fault, FT_EIO, "%s: it is not known who listens (%s)", a->path, strerror(errno));
     *listener = (struct nd_listener){.pid = made_by.pid, .user = made_by.uid};
     return 0;
+}
+
+void nd_ask_limit(unsigned mib)
+{
+    answer_most = (size_t)mib << 20;
 }
 
 int nd_ask(const char *path, const json_t *request, int timeout_ms, json_t **answer,

@@ -26,4 +26,8 @@ struct nd_listener {
 int nd_ask(const char *path, const json_t *request, int timeout_ms, json_t **answer,
            struct nd_listener *listener, struct ft_fault *fault);
 
+/* From now on an answer of more than so many MiB is FT_EMALFORMED; 64 at first. For a process that asks nodes
+ * which may answer anything: JSON takes fifty times the memory that its text does. */
+void nd_ask_limit(unsigned mib);
+
 #endif

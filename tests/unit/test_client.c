@@ -168,6 +168,23 @@ TEST(where_no_node_listens_the_path_is_named)
     json_decref(request);
 }
 
+/* A process that asks whoever may listen there sets a limit. */
+TEST(an_answer_above_the_limit_is_refused)
+{
+    static const char *const pieces[] = {"{}\n", NULL};
+    struct node node = {.pieces = pieces, .padding = 1u << 20};
+    struct ft_fault fault = {""};
+    json_t *answer;
+
+    nd_ask_limit(1);
+    assert_int_equal(ask(&node, 20000, &answer, &fault), FT_EMALFORMED);
+    assert_non_null(strstr(fault.text, "an answer of more than 1 MiB"));
+    node.padding -= 3;
+    assert_int_equal(ask(&node, 20000, &answer, &fault), 0);
+    json_decref(answer);
+    nd_ask_limit(64);
+}
+
 TEST(options_in_any_order)
 {
     char *argv[] = {"clear", "nat", "-o", "json", "--config", "f.yaml", "-nb", NULL};
