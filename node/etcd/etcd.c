@@ -469,6 +469,11 @@ int nd_etcd_post(struct nd_etcd *e, const char *server, const char *path, const 
     }
 }
 
+bool nd_etcd_too_long(const struct nd_etcd *e)
+{
+    return e->request.too_long;
+}
+
 /* Of the server's first answer, or of another one's; another one may have been told meanwhile. */
 int nd_etcd_believe(struct nd_etcd *e, const char *server, uint64_t cluster, struct ft_fault *fault)
 {

@@ -388,14 +388,20 @@ static int read_at(struct nd_etcd *e, const char *server, void *reading, struct 
 {
     struct reading *r = reading;
     struct key last = {.len = 0};
+    unsigned limit = ND_STORE_PAGE;
     bool more = true;
 
     nd_keys_clear(r->keys);
     r->revision = 0;
     while (more) {
-        json_t *answer, *body = make_page(r->prefix, &last, r->revision);
+        json_t *answer,
+            *body = with_number(make_page(r->prefix, &last, r->revision), "limit", (int64_t)limit);
         int error = exchange(e, server, "/v3/kv/range", body, false, &answer, fault);
 
+        if (error && nd_etcd_too_long(e) && limit > 1) { /* values that count for nothing are among them */
+            limit /= 2;
+            continue;
+        }
         if (error)
             return error;
         error = read_page(answer, r->prefix, r->keys, &last, &r->revision, &more, fault);

@@ -149,6 +149,28 @@ REAL(a_value_that_is_too_long_is_left_out)
     }
 }
 
+/* Nor do some of whom each may write one key, of what etcd takes in one request. */
+REAL(values_that_are_longer_than_an_answer_together_are_left_out)
+{
+    char file[] = "/tmp/etcd-value.XXXXXX", command[128];
+    int fd = mkstemp(file);
+
+    assert_int_equal(ftruncate(fd, 1000000), 0);
+    put(P "a", "1");
+    for (int i = 10; i < 22; i++) {
+        snprintf(command, sizeof(command), "put " P "long%d <%s >/dev/null", i, file);
+        ctl(command);
+    }
+    put(P "z", "2");
+    unlink(file);
+    close(fd);
+    read_all();
+    assert_int_equal(keys.count, 14);
+    for (size_t i = 0; i < 14; i++)
+        assert_int_equal(keys.at[i]->cut, i != 0 && i != 13);
+    assert_string_equal(keys.at[13]->value, "2");
+}
+
 /* Pages of them as well, whose first 255 bytes are the same. */
 REAL(a_key_that_is_too_long_is_passed_over)
 {
