@@ -677,14 +677,14 @@ static void lb_later(const struct nf *nf, struct nf_packet *p, struct lb_sums *s
 }
 
 /* `reply`: it is about a packet that went to a backend, from it or from a router before it: the client asked
- * the service. Else it is about one that went to a client, and it is the backend that must hear of it. */
+ * the service, and hears of it from there (RFC 5508, 4.2). Else it is about one that went to a client, and it
+ * is the backend that must hear of it. */
 static void lb_translate_error(const struct nf *nf, struct nf_packet *p, const struct nf_session *s,
                                bool reply)
 {
     bool ipv6 = p->flags & NF_P_IPV6;
     const struct lb_flow *flow = lb_flow_of(nf, s);
-    struct nf_addr backend = lb_address(nf, flow, ipv6), from = nf_packet_from(p, ipv6);
-    struct nf_addr to = nf_packet_to(p, ipv6);
+    struct nf_addr backend = lb_address(nf, flow, ipv6), to = nf_packet_to(p, ipv6);
     uint16_t port;
     struct nf_addr asked = lb_asked(nf, s, ipv6, &port);
 
@@ -693,8 +693,7 @@ static void lb_translate_error(const struct nf *nf, struct nf_packet *p, const s
             nf_packet_set_inner_dst_ipv6(p, asked.byte, port);
         else
             nf_packet_set_inner_dst(p, nf_addr_ipv4(&asked), port);
-        if (nf_addr_same(&from, &backend))
-            lb_set_source(p, &asked, 0);
+        lb_set_source(p, &asked, 0);
     } else {
         if (ipv6)
             nf_packet_set_inner_src_ipv6(p, backend.byte, flow->port);

@@ -274,18 +274,14 @@ static enum nat_counter reason_of(const struct nf *nf, const struct nf_packet *p
 }
 
 /* From inside, about a flow that is not the NAT's, or about none (`about` is NULL): it would leave with the
- * address of a host of `inside`, unless that is the flow's own end, which an NF behind this one translates.
- */
-static bool error_would_leak(const struct nf *nf, const struct nf_packet *p, const struct nf_session *about)
+ * address of a host of `inside`, unless it is about a packet (`reply`) that an NF behind this one has sent
+ * there, which translates where errors about such come from. */
+static bool error_would_leak(const struct nf *nf, const struct nf_packet *p, const struct nf_session *about,
+                             bool reply)
 {
-    const struct nat_config *config = nf->config;
     uint32_t behind = nf->env->sessions->before[nf->index][NF_OUTSIDE][1];
-    struct nf_inner in;
 
-    if (!nat_would_leak(config, p))
-        return false;
-    nf_packet_inner(p, &in);
-    return !about || !(about->members & behind) || in.daddr != p->saddr;
+    return nat_would_leak(nf->config, p) && (!about || !reply || !(about->members & behind));
 }
 
 static void nat_error(const struct nf *nf, struct nf_packet *p)
@@ -296,7 +292,8 @@ static void nat_error(const struct nf *nf, struct nf_packet *p)
     struct nat_forward f;
     struct nat_ends ends;
 
-    if (!s && inside && !error_would_leak(nf, p, about)) { /* as that flow's packets, or as others' do */
+    if (!s && inside &&
+        !error_would_leak(nf, p, about, reply)) { /* as that flow's packets, or as others' do */
         if (about)
             nf_count(nf, NAT_NOT_OURS, 1);
         else

@@ -170,12 +170,17 @@ CHAIN_TEST(errors_go_with_their_flow)
                               at == 3 ? 8080 : 80, quoted));
             ends_are(inner, CLIENT, 4000, VIP, 80);
             assert_memory_equal(ip + 8, inner + 24, 16); /* and it comes from the service */
+            /* A router before the backend, which the client cannot reach. */
+            assert_true(error(NF_INSIDE, "fd00::fe", CLIENT, proto, CLIENT, 4000, address_of(at),
+                              at == 3 ? 8080 : 80, quoted));
+            ends_are(inner, CLIENT, 4000, VIP, 80);
+            assert_memory_equal(ip + 8, inner + 24, 16);
             /* A router on the way to the client, about the answer. */
             assert_true(error(NF_OUTSIDE, ROUTER, VIP, proto, VIP, 80, CLIENT, 4000, quoted));
             ends_are(inner, address_of(at), at == 3 ? 8080 : 80, CLIENT, 4000);
             assert_memory_equal(ip + 24, inner + 8, 16); /* and it goes to the backend */
         }
-    assert_int_equal(counter("icmp_errors_translated"), 8);
+    assert_int_equal(counter("icmp_errors_translated"), 12);
     assert_false(error(NF_OUTSIDE, ROUTER, VIP, 17, VIP, 80, CLIENT, 4999, 48));
     assert_int_equal(counter("no_flow"), 1);
 }

@@ -120,23 +120,25 @@ static bool needs_fragments(uint32_t from, uint32_t backend, uint16_t port, uint
     return true;
 }
 
-/* What a backend, or a router before it, says of the client's packets is the load balancer's to translate. */
+/* What a backend, or a router before it, says of the client's packets is the load balancer's to translate:
+ * the client asked the service, and hears of it from there, as from Linux' destination NAT. */
 CHAIN_TEST(a_backends_error_reaches_the_client)
 {
     open_service(BALANCED("pass", "172.16.0.11"), BACKEND);
     assert_true(needs_fragments(BACKEND, BACKEND, 80, VIP, VIP));
-    assert_true(needs_fragments(NFT_IP(172, 16, 0, 1), BACKEND, 80, NFT_IP(172, 16, 0, 1), VIP));
+    assert_true(needs_fragments(NFT_IP(172, 16, 0, 1), BACKEND, 80, VIP, VIP));
     assert_int_equal(help_chain_counter(&h, "nat", "not_ours"), 1 + 2);
     assert_int_equal(help_chain_counter(&h, "load_balancer", "icmp_errors_translated"), 2);
 }
 
-/* Backends may have addresses of `inside`. No other address of it leaves. */
+/* Backends, and routers before them, may have addresses of `inside`. None of these leaves. */
 CHAIN_TEST(an_error_does_not_show_an_inside_address)
 {
     open_service(BALANCED("pass", "10.0.0.5"), NFT_IP(10, 0, 0, 5));
     assert_true(needs_fragments(NFT_IP(10, 0, 0, 5), NFT_IP(10, 0, 0, 5), 80, VIP, VIP));
-    assert_false(needs_fragments(NFT_IP(10, 0, 0, 254), NFT_IP(10, 0, 0, 5), 80, 0, 0));
+    assert_true(needs_fragments(NFT_IP(10, 0, 0, 254), NFT_IP(10, 0, 0, 5), 80, VIP, VIP));
     assert_false(needs_fragments(NFT_IP(10, 0, 0, 5), NFT_IP(10, 0, 0, 5), 81, 0, 0)); /* no such flow */
+    assert_false(needs_fragments(NFT_IP(10, 0, 0, 254), NFT_IP(10, 0, 0, 5), 81, 0, 0));
     assert_int_equal(help_chain_counter(&h, "nat", "no_mapping"), 2);
 }
 
