@@ -302,13 +302,19 @@ static void sp_packet_move_seq(struct nf_packet *p, uint32_t by)
     move_number(p->data + p->l4 + 4, p->data + p->l4 + 16, by);
 }
 
-/* Adds to the sequence number of the TCP header that an ICMP error quotes. */
+/* Adds to the sequence number of the TCP header that an ICMP error quotes. Where its checksum is quoted as
+ * well, that changes as much the other way, and the error's own sum over both stays. */
 static void sp_packet_move_quoted(struct nf_packet *p, uint32_t by)
 {
     struct nf_inner inner;
+    uint32_t end;
 
     nf_packet_inner(p, &inner);
-    move_number(p->data + inner.l4 + 4, p->data + p->l4 + 2, by);
+    end = inner.l4 + 18u;
+    move_number(p->data + inner.l4 + 4,
+                end <= (uint32_t)p->l4 + p->l4_len && end <= p->have ? p->data + inner.l4 + 16
+                                                                     : p->data + p->l4 + 2,
+                by);
 }
 
 /* ---- a connection, from the client's SYN on ---- */

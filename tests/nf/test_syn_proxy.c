@@ -262,43 +262,47 @@ CHAIN_TEST(what_the_server_begins_is_left_alone)
     assert_int_equal(syn_counter("answered") + syn_counter("invalid"), 0);
 }
 
-/* From a client's side, about a segment of the server: it has to know its own number again. */
+/* From a client's side, about a segment of the server: it has to know its own number again, and of a whole
+ * header its own checksum. */
 CHAIN_TEST(an_error_quotes_the_servers_number)
 {
-    uint8_t quoted[48];
-    struct nft_spec error = {.src = NFT_IP(192, 0, 2, 1),
-                             .dst = S,
-                             .proto = 1,
-                             .type = 3,
-                             .code = 4,
-                             .inner = quoted,
-                             .inner_len = 28};
-    uint32_t cookie, len, at = syn_ipv6 ? 54 + 8 + 40 : 34 + 8 + 20;
+    uint8_t quoted[60];
+    struct nft_spec error = {
+        .src = NFT_IP(192, 0, 2, 1), .dst = S, .proto = 1, .type = 3, .code = 4, .inner = quoted};
+    uint32_t cookie, len, header = syn_ipv6 ? 40 : 20, at = 14 + header + 8 + header;
+    uint16_t sum;
 
     syn_open(PROXY());
     cookie = syn_connect(1000);
-    assert_true(syn_send(false, 1000, NFT_ACK, SERVER_ISN + 1, ISN + 1, 1000));
+    len = syn_make(false, 1000, NFT_ACK, SERVER_ISN + 1, ISN + 1, 0);
+    sum = help_get16(syn_frame + 14 + header + 16);
+    assert_true(syn_send_frame(false, len));
     memcpy(quoted, syn_frame + 14, sizeof(quoted));
     assert_int_equal(syn_seq(), cookie + 1);
-    for (int other = 1; other >= 0; other--) { /* first to another host: about nothing that is known */
-        if (syn_ipv6) {                        /* a packet that is too big, in place of 36 bytes of data */
-            len = syn_make(true, 1000, 0, 0, 0, 36);
-            memcpy(syn_frame + 54, "\2\0\0\0\0\0\5", 8);
-            memcpy(syn_frame + 62, quoted, 48);
-            syn_frame[20] = 58;
-            syn_frame[53] ^= (uint8_t)other;
-            help_segment_seal(syn_frame);
-        } else {
-            error.dst = S ^ (uint32_t)other;
-            len = nft_frame(&error, syn_frame);
+    assert_int_not_equal(help_get16(quoted + header + 16), sum);
+    for (uint32_t l4 = 8; l4 <= 20; l4 += 12)
+        for (int other = 1; other >= 0; other--) { /* first to another host: about nothing that is known */
+            if (syn_ipv6) {                        /* a packet that is too big, in place of data */
+                len = syn_make(true, 1000, 0, 0, 0, (uint16_t)(8 + 40 + l4 - 20));
+                memcpy(syn_frame + 54, "\2\0\0\0\0\0\5", 8);
+                memcpy(syn_frame + 62, quoted, 40 + l4);
+                syn_frame[20] = 58;
+                syn_frame[53] ^= (uint8_t)other;
+                help_segment_seal(syn_frame);
+            } else {
+                error.dst = S ^ (uint32_t)other;
+                error.inner_len = (uint16_t)(20 + l4);
+                len = nft_frame(&error, syn_frame);
+            }
+            assert_true(syn_send_frame(true, len));
+            if (syn_ipv6)
+                assert_true(help_segment_is_right(syn_frame, len));
+            else
+                assert_null(nft_checksums(syn_frame, len));
+            assert_int_equal(help_get32(syn_frame + at + 4), other ? cookie + 1 : SERVER_ISN + 1);
+            if (l4 == 20 && !other)
+                assert_int_equal(help_get16(syn_frame + at + 16), sum);
         }
-        assert_true(syn_send_frame(true, len));
-        if (syn_ipv6)
-            assert_true(help_segment_is_right(syn_frame, len));
-        else
-            assert_null(nft_checksums(syn_frame, len));
-        assert_int_equal(help_get32(syn_frame + at + 4), other ? cookie + 1 : SERVER_ISN + 1);
-    }
 }
 
 CHAIN_TEST(a_full_table_takes_no_new_connection)
