@@ -210,6 +210,8 @@ static void tell_expired(struct nf_l3 *l3, const struct nf_packet *p, uint64_t n
         send_error(l3, p, p->flags & NF_P_IPV6 ? NF_ICMPV6_TIME_EXCEEDED : NF_ICMP_TIME_EXCEEDED, 0, 0, now);
 }
 
+#define MTU_LEAST_IPV6 1280u
+
 /* The port that the packet's route leads to; ANY_PORT: none, or an own address, or back where it came
  * in. */
 static uint8_t port_beyond(const struct nf_l3 *l3, const struct nf_packet *p)
@@ -226,8 +228,8 @@ static uint8_t port_beyond(const struct nf_l3 *l3, const struct nf_packet *p)
  * Drops an IP packet that is larger than the MTU of the port it will leave by, and tells its sender the MTU
  * (RFC 1191, RFC 8201), also where the packet might be fragmented: the chain fragments nothing, since a
  * standby has the headers alone, and hosts cut such packets themselves once they know the MTU. What an NF is
- * about to translate, as its route leads nowhere else, can leave by any port of the other side. False: it is
- * not larger.
+ * about to translate, as its route leads nowhere else, can leave by any port of the other side; also by one
+ * without IPv6, of an MTU that no host of IPv6 could go down to (RFC 8201, 4). False: it is not larger.
  */
 static bool drop_too_big(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
 {
@@ -241,6 +243,8 @@ static bool drop_too_big(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
         mtu = l3->config->port[port].mtu;
     else if (p->side == NF_OUTSIDE && p->flags & NF_P_IPV4)
         mtu -= l3->growth;
+    if (p->flags & NF_P_IPV6 && mtu < MTU_LEAST_IPV6)
+        mtu = MTU_LEAST_IPV6;
     if (length <= mtu)
         return false;
     if (p->flags & NF_P_IPV6)

@@ -109,6 +109,31 @@ TEST(what_is_too_big_is_told_the_mtu)
     l3_end();
 }
 
+/* No MTU below 1280 is told of (RFC 8201, 4), also where the only way on is a link of IPv4 with less: an NF
+ * may translate what comes in, and make it 20 bytes shorter. */
+TEST(nobody_is_told_less_than_1280)
+{
+    uint8_t mtu[4] = {0, 0, 5, 0};
+    struct nf_packet p;
+
+    l3_configure();
+    l3_config.port[0].net[NF_IP6] = l3_net("2001:db8:1::1/64");
+    l3_config.port[1].mtu = 1260;
+    l3_begin();
+    l3_know_host6();
+    for (uint32_t bytes = 1280; bytes <= 1281; bytes++) {
+        p = l3_hex(0, UDP);
+        nf_put16(l3_frame + 18, htons((uint16_t)(bytes - 40)));
+        p.len = p.have = 14 + bytes;
+        l3_run(bytes == 1280 ? 0.5 : 0.7, &p);
+        l3_assert_dropped(&p, bytes == 1280 ? NF_L3_NO_ROUTE : NF_L3_TOO_BIG);
+        assert_int_equal(l3_made[0].frame[54], bytes == 1280 ? 1 : 2);
+    }
+    assert_memory_equal(l3_made[0].frame + 58, mtu, 4);
+    l3_end();
+    l3_configure();
+}
+
 TEST(nobody_is_told_of_what_has_no_sender)
 {
     static const char *const from[] = {"::", "::1", "ff02::1", "fe80::5", "::ffff:10.0.0.5"};
