@@ -654,6 +654,38 @@ CHAIN_TEST(long_errors_are_cut)
     nat64_replays();
 }
 
+/* One that says where an extension of it begins (RFC 4884) does not say it of what is 20 bytes longer, or
+ * shorter (RFC 7915, 4.2): it comes without. */
+CHAIN_TEST(extended_errors_are_cut)
+{
+    struct six left = nat64_from_server(17, 2000), arrived = nat64_from_client(17);
+    struct six_seen inner;
+
+    open_all();
+    left.from = NAT64_OUT;
+    left.to = NAT64_S4;
+    left.sport = 2000;
+    left.dport = 443;
+    left.payload = arrived.payload = 200;
+    assert_true(send_error(NF_OUTSIDE, &left, 148, 11, 0, 32u << 16));
+    assert_int_equal(nat64_seen.rest, 0);
+    assert_true(six_see_quoted(nat64_came, &nat64_seen, &inner));
+    assert_int_equal(nat64_seen.end - nat64_seen.l3, 40 + 8 + 40 + 8);
+    assert_int_equal(inner.sport, 5000);
+    arrived.from = NAT64_S;
+    arrived.to = NAT64_C;
+    arrived.sport = 443;
+    arrived.dport = 5000;
+    assert_true(send_error(NF_INSIDE, &arrived, 148, 3, 0, 16u << 24));
+    assert_int_equal(nat64_seen.rest, 0);
+    assert_true(six_see_quoted(nat64_came, &nat64_seen, &inner));
+    assert_int_equal(nat64_seen.end - nat64_seen.l3, 20 + 8 + 20 + 8);
+    assert_int_equal(inner.dport, 2000);
+    assert_true(send_error(NF_INSIDE, &arrived, 148, 2, 0, 1400)); /* an MTU is none */
+    assert_int_equal(nat64_seen.end - nat64_seen.l3, 20 + 8 + 148 - 20);
+    nat64_replays();
+}
+
 static uint32_t told(const struct six *s, uint8_t *code)
 {
     static const uint8_t mac[6] = {2, 0, 0, 0, 0, 0x11};
