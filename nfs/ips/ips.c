@@ -218,13 +218,16 @@ static void reset_end(const struct ips_look *look, bool back, uint32_t seq, uint
     emit(look, frame, write_reset(&r, frame + look->p->l3), back);
 }
 
+/* Its sender is told of all that it has sent, with the numbers of a SYN and an end, by the number that it
+ * awaits (RFC 9293, 3.10.7.1). */
 static void reject_segment(const struct ips_look *look)
 {
     const struct nf_packet *p = look->p;
     uint32_t len;
 
     nf_packet_payload(p, &len);
-    reset_end(look, true, nf_packet_ack(p), nf_packet_seq(p) + len);
+    len += ((p->tcp_flags & NF_TCP_SYN) != 0) + ((p->tcp_flags & NF_TCP_FIN) != 0);
+    reset_end(look, true, p->tcp_flags & NF_TCP_ACK ? nf_packet_ack(p) : 0, nf_packet_seq(p) + len);
     if (!(nf_session_flags(look->session) & NF_SESSION_NEW)) /* the other end's key is known */
         reset_end(look, false, look->next, 0);
 }
@@ -244,9 +247,9 @@ static void reject_datagram(const struct ips_look *look)
         const uint8_t *ends = nf_packet_ipv6_addresses(p);
 
         nf_session_key_ipv6(look->nf, look->session, look->reply, &addresses);
-        if (memcmp(&addresses, ends, sizeof(addresses)) == 0 && nf_icmpv6_may_complain(p))
+        if (memcmp(&addresses, ends, sizeof(addresses)) == 0)
             len = nf_icmpv6_error(p, NF_ICMPV6_UNREACHABLE, PORT_UNREACHABLE_IPV6, 0, ends + 16, error);
-    } else if (key->saddr == p->saddr && key->daddr == p->daddr && nf_icmp_may_complain(p)) {
+    } else if (key->saddr == p->saddr && key->daddr == p->daddr) {
         len = nf_icmp_error(p, NF_ICMP_UNREACHABLE, PORT_UNREACHABLE, 0, p->daddr, error);
     }
     if (!len)
@@ -255,10 +258,11 @@ static void reject_datagram(const struct ips_look *look)
     emit(look, frame, len - 14, true);
 }
 
-/* Tells the ends of the packet, which is dropped. */
+/* Tells the ends of the packet, which is dropped; not of one to or from many, or nobody (RFC 1122, 3.2.2; RFC
+ * 4443, 2.4). */
 static void ips_reject(const struct ips_look *look)
 {
-    if (look->p->l3 > HEAD_MAX)
+    if (look->p->l3 > HEAD_MAX || !nf_packet_may_answer(look->p))
         return;
     if (look->p->proto == NF_PROTO_TCP)
         reject_segment(look);

@@ -367,6 +367,65 @@ CHAIN_TEST(both_ends_of_what_is_rejected_are_told)
     assert_int_equal(help_ips_counter("rejected"), 2);
 }
 
+/* What asks for a connection and has data: its sender believes a reset that acknowledges both alone, and one
+ * that ends, its end as well (RFC 9293, 3.10.7). */
+CHAIN_TEST(a_reset_acknowledges_a_syn_and_an_end)
+{
+    struct help_segment s = {.from = 1,
+                             .to = 2,
+                             .sport = 7,
+                             .dport = 80,
+                             .proto = 6,
+                             .flags = NFT_SYN,
+                             .seq = 100,
+                             .ack = 777,
+                             .payload = "attack",
+                             .len = 6};
+    const struct nf_emitted *made;
+
+    help_ips_open(IPS(), "reject tcp any any -> any any (content:\"attack\"; sid:1;)\n");
+    assert_false(help_ips_send(NF_INSIDE, &s));
+    assert_int_equal(nf_chain_emitted(help_ips.chain, &made), 1);
+    assert_int_equal(help_get32(made[0].frame + 14 + 20 + 4), 0);
+    assert_int_equal(help_get32(made[0].frame + 14 + 20 + 8), 107);
+    help_ips_begin();
+    assert_false(help_ips_tcp(NF_INSIDE, NFT_ACK | NFT_FIN, 101, 501, "attack"));
+    assert_int_equal(nf_chain_emitted(help_ips.chain, &made), 2);
+    assert_int_equal(help_get32(made[0].frame + 14 + 20 + 4), 501);
+    assert_int_equal(help_get32(made[0].frame + 14 + 20 + 8), 108);
+}
+
+/* Nobody is told of a datagram to many (RFC 1122, 3.2.2; RFC 4443, 2.4), be it by its address or by its MAC.
+ */
+CHAIN_TEST(nobody_is_told_of_what_went_to_many)
+{
+    struct help_segment s = {
+        .from = 1, .to = 2, .sport = 7, .dport = 80, .proto = 17, .payload = "attack", .len = 6};
+    const struct nf_emitted *made;
+    uint8_t frame[NFT_FRAME_MAX];
+    uint32_t len;
+
+    help_ips_open(IPS(), "reject udp any any -> any any (content:\"attack\"; sid:1;)\n");
+    for (unsigned i = 0; i < 7; i++) {
+        static const uint32_t many[] = {NFT_IP(224, 0, 0, 251), NFT_IP(239, 1, 1, 1), UINT32_MAX};
+
+        s.ipv6 = i > 3;
+        len = help_segment_frame(&s, frame);
+        if (i < 3) {
+            nft_readdress(frame, len, NFT_IP(10, 0, 0, 1), 7, many[i], 80);
+        } else if (i == 5) {
+            frame[14 + 24] = 0xff;
+            frame[14 + 25] = 2;
+            help_segment_seal(frame);
+        } else if (i < 6) {
+            frame[0] |= 1;
+        }
+        assert_true(help_chain_send(&help_ips, NF_INSIDE, frame, len).drop);
+        assert_int_equal(nf_chain_emitted(help_ips.chain, &made), i == 6); /* the last one is to a host */
+    }
+    assert_int_equal(help_ips_counter("rejected"), 7);
+}
+
 /* Where the chain translates, each end is told under the addresses by which it knows the other one. */
 CHAIN_TEST(ends_are_told_what_they_know_each_other_by)
 {
