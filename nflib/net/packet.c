@@ -376,7 +376,7 @@ static uint32_t quoted_l4(const struct nf_packet *p, uint8_t *proto)
     e.proto = ip[6];
     skip_extensions(p, &e);
     *proto = e.proto;
-    return e.at + 8 <= e.end && !(e.fragment & 0xfff8) && nf_proto_has_ports_ipv6(e.proto) ? e.at : 0;
+    return e.at + 8 <= e.end && !(e.fragment & 0xfff8) && !nf_ipv6_is_extension(e.proto) ? e.at : 0;
 }
 
 /* With NF_P_ICMP_ERROR of ICMPv6. */

@@ -105,6 +105,32 @@ CHAIN_TEST(what_a_firewall_lets_pass_is_addressed_to_the_sender)
     }
 }
 
+/* GRE, ESP, AH, SCTP, UDP-Lite: whoever sends them has to learn the path's MTU. */
+CHAIN_TEST(what_has_no_ports_has_errors_too)
+{
+    static const uint8_t protos[] = {47, 50, 51, 132, 136};
+
+    for (unsigned i = 0; i < 2 * sizeof(protos); i++) {
+        const struct family *f = &families[i % 2];
+        struct six sent = {.ipv6 = f->ipv6,
+                           .from = f->server,
+                           .to = f->client,
+                           .proto = protos[i / 2],
+                           .sport = 1111,
+                           .dport = 80,
+                           .payload = 600};
+        uint8_t type = f->ipv6 ? 2 : 3;
+
+        help_chain_open(&h, WALL, "default allow out\ndefault deny in\n", 1);
+        assert_false(error(NF_OUTSIDE, f->router, f->server, type, &sent, 0));
+        assert_true(pass(NF_INSIDE, &sent));
+        assert_true(error(NF_OUTSIDE, f->router, f->server, type, &sent, 0));
+        assert_false(error(NF_OUTSIDE, f->router, f->other, type, &sent, 0));
+        assert_int_equal(counter("firewall", "related"), 1);
+        help_chain_close(&h);
+    }
+}
+
 /* Rules judge it as any other packet. */
 CHAIN_TEST(a_rule_may_let_another_pass)
 {
