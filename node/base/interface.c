@@ -7,6 +7,7 @@
 #include <ifaddrs.h>
 #include <inttypes.h>
 #include <linux/ethtool.h>
+#include <linux/if_packet.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <stdarg.h>
@@ -22,10 +23,11 @@
 #define FRAME_HEADER 22u /* Ethernet's, with two tags */
 /* Of the driver's ring: framesz and blocksz, where the device does not say them; the bytes in front of a
  * received frame (tpacket2_hdr, sockaddr_ll, alignment). */
-#define RING_FRAME 2048u
-#define RING_BLOCK 4096u
-#define RING_HEAD  66u
-#define RING_ROUND 64u
+#define RING_FRAME  2048u
+#define RING_BLOCK  4096u
+#define RING_FRAMES 512u
+#define RING_HEAD   66u
+#define RING_ROUND  64u
 
 __attribute__((format(printf, 2, 3))) static void add_line(struct nd_interface_faults *out,
                                                            const char *format, ...)
@@ -81,6 +83,58 @@ static unsigned argument_of(const char *devargs, const char *name, unsigned pres
     if (at)
         sscanf(at + strlen(name), "%u", &preset);
     return preset;
+}
+
+/* Does the text begin with one of the words, a blank between two, and a "="? */
+static bool is_argument(const char *at, const char *words)
+{
+    size_t len = strcspn(at, "=,");
+
+    for (const char *word = words; *word; word += strcspn(word, " "), word += strspn(word, " "))
+        if (strcspn(word, " ") == len && strncmp(word, at, len) == 0 && at[len] == '=')
+            return true;
+    return false;
+}
+
+/* packet_set_ring() of the kernel, which says EINVAL alone. */
+static int judge_ring(const char *devargs, struct ft_fault *fault)
+{
+    unsigned size = argument_of(devargs, ",framesz=", RING_FRAME);
+    unsigned block = argument_of(devargs, ",blocksz=", RING_BLOCK);
+    unsigned count = argument_of(devargs, ",framecnt=", RING_FRAMES);
+
+    if (size % TPACKET_ALIGNMENT || size <= RING_HEAD)
+        return ft_fail(fault, FT_EINVAL, "framesz=%u, expected a multiple of %d, of more than %u", size,
+                       TPACKET_ALIGNMENT, RING_HEAD);
+    if (block % (unsigned)getpagesize() || block < size)
+        return ft_fail(fault, FT_EINVAL, "blocksz=%u, expected a multiple of %d, and framesz=%u at least",
+                       block, getpagesize(), size);
+    if (!count || count % (block / size))
+        return ft_fail(fault, FT_EINVAL, "framecnt=%u, expected a multiple of %u, the frames of a block",
+                       count, block / size);
+    return 0;
+}
+
+int nd_interface_judge(const char *devargs, struct ft_fault *fault)
+{
+    static const struct {
+        const char *driver, *arguments;
+    } rows[] = {{PACKET, "iface qpairs blocksz framesz framecnt qdisc_bypass"},
+                {XDP, "iface start_queue queue_count shared_umem xdp_prog busy_budget force_copy"}};
+    char name[IFNAMSIZ];
+
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (!is_of(devargs, rows[i].driver))
+            continue;
+        for (const char *at = strchr(devargs, ','); at; at = strchr(at, ','))
+            if (!is_argument(++at, rows[i].arguments))
+                return ft_fail(fault, FT_EINVAL, "\"%.*s\" is no argument of %s, which has %s",
+                               (int)strcspn(at, ","), at, rows[i].driver, rows[i].arguments);
+        if (!nd_interface_of(devargs, name))
+            return ft_fail(fault, FT_EINVAL, "no interface, expected iface=NAME, of up to %d characters",
+                           IFNAMSIZ - 1);
+    }
+    return is_of(devargs, PACKET) ? judge_ring(devargs, fault) : 0;
 }
 
 /* A frame that is longer than a place of the driver's ring comes in cut off. The driver takes places for one

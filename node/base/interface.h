@@ -6,6 +6,8 @@
 #ifndef NODE_BASE_INTERFACE_H
 #define NODE_BASE_INTERFACE_H
 
+#include "ftcore/base/error.h"
+
 #include <net/if.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,6 +28,10 @@ struct nd_interface_faults {
  * refuses that). */
 void nd_interface_look(const char *devargs, unsigned mtu, unsigned frame_max,
                        struct nd_interface_faults *out);
+
+/* What is wrong with the device's arguments, by themselves, where it is af_packet or af_xdp: one that the
+ * driver does not know, no interface, or a ring that the kernel does not make. FT_EINVAL. */
+int nd_interface_judge(const char *devargs, struct ft_fault *fault);
 
 /* The device is an interface of the kernel's, whose name is written to `name`. */
 bool nd_interface_of(const char *devargs, char name[IFNAMSIZ]);

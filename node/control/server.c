@@ -330,6 +330,15 @@ static bool somebody_listens(const struct sockaddr_un *address)
     return yes;
 }
 
+static int judge_path(const char *path, struct ft_fault *fault)
+{
+    struct stat there;
+
+    if (lstat(path, &there) != 0 || S_ISSOCK(there.st_mode))
+        return 0;
+    return ft_fail(fault, FT_EINVAL, "control socket %s: a file is there that is no socket", path);
+}
+
 /* Removes what a node left that is gone; not what another user may be listening at; never anything but a
  * socket. */
 static int clear_path(const struct sockaddr_un *address, struct ft_fault *fault)
@@ -339,8 +348,8 @@ static int clear_path(const struct sockaddr_un *address, struct ft_fault *fault)
 
     if (lstat(path, &there) != 0)
         return 0;
-    if (!S_ISSOCK(there.st_mode))
-        return ft_fail(fault, FT_EINVAL, "control socket %s: a file is there that is no socket", path);
+    if (judge_path(path, fault))
+        return FT_EINVAL;
     if (somebody_listens(address))
         return ft_fail(fault, FT_EBUSY, "control socket %s: a node already listens there", path);
     if (errno == EACCES || errno == EPERM)
@@ -426,6 +435,8 @@ int nd_server_judge(const char *path, const char *operators, struct ft_fault *fa
         if (!nd_socket_path(out, path, (enum nd_may)role) && (role != ND_OPERATES || *operators))
             return ft_fail(fault, FT_EINVAL, "control socket %s: a path of more than %zu bytes", path,
                            ND_SOCKET_PATH - (*operators ? sizeof(".operate") : sizeof(".look")));
+        else if ((role != ND_OPERATES || *operators) && judge_path(out, fault))
+            return FT_EINVAL;
     return *operators ? judge_group(path, operators, fault) : 0;
 }
 

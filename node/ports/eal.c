@@ -278,6 +278,38 @@ uint64_t nd_eal_memory(const struct nd_node *node)
     return node->hugepages || has_option(node, "-m") ? 0 : (uint64_t)node->memory_mb << 20;
 }
 
+/* MB of all huge pages that the machine has, taken or not. */
+static uint64_t huge_mb(void)
+{
+    uint64_t mb = 0;
+    glob_t pages;
+
+    if (glob("/sys/kernel/mm/hugepages/hugepages-*kB/nr_hugepages", 0, NULL, &pages) != 0)
+        return 0;
+    for (size_t i = 0; i < pages.gl_pathc; i++) {
+        FILE *f = fopen(pages.gl_pathv[i], "re");
+        uint64_t kb = strtoull(strrchr(pages.gl_pathv[i], '-') + 1, NULL, 10), count = 0;
+
+        if (f && fscanf(f, "%" SCNu64, &count) == 1)
+            mb += count * kb / 1024;
+        if (f)
+            fclose(f);
+    }
+    globfree(&pages);
+    return mb;
+}
+
+int nd_eal_judge_memory(const struct nd_node *node, struct ft_fault *fault)
+{
+    if (!node->hugepages || has_option(node, "-m") || has_option(node, "--socket-mem") ||
+        has_option(node, "--no-huge") || huge_mb() >= node->memory_mb)
+        return 0;
+    return ft_fail(fault, FT_ENOMEM,
+                   "node %s: hugepages: this machine has %" PRIu64 " MB of huge pages, expected %u for "
+                   "memory_mb, or hugepages: false",
+                   node->name, huge_mb(), node->memory_mb);
+}
+
 int nd_eal_open(const struct nd_config *config, const struct nd_node *node, struct ft_fault *fault)
 {
     static char memory[16], prefix[224], cores[1024];

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 need_lab
 . "$root/tests/lab/arbiter.sh"
-plan 36
+plan 42
 
 LAB_ARBITER="etcd: [ http://10.98.0.1:2379 ]" LAB_NODE="mbufs: 8192, memory_mb: 256, metrics: \"0.0.0.0:9470\"" "$lab" up --no-nodes && ways || exit 1
 etcd_up
@@ -42,6 +42,23 @@ if is_root && python3 -c 'import socket; socket.socket(44, socket.SOCK_RAW)' 2>/
 else
     for i in 1 2 3 4; do skip "an af_xdp port" "this kernel has no AF_XDP for us"; done
 fi
+
+# What no port has to be opened for is refused by check, in the same words as by the start.
+refused() { # WHAT SED EXPECTED
+    sed "$2" "$pair" >"$LAB_DIR/wrong.yaml"
+    "$lab" exec a timeout 60 "$UNDERSTUDY" check -c "$LAB_DIR/wrong.yaml" >"$work/out" 2>&1 </dev/null
+    code=$?
+    "$lab" exec a timeout 60 "$UNDERSTUDY" run -n a -c "$LAB_DIR/wrong.yaml" >"$work/run" 2>&1 </dev/null
+    is "$1" "$code $? $(grep -c "$3\$" "$work/out") $(grep -c "$3\$" "$work/run")" "65 65 1 1"
+}
+refused "a port without an interface" 's/net_af_packet0,iface=a-in[^"]*/net_af_packet0/' "port inside: 'net_af_packet0': no interface, expected iface=NAME, of up to 15 characters"
+refused "an argument that its driver does not know" 's/iface=a-in[^"]*/iface=a-in,frames=2/' '"frames=2" is no argument of net_af_packet, which has iface qpairs blocksz framesz framecnt qdisc_bypass'
+refused "a ring that the kernel does not make" 's/iface=a-in[^"]*/iface=a-in,framesz=1000/' 'framesz=1000, expected a multiple of 16, of more than 66'
+refused "a link_port without its interface" 's/mbufs: 8192/mbufs: 8192\n    link_port: "net_af_packet2,iface=nonesuch"/' "link_port 'net_af_packet2,iface=nonesuch' cannot be opened: No such device"
+refused "more huge pages than there are" 's/memory_mb: 256/memory_mb: 1000000\n    hugepages: true/' 'MB of huge pages, expected 1000000 for memory_mb, or hugepages: false'
+mkdir "$LAB_DIR/a.sock.look"
+refused "a control socket's path where a directory is" 's/^$//' 'control socket .*a.sock.look: a file is there that is no socket'
+rmdir "$LAB_DIR/a.sock.look"
 
 wrong 's/iface=a-out/iface=nonesuch/'
 is "a port without its interface: the code of a file that is wrong" "$code $(lines)" "65 1"
