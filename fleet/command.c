@@ -12,10 +12,12 @@
 #include "fleet/steward.h"
 #include "fleet/stray.h"
 #include "ftcore/base/clock.h"
+#include "node/config/schema.h"
 #include "node/etcd/store.h"
 
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -445,9 +447,18 @@ static int wish(struct command *c, const char *kind, const char *name, const cha
     return done ? ND_DONE : ND_NOT_EQUAL;
 }
 
-static int refuse_name(const char *what, const char *name)
+/* Of a server, or a shard. */
+static int refuse_name(const struct command *c, bool shard, const char *name)
 {
-    fprintf(stderr, "understudy: no %s \"%.40s\" in this file\n", what, name);
+    uint32_t count = shard ? c->file->shards : c->file->servers;
+    const char **names = calloc(count + 1, sizeof(*names)), *near;
+
+    for (uint32_t i = 0; names && i < count; i++)
+        names[i] = shard ? c->file->shard[i].name : c->file->server[i].name;
+    near = names ? nd_schema_nearest(name, names) : NULL;
+    fprintf(stderr, "understudy: no %s \"%.40s\" in this file%s%s%s\n", shard ? "shard" : "server", name,
+            near ? ", did you mean " : "", near ? near : "", near ? "?" : "");
+    free(names);
     return ND_USAGE;
 }
 
@@ -471,10 +482,10 @@ static int act(struct command *c, const char *verb)
         int code = ND_DONE;
 
         if (kind == verb || !is_wished(c, kind, name, &code))
-            return code ? code : refuse_name(shard ? "shard" : "server", name);
+            return code ? code : refuse_name(c, shard, name);
     }
     if (c->argc > 1 && fl_file_server(c->file, c->argv[1]) == FL_NONE)
-        return refuse_name("server", c->argv[1]);
+        return refuse_name(c, false, c->argv[1]);
     return wish(c, kind, name, kind != verb ? NULL : shard ? c->argv[1] : "1", NULL);
 }
 
@@ -509,7 +520,7 @@ static int move(struct command *c)
     int code;
 
     if (shard == FL_NONE || to == FL_NONE)
-        return refuse_name(shard == FL_NONE ? "shard" : "server", c->argv[shard != FL_NONE]);
+        return refuse_name(c, shard == FL_NONE, c->argv[shard != FL_NONE]);
     code = look(c);
     if (code)
         return code;
@@ -584,7 +595,7 @@ static int upgrade(struct command *c, bool ends)
 
     if (server == FL_NONE && c->options.server) {
         if (!ends || !is_wished(c, "upgrade", c->options.server, &code))
-            return code ? code : refuse_name("server", c->options.server);
+            return code ? code : refuse_name(c, false, c->options.server);
         return wish(c, "upgrade", c->options.server, NULL, NULL);
     }
     if (!ends)
@@ -702,7 +713,7 @@ static int run_agent(struct command *c)
     uint32_t server = c->options.server ? fl_file_server(c->file, c->options.server) : FL_NONE;
 
     if (server == FL_NONE)
-        return c->options.server ? refuse_name("server", c->options.server)
+        return c->options.server ? refuse_name(c, false, c->options.server)
                                  : nd_usage("fleet", "agent without a server, expected -n NAME");
     int error = fl_file_speak_as(c->file, c->options.server, &fault);
 
@@ -758,6 +769,14 @@ static int run_verb(struct command *c, const char *verb)
 
         return verbs[i].wishes && code == ND_DONE ? follow_wish(c, verb) : code;
     }
+    const char *names[sizeof(verbs) / sizeof(verbs[0]) + 1] = {NULL};
+
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+        names[i] = verbs[i].verb;
+    const char *near = nd_schema_nearest(verb, names);
+
+    if (near)
+        return nd_usage("fleet", "unknown verb \"%.40s\", did you mean %s?", verb, near);
     return nd_usage("fleet", "unknown verb \"%.40s\", expected %s", verb, fl_fleet_syntax.arguments);
 }
 

@@ -3,6 +3,7 @@
  * What a server of a fleet has to have beside the file, judged as the users that read it. Each is judged in a
  * process of its own, which becomes that user. Owns nothing. See here.h.
  */
+#define _GNU_SOURCE /* group_member */
 #include "fleet/here.h"
 #include "node/base/interface.h"
 #include "node/base/process.h"
@@ -11,6 +12,8 @@
 #include "node/config/setup.h"
 #include "node/etcd/etcd.h"
 
+#include <grp.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -22,7 +25,7 @@ struct verdict {
     struct ft_fault fault;
 };
 
-enum kind { OF_USER, OF_LINK, OF_ETCD, KINDS };
+enum kind { OF_USER, OF_LINK, OF_ETCD, OF_NODES, OF_PORTS, KINDS };
 
 struct found {
     struct verdict of[KINDS];
@@ -36,8 +39,37 @@ uint32_t fl_here(const struct fl_file *file)
     return FL_NONE;
 }
 
-/* `config` NULL: of who has no node. */
-static void judge(struct found *out, const char *user, const struct nd_config *config,
+/* The control sockets are the group's of the nodes' user: who is not in it may only look. */
+static int judge_group(const char *user, const char *nodes, struct ft_fault *fault)
+{
+    const struct passwd *of = getpwnam(nodes);
+    const struct group *group = of ? getgrgid(of->pw_gid) : NULL;
+
+    if (!of || geteuid() == of->pw_uid || getegid() == of->pw_gid || group_member(of->pw_gid))
+        return 0;
+    return ft_fail(fault, FT_EPERM, "user %s is not in group %s of user %s", user,
+                   group ? group->gr_name : "?", nodes);
+}
+
+/* Without opening anything, and without DPDK. */
+static int judge_ports(const struct nd_config *config, const struct nd_node *node, struct ft_fault *fault)
+{
+    struct nd_interface_now now;
+    struct ft_fault why;
+
+    for (unsigned i = 0; i < config->ports && !node->inputs_port; i++) {
+        if (nd_interface_judge(node->port[i], &why))
+            return ft_fail(fault, FT_EINVAL, "port %s: '%s': %s", config->port_name[i], node->port[i],
+                           why.text);
+        if (nd_interface_ask(node->port[i], false, &now) && !now.mtu)
+            return ft_fail(fault, FT_EINVAL, "port %s: '%s' cannot be opened: No such device",
+                           config->port_name[i], node->port[i]);
+    }
+    return 0;
+}
+
+/* `config` NULL: of who has no node. `nodes`: the user of nodes that it speaks to; "": it speaks to none. */
+static void judge(struct found *out, const char *user, const char *nodes, const struct nd_config *config,
                   const struct nd_etcd_config *etcd)
 {
     const struct nd_privilege own = {.user = geteuid() == 0 ? user : ""};
@@ -49,11 +81,15 @@ static void judge(struct found *out, const char *user, const struct nd_config *c
     if (config && (config->link.key[0] || config->link.certificate[0]))
         v[OF_LINK].error = nd_setup_judge_seal(config, 0, &v[OF_LINK].fault);
     v[OF_ETCD].error = nd_etcd_judge(etcd, &v[OF_ETCD].fault);
+    if (nodes[0] && user[0] && geteuid() != 0)
+        v[OF_NODES].error = judge_group(user, nodes, &v[OF_NODES].fault);
+    if (config)
+        v[OF_PORTS].error = judge_ports(config, &config->node[0], &v[OF_PORTS].fault);
 }
 
 /* False: the system refuses what it takes. */
-static bool judge_apart(struct found *out, const char *user, const struct nd_config *config,
-                        const struct nd_etcd_config *etcd)
+static bool judge_apart(struct found *out, const char *user, const char *nodes,
+                        const struct nd_config *config, const struct nd_etcd_config *etcd)
 {
     int status = 0;
     pid_t pid;
@@ -62,7 +98,7 @@ static bool judge_apart(struct found *out, const char *user, const struct nd_con
     fflush(NULL);
     pid = fork();
     if (pid == 0) {
-        judge(out, user, config, etcd);
+        judge(out, user, nodes, config, etcd);
         _exit(0);
     }
     return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
@@ -87,14 +123,15 @@ static struct nd_config *pair_of(const struct fl_file *f, uint32_t shard)
 /* Of each kind the first line, and how many shards have one. */
 static int judge_nodes(const struct fl_file *f, struct found *found, FILE *notes)
 {
-    static const char *const what[] = {"do not start here", "do not start here", "have no arbiter here"};
+    static const char *const what[KINDS] = {"do not start here", "do not start here", "have no arbiter here",
+                                            "", "do not start here"};
     struct found first = {.of[0].error = 0};
     uint32_t count[KINDS] = {0}, at[KINDS] = {0};
     int code = ND_DONE;
 
     for (uint32_t i = 0; i < f->shards; i++) {
         struct nd_config *config = pair_of(f, i);
-        bool judged = config && judge_apart(found, f->user, config, &config->arbiter.etcd);
+        bool judged = config && judge_apart(found, f->user, "", config, &config->arbiter.etcd);
 
         nd_config_free(config);
         for (unsigned k = 0; judged && k < KINDS; k++) {
@@ -116,6 +153,17 @@ static int judge_nodes(const struct fl_file *f, struct found *found, FILE *notes
     return code;
 }
 
+static int judge_metrics(const struct fl_server_entry *own, FILE *notes)
+{
+    if (!own->metrics_port || strcmp(own->metrics_host, "0.0.0.0") == 0 || nd_address_here(own->metrics_host))
+        return ND_DONE;
+    fprintf(notes,
+            "understudy: the agent of server %s does not start here: metrics %s:%u: expected an address of "
+            "this host\n",
+            own->name, own->metrics_host, own->metrics_port);
+    return ND_NO_ANSWER;
+}
+
 int fl_here_judge(const struct fl_file *file, const char *agent, FILE *notes)
 {
     struct found *found =
@@ -123,7 +171,7 @@ int fl_here_judge(const struct fl_file *file, const char *agent, FILE *notes)
     bool server = file->self != FL_NONE;
     int code = ND_DONE, nodes;
 
-    if (found == MAP_FAILED || !judge_apart(found, server ? agent : "", NULL, &file->etcd)) {
+    if (found == MAP_FAILED || !judge_apart(found, server ? agent : "", file->user, NULL, &file->etcd)) {
         fprintf(notes, "understudy: what this machine has could not be judged\n");
         code = ND_SOFTWARE;
     }
@@ -133,13 +181,15 @@ int fl_here_judge(const struct fl_file *file, const char *agent, FILE *notes)
         if (!v->error)
             continue;
         if (server)
-            fprintf(notes, "understudy: the agent of server %s is not heard by etcd: %s\n",
-                    file->server[file->self].name, v->fault.text);
+            fprintf(notes, "understudy: the agent of server %s is not heard by %s: %s\n",
+                    file->server[file->self].name, k == OF_NODES ? "nodes" : "etcd", v->fault.text);
         else
             fprintf(notes, "understudy: commands that are given here are not heard by etcd: %s\n",
                     v->fault.text);
         code = nd_exit_of_start(v->error);
     }
+    if (server && !code)
+        code = judge_metrics(&file->server[file->self], notes);
     if (server && found != MAP_FAILED) {
         nodes = judge_nodes(file, found, notes);
         code = code ? code : nodes;

@@ -118,6 +118,8 @@ END
 t "an option of another verb" 64 "" "^understudy fleet: -n with drain, expected it with agent, upgrade or unupgrade \($hint" fleet drain a -c "$dir/fleet.yaml" -n a
 t "a node where the machine is judged" 64 "" '^understudy check: --host with -c, -n or --try, expected it without them ' check --host -n a
 t "a file where the machine is judged" 64 "" '^understudy check: --host with -c, -n or --try, expected it without them ' check --host -c "$pair"
+t "a verb that is near another one" 64 "" '^understudy fleet: unknown verb "statsu", did you mean status\? ' fleet statsu -c "$dir/fleet.yaml"
+t "a shard that is near another one" 64 "" '^understudy: no shard "esat" in this file, did you mean east\?$' fleet pin esat a -c "$dir/fleet.yaml"
 t "JSON of a verb that prints none" 64 "" '-o json with check, expected it with status or plan ' fleet check -c "$dir/fleet.yaml" -o json
 as=(env "UNDERSTUDY_CONFIG=$dir/none.yaml")
 t "the file that the environment names is not there" 65 "" "^understudy check: $dir/none.yaml \(by UNDERSTUDY_CONFIG\): No such file or directory, expected a file that can be read, or -c FILE$" check

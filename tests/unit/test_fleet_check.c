@@ -9,7 +9,9 @@
 #include "tests/help/config.h"
 #include "tests/help/test.h"
 
+#include <pwd.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* Nine servers: the nodes of eight stand in one pair file, so one is left. */
 static const char base[] =
@@ -156,6 +158,10 @@ TEST(a_node_that_cannot_be_read_on_one_server_is_refused)
 }
 
 static char *judged; /* lines of it */
+static struct {
+    const char *find, *replace; /* in the file; NULL: nothing */
+    const char *agent;          /* its user; NULL: who asks */
+} other;
 
 /* On a server of the fleet, or, with `replace` NULL, on no such machine. Returns the exit code. */
 static int judge_here(const char *replace)
@@ -164,7 +170,8 @@ static int judge_here(const char *replace)
         "https://192.0.2.99:2379\"], user: e-$(server), password_file: $(server).password}\n"
         "shard_etcd: {user: e-$(shard), password_file: $(dir)/$(shard).password}";
     char *users = help_config_replace(base, "http://192.0.2.99:2379\"]}", with_users),
-         *text = help_config_replace(users, "{host: 192.0.2.2}", replace ? replace : "{host: 192.0.2.22}");
+         *whole = other.find ? help_config_replace(users, other.find, other.replace) : strdup(users),
+         *text = help_config_replace(whole, "{host: 192.0.2.2}", replace ? replace : "{host: 192.0.2.22}");
     struct ft_fault fault = {""};
     struct fl_file *file = NULL;
     size_t size;
@@ -177,11 +184,12 @@ static int judge_here(const char *replace)
     assert_int_equal(fl_file_speak_as(file, replace ? "b" : FL_OPERATOR, &fault), 0);
     free(judged);
     assert_non_null(out = open_memstream(&judged, &size));
-    int code = fl_here_judge(file, "", out);
+    int code = fl_here_judge(file, other.agent ? other.agent : "", out);
 
     fclose(out);
     fl_file_free(file);
     free(users);
+    free(whole);
     free(text);
     return code;
 }
@@ -229,6 +237,60 @@ TEST(what_a_server_has_beside_the_file_is_judged)
              "hexadecimal digits, on at most 2 lines\n",
              dir);
     assert_string_equal(judged, expected);
+}
+
+/* By the functions that a node's start judges them by, and who may act on the nodes. */
+TEST(what_a_server_lacks_is_judged)
+{
+    static const struct {
+        const char *find, *replace, *host, *agent, *expected;
+        int code;
+    } rows[] = {
+        {"ports: {inside: $(name)0", "ports: {inside: \"net_af_packet0,iface=nosuch$(name)\"",
+         "{host: 127.0.0.1}", NULL,
+         "understudy: nodes of shard north and of 1 more do not start here: port inside: "
+         "'net_af_packet0,iface=nosuchnorth' cannot be opened: No such device\n",
+         ND_DATA},
+        {"ports: {inside: $(name)0", "ports: {inside: \"net_af_packet0,ifcae=lo\"", "{host: 127.0.0.1}", NULL,
+         "understudy: nodes of shard north and of 1 more do not start here: port inside: "
+         "'net_af_packet0,ifcae=lo': \"ifcae=lo\" is no argument of net_af_packet, which has iface qpairs "
+         "blocksz framesz framecnt qdisc_bypass\n",
+         ND_DATA},
+        {NULL, NULL, "{host: 127.0.0.1, metrics: 192.0.2.77:9469}", NULL,
+         "understudy: the agent of server b does not start here: metrics 192.0.2.77:9469: expected an "
+         "address "
+         "of this host\n",
+         ND_NO_ANSWER},
+        {"state: /st\n", "state: /st\nuser: nobody\n", "{host: 127.0.0.1}", "daemon",
+         "understudy: the agent of server b is not heard by nodes: user daemon is not in group nogroup of "
+         "user "
+         "nobody\n",
+         ND_NO_PERMISSION},
+    };
+
+    make_secret("fleet.key", KEY);
+    make_secret("b.password", "x\n");
+    make_secret("north.password", "x\n");
+    make_secret("south.password", "x\n");
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (rows[i].agent && geteuid() != 0) /* nobody else becomes another user */
+            continue;
+        for (int k = 0; rows[i].agent && k < 4; k++) {
+            static const char *const names[] = {"fleet.key", "north.password", "south.password",
+                                                "b.password"};
+            char path[200];
+
+            snprintf(path, sizeof(path), "%s/%s", help_config_dir(), names[k]);
+            assert_int_equal(chown(path, getpwnam(k < 3 ? "nobody" : "daemon")->pw_uid, 0), 0);
+            assert_int_equal(chmod(help_config_dir(), 0755), 0);
+        }
+        other.find = rows[i].find;
+        other.replace = rows[i].replace;
+        other.agent = rows[i].agent;
+        assert_int_equal(judge_here(rows[i].host), rows[i].code);
+        assert_string_equal(judged, rows[i].expected);
+        other.find = other.agent = NULL;
+    }
 }
 
 /* Where commands are given there need be no key of a shard. */
