@@ -62,8 +62,8 @@ struct sp_secrets {
     X(SP_CONNECTED, "connected")   /* of those, to servers that have answered */                             \
     X(SP_INVALID, "invalid")       /* dropped: of no connection, and no cookie of ours; outside of the       \
                                       windows; of a handshake, and in fragments */                           \
-    X(SP_MALFORMED, "malformed")   /* dropped: of a handshake with a wrong checksum or with data; what hides \
-                                      a header of TCP */                                                     \
+    X(SP_MALFORMED, "malformed")   /* dropped: of a handshake with a wrong checksum; a SYN-ACK with data;    \
+                                      what hides a header of TCP */                                          \
     X(SP_MARTIAN, "martian")       /* dropped: SYNs from or to what is no host's address */                  \
     X(SP_CHALLENGED, "challenged") /* dropped: what servers say of an older connection, which is reset */    \
     X(SP_EXPIRED, "connections_expired")                                                                     \
@@ -392,6 +392,8 @@ static struct sp_syn syn_of(const struct nf_packet *p, uint32_t isn)
                            .isn = isn};
 }
 
+/* Data in a SYN are not acknowledged, so that they come again (RFC 7413, 3): nobody needs their checksum,
+ * which nobody on a standby knows. */
 static void answer_syn(const struct nf *nf, struct nf_packet *p, uint64_t now)
 {
     const struct sp_config *config = nf->config;
@@ -402,7 +404,7 @@ static void answer_syn(const struct nf *nf, struct nf_packet *p, uint64_t now)
 
     if (!nf_packet_may_answer(p)) {
         nf_drop(nf, p, SP_MARTIAN);
-    } else if (!sp_packet_is_sound(p)) {
+    } else if (p->l4 + p->l4_len == p->payload && !sp_packet_is_sound(p)) {
         nf_drop(nf, p, SP_MALFORMED);
     } else {
         sp_secrets_renew(nf, now);

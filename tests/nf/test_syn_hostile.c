@@ -17,15 +17,40 @@ CHAIN_TEST(what_is_damaged_is_not_answered)
     syn_tcp(syn_frame)[15] ^= 1;
     assert_false(syn_send_frame(true, len));
     assert_true(syn_nothing_made());
-    assert_false(syn_send(true, 1000, NFT_SYN, ISN, 0, 1)); /* data, which records do not have */
-    assert_true(syn_nothing_made());
     cookie = syn_cookie(1000);
     syn_acknowledge(1000, cookie);
     len = syn_make(false, 1000, NFT_SYN | NFT_ACK, SERVER_ISN, ISN + 1, 0);
     syn_tcp(syn_frame)[7] ^= 1;
     assert_false(syn_send_frame(false, len));
+    assert_false(syn_send(false, 1000, NFT_SYN | NFT_ACK, SERVER_ISN, ISN + 1,
+                          1)); /* data, which records do not have */
     assert_int_equal(syn_counter("malformed"), 3);
     syn_accept(1000, cookie, SERVER_ISN);
+}
+
+/* A client of TCP Fast Open that has a cookie of the server's from before (RFC 7413, 3): its SYN alone is
+ * acknowledged, and it sends its data again, at once with its ACK or later. */
+CHAIN_TEST(data_in_a_syn_come_again)
+{
+    struct syn_said said;
+
+    syn_open(PROXY());
+    for (uint16_t data = 1; data <= 1400; data += 1399) {
+        assert_false(syn_send(true, 1000 + data, NFT_SYN, ISN, 0, data));
+        said = syn_said(syn_made(NF_OUTSIDE));
+        assert_int_equal(said.flags, NFT_SYN | NFT_ACK);
+        assert_int_equal(said.ack, ISN + 1);
+        assert_int_equal(said.data, 0);
+        assert_true(syn_send(true, 1000 + data, NFT_ACK, ISN + 1, said.seq + 1, data));
+        assert_int_equal(syn_said(syn_frame).flags, NFT_SYN);
+        assert_int_equal(syn_said(syn_frame).seq, ISN);
+        assert_int_equal(syn_said(syn_frame).data, 0);
+        syn_accept(1000 + data, said.seq, SERVER_ISN);
+        assert_true(syn_send(true, 1000 + data, NFT_ACK, ISN + 1, said.seq + 1, data));
+        assert_int_equal(syn_seq(), ISN + 1);
+        assert_int_equal(syn_acked(), SERVER_ISN + 1);
+    }
+    assert_int_equal(syn_counter("malformed"), 0);
 }
 
 CHAIN_TEST(nobody_answers_to_what_is_no_host)
