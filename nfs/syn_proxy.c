@@ -268,7 +268,7 @@ static bool sp_packet_is_sound(const struct nf_packet *p)
     return p->l4 + p->l4_len == p->payload && tcp_sum(ip, p->flags & NF_P_IPV6_READ, tcp, p->l4_len) == 0;
 }
 
-/* The MSS that a SYN says; without one 536 (RFC 9293, 3.7.1). */
+/* The MSS that a SYN says; without one 536, of IPv6 1220 (RFC 9293, 3.7.1). */
 static uint16_t sp_packet_mss(const struct nf_packet *p)
 {
     const uint8_t *at = p->data + p->l4 + HEADER, *end = p->data + p->payload;
@@ -284,7 +284,7 @@ static uint16_t sp_packet_mss(const struct nf_packet *p)
             return ntohs(nf_get16(at + 2));
         at += at[1];
     }
-    return 536;
+    return p->flags & NF_P_IPV6_READ ? 1220 : 536;
 }
 
 /* A number in the frame, and the checksum over it. */
