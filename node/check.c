@@ -20,6 +20,7 @@
 #include "node/ports/ports.h"
 #include "node/track/runner.h"
 #include "replicator/key.h"
+#include "replicator/view.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -160,6 +161,16 @@ static void try_ports(const struct nd_config *config, const struct nd_node *self
         nd_ports_close(&ports);
 }
 
+/* What it has kept of its last view. */
+static int try_view(const struct nd_node *self, struct ft_fault *fault)
+{
+    char path[sizeof(self->state) + sizeof(self->name) + sizeof("/.view")];
+    struct rp_view view;
+
+    snprintf(path, sizeof(path), "%s/%s.view", self->state, self->name);
+    return rp_view_load(path, &view, fault);
+}
+
 /* A keeper has the key alone. */
 static int try_seal(const struct nd_config *config, const struct nd_node *self, struct ft_fault *fault)
 {
@@ -209,8 +220,12 @@ static void try_node(const struct nd_config *config, const struct nd_node *self,
         error = try_seal(config, self, next_fault(out));
         note(out, "link", error, "%s", config->link.key[0] ? config->link.key : config->link.certificate);
     }
-    if (!keeper)
-        note(out, "state", nd_directory_judge(self->state, true, &there, next_fault(out)), "%s", self->state);
+    if (!keeper) {
+        error = nd_directory_judge(self->state, true, &there, next_fault(out));
+        if (!error && there && config->protect.pair)
+            error = try_view(self, next_fault(out));
+        note(out, "state", error, "%s", self->state);
+    }
     if (!keeper && config->record.dir[0]) {
         snprintf(record, sizeof(record), "%s/%s", config->record.dir, self->name);
         note(out, "record", nd_directory_judge(record, false, &there, next_fault(out)), "%s", record);
@@ -355,9 +370,15 @@ static void warn_of_interfaces(const struct nd_config *config, const struct nd_n
     for (unsigned n = 0; n < config->nodes; n++)
         for (unsigned p = 0; p < config->ports; p++) {
             const struct nd_node *node = &config->node[n];
+            char name[IFNAMSIZ], held[IFNAMSIZ];
+            struct in_addr host;
 
             if (!is_looked_at(only, node))
                 continue;
+            if (nd_interface_of(node->port[p], name) && inet_pton(AF_INET, node->host, &host) == 1 &&
+                nd_address_held(AF_INET, &host, held) && strcmp(name, held) == 0)
+                warn(file, "node %s: %s: it has the replication address %s, expected an interface of its own",
+                     node->name, name, node->host);
             nd_interface_look(node->port[p], l3 ? nf_l3_device_mtu(l3, p) : 0, config->chain.frame_max,
                               &faults);
             for (unsigned i = 0; i < faults.count; i++)

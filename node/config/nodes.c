@@ -392,6 +392,12 @@ static int read_node(struct nd_reading *r, const struct nd_yaml *at)
                              node->name);
     if (!error && ports)
         error = nd_read_ports(r, "node", node, ports);
+    for (unsigned i = 0; ports && node->link_port[0] && i < r->config->ports && !error; i++)
+        if (is_same_device(node->link_port, node->port[i]))
+            error = nd_yaml_fail(r->fault, nd_yaml_get(at, "link_port"),
+                                 "node %s link_port is %.100s, as port %s, expected a device or interface of "
+                                 "its own",
+                                 node->name, node->link_port, r->config->port_name[i]);
     for (unsigned i = 0; r->at.keepers && i < r->config->ports; i++)
         snprintf(node->port[i], sizeof(node->port[i]), "keeper");
     if (!error && (node->inputs_port != 0) != (r->at.keepers != NULL))

@@ -301,6 +301,11 @@ static uint64_t huge_mb(void)
 
 int nd_eal_judge_memory(const struct nd_node *node, struct ft_fault *fault)
 {
+    uint64_t all = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) >> 20;
+
+    if (!node->hugepages && node->memory_mb > all)
+        return ft_fail(fault, FT_ENOMEM, "node %s: memory_mb is %u, and this machine has %" PRIu64 " MB",
+                       node->name, node->memory_mb, all);
     if (!node->hugepages || has_option(node, "-m") || has_option(node, "--socket-mem") ||
         has_option(node, "--no-huge") || huge_mb() >= node->memory_mb)
         return 0;
@@ -427,7 +432,12 @@ int nd_eal_judge(const struct nd_config *config, const struct nd_node *node, str
                        config->port_name[i], node->port[i],
                        is_pci(device) || !why[0] ? "No such device" : why);
     }
-    return 0;
+    snprintf(device, sizeof(device), "%s", node->link_port);
+    if (!device[0] || (is_pci(device) ? is_pci_here(device)
+                                      : !knows || capture(find_driver, device, why, sizeof(why)) == 0))
+        return 0;
+    return ft_fail(fault, FT_EINVAL, "node %s: link_port '%s' cannot be opened: %s", node->name, device,
+                   is_pci(device) || !why[0] ? "No such device" : why);
 }
 
 /* What a device's hash is to be of, as nf_lane_of has it of IPv4. 0: no hash tells on which side of a trunk's

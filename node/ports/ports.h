@@ -95,7 +95,7 @@ void nd_ports_warn(const struct nd_config *config, unsigned node);
 
 /* The memory that DPDK may take, bytes; 0: it is not known before DPDK starts, as with huge pages. */
 uint64_t nd_eal_memory(const struct nd_node *node);
-/* The machine has as many huge pages as the node is to take. FT_ENOMEM. */
+/* The machine has as much memory, and as many huge pages, as the node is to take. FT_ENOMEM. */
 int nd_eal_judge_memory(const struct nd_node *node, struct ft_fault *fault);
 /* Starts DPDK with the node's arguments. As nd_ports_open. */
 int nd_eal_open(const struct nd_config *config, const struct nd_node *node, struct ft_fault *fault);
