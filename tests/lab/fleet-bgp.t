@@ -169,7 +169,7 @@ ok "the other one is handed over" fleet move n2 "$other"
 ok "and is primary elsewhere" awaits 30 "$other" primary n2
 ok "the address is announced from there" steered
 figures n2 "handed over"
-is "its standby is on the server of the first one" "$(standby n2) $(primary n1)" "$at $at"
+is "its standby is on the server of the first one" "$(standby n2) $(primary n1)" "$at $at" || diag "$(grep -h "shard n2" "$work"/agent-*.log)"
 ok "all are PROTECTED" all_protected 20
 ok "the client is served still" crosses
 
@@ -204,7 +204,7 @@ before=$(heard | wc -l)
 kill -KILL "${steer[$at]}"
 steer_start "$at"
 sleep 2
-is "what steers dies and is started: nothing is announced anew" "$(heard | wc -l)" "$before"
+is "what steers dies and is started: nothing is announced anew" "$(heard | wc -l)" "$before" || diag "$(heard; grep -h "shard n" "$work"/agent-*.log)"
 ok "all is as it was" steered
 
 # ── a server is cut off, with all that runs there ───────────────────────────────────────────────────────

@@ -200,17 +200,17 @@ fi
 # ---- refusals ----------------------------------------------------------------------------------------------------------
 
 refused "an option twice" "option --pairs twice, expected once" -c x --pairs 1 --pairs 2
-refused "an unknown protection" "expected off, log, delta" -c nfs/chains/forward.yaml --compare off,raid
+refused "an unknown protection" "expected off, log, log-port, delta" -c nfs/chains/forward.yaml --compare off,raid
 refused "a standby that there is not" "expected :hot or :warm" -c nfs/chains/forward.yaml --compare log:cold
 refused "a frame no Ethernet has" "from 64 to 1500" -c nfs/chains/forward.yaml --frame 63
-refused "Redis, which the tests' own program compares with" "expected off, log, delta" --compare redis-sync
+refused "Redis, which the tests' own program compares with" "expected off, log, log-port, delta" --compare redis-sync
 program="${BUILD:-build}/bench-redis bench"
 refused "a batch of none" "from 1 to 2048" --compare redis-sync:0
 refused "a standby of Redis" "from 1 to 2048" --compare redis-sync:hot
 program="${BUILD:-build}/bench-redis access"
 refused "access to what does not fit" "from 2 to 1048576" --flows 2000000
 program="${BUILD:-build}/bench-lane count"
-refused "counting with Redis" "expected off, log, delta" -c nfs/chains/forward.yaml --compare redis-sync
+refused "counting with Redis" "expected off, log, log-port, delta" -c nfs/chains/forward.yaml --compare redis-sync
 refused "an unknown piece" "expected off, hold, seq" -c nfs/chains/forward.yaml --piece luck
 program=
 refused "no flows" "from 2 to" --flows 0
