@@ -656,7 +656,7 @@ static void wait_for_work(struct rp_replicator *rp, bool busy)
 void rp_run(struct rp_replicator *rp)
 {
     uint64_t seen = 0, ended = 0;
-    unsigned vain = 0; /* turns without work in a row, each of which began at once */
+    unsigned vain = 0;                  /* turns without work in a row, each of which began at once */
     int policy = sched_getscheduler(0); /* of the calling thread */
 
     rp->schedule.yields = policy != SCHED_FIFO && policy != SCHED_RR;
