@@ -208,7 +208,7 @@ static void look_at(struct fl_planner *planner, uint32_t number)
 }
 
 /* Which servers had one shard moved already because of slow standbys. Where all of them have left, nobody
- * says any more that it is slow. */
+ * says any more that it is slow; one that is there again, or never went, says it itself. */
 static void look_at_left(struct fl_planner *planner, uint32_t number)
 {
     const struct fl_settings *settings = &planner->fleet->settings;
@@ -216,7 +216,8 @@ static void look_at_left(struct fl_planner *planner, uint32_t number)
 
     if (!left->when || fl_since(planner, left->when) >= settings->back_off_most)
         return;
-    planner->room.place[left->server].ails = true;
+    if (planner->look[number].standby != left->server || planner->fleet->shard[number].order.kind != FL_LEAVE)
+        planner->room.place[left->server].ails = true;
     if (fl_since(planner, left->when) >= settings->relief)
         return;
     planner->room.place[left->server].relieved = true;

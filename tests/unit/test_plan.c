@@ -287,6 +287,12 @@ TEST_WITH(nobody_goes_to_where_one_was_slow_a_while_ago, NULL, help_plan_forget)
     fleet.shard[1].left.when = 1400;
     make_plan();
     assert_int_equal(plan->step[0].to[0], 3);
+    /* Its order was withdrawn, and the standby there has shown that it keeps up. */
+    fleet.shard[1].left.when = 1401;
+    help_fleet_set(&fleet, 1, 2, 3);
+    fleet.server[2].drained = true;
+    make_plan();
+    assert_int_equal(plan->step[0].to[0], 3);
 }
 
 TEST_WITH(who_has_waited_longest_is_healed_first, NULL, help_plan_forget)
