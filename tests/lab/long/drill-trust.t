@@ -83,7 +83,7 @@ else
 fi
 
 # Who runs the program at the socket is killed, as a node would be. What is started then says by its first line which
-# file it has: that of the impostor's process names other sockets.
+# file it has: that of the impostor's process names other sockets. The node may not write in that directory, which is another user's.
 impostor program 0
 (cd "$dir/pair" && exec timeout -s KILL 60 "$UNDERSTUDY" drill -c pair.yaml kill >"$work.out" 2>"$work.err") &
 drill=$!
@@ -92,6 +92,6 @@ started+=("$drill")
 ends=$((SECONDS + 20))
 until grep -q . "$dir/out" || [ $SECONDS -ge $ends ]; do sleep 0.1; done
 is "what is started instead is a node with the drill's own file" "$(cat "$dir/out")" \
-    "understudy: control socket $dir/theirs/a.sock: of another user; remove it if no node runs"
+    "understudy: $dir/theirs: Permission denied"
 is "and nothing of the impostor" "$(cat "$dir/theirs/ran")" once
 rm -f "$work.out" "$work.err"
