@@ -73,6 +73,17 @@ static uint8_t reset(uint8_t state, bool reply)
     }
 }
 
+/* A packet after both FINs, which is no reset and no request: data takes back the FIN of its own end. That it
+ * is data is seen by PSH, which the last segment of what is to be sent has (RFC 9293, 3.9.1.2). */
+static uint8_t next_finished(uint8_t state, uint8_t flags, bool reply)
+{
+    if (flags & (NF_TCP_FIN | NF_TCP_SYN) || !(flags & NF_TCP_ACK))
+        return state;
+    if (flags & NF_TCP_PSH)
+        return reply ? NF_TCP_FIN_WAIT : NF_TCP_CLOSE_WAIT;
+    return NF_TCP_TIME_WAIT;
+}
+
 uint8_t nf_tcp_next(uint8_t state, uint8_t flags, bool reply)
 {
     if (flags & NF_TCP_RST)
@@ -92,7 +103,8 @@ uint8_t nf_tcp_next(uint8_t state, uint8_t flags, bool reply)
     case NF_TCP_CLOSE_WAIT:
         return !reply && (flags & NF_TCP_FIN) ? NF_TCP_LAST_ACK : state;
     case NF_TCP_LAST_ACK:
-        return !(flags & (NF_TCP_FIN | NF_TCP_SYN)) && (flags & NF_TCP_ACK) ? NF_TCP_TIME_WAIT : state;
+    case NF_TCP_TIME_WAIT:
+        return next_finished(state, flags, reply);
     case NF_TCP_CLOSED:
         return next_asked(state, flags, reply);
     case NF_TCP_RESET:

@@ -39,7 +39,7 @@ enum nf_tcp_state {
 uint8_t nf_tcp_first(uint8_t flags);
 /* State after one more packet; `reply`: it came from the side that is not the originator. An end that sends
  * on after a reset of its own did not send that reset: once that is so of each reset, the connection is open
- * as before. */
+ * as before. An end that sends data after both have finished did not send its FIN. */
 uint8_t nf_tcp_next(uint8_t state, uint8_t flags, bool reply);
 
 /* Both sides have finished or one has reset: a SYN begins a new connection (RFC 7857, 2.2). */
@@ -61,8 +61,8 @@ static inline bool nf_tcp_is_request(uint8_t flags)
  * from the side that is not the originator, whose ACK alone opens what the originator has asked for. */
 static inline bool nf_tcp_stays(uint8_t state, uint8_t flags, bool reply)
 {
-    const uint32_t moves = 1u << NF_TCP_SYN_RECV | 1u << NF_TCP_LAST_ACK | 1u << NF_TCP_RESET |
-                           1u << NF_TCP_RESET_BACK | 1u << NF_TCP_RESET_BOTH;
+    const uint32_t moves = 1u << NF_TCP_SYN_RECV | 1u << NF_TCP_LAST_ACK | 1u << NF_TCP_TIME_WAIT |
+                           1u << NF_TCP_RESET | 1u << NF_TCP_RESET_BACK | 1u << NF_TCP_RESET_BOTH;
     const uint32_t asked = 1u << NF_TCP_SYN_SENT | 1u << NF_TCP_CLOSED;
 
     return (flags & (NF_TCP_FIN | NF_TCP_SYN | NF_TCP_RST | NF_TCP_ACK)) == NF_TCP_ACK &&

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Resets, which sessions cannot verify, since sequence numbers are not kept (RFC 7857, 2.2): a flow that was
- * reset stays for four minutes, and is open again when the end that sent the reset sends on.
+ * Resets and ends, which sessions cannot verify, since sequence numbers are not kept (RFC 7857, 2.2): a flow
+ * that was reset stays for four minutes, and is open again when the end that sent the reset sends on. One
+ * that both ends have finished is open again when one of them sends data.
  */
 #include "nflib/net/tcp.h"
 #include "tests/help/chain.h"
@@ -208,4 +209,58 @@ CHAIN_TEST(a_syn_that_is_denied_ends_nothing)
     assert_true(from_outside(5000, NFT_ACK | NFT_PSH));
     assert_true(from_inside(5000, NFT_ACK | NFT_PSH));
     assert_int_equal(help_chain_counter(&h, "firewall", "denied"), 1);
+}
+
+/* The host has finished, and the remote, whose FIN was forged, sends for as long as it likes. */
+CHAIN_TEST(a_forged_end_ends_nothing)
+{
+    help_chain_open(&h, NAT, NULL, 3);
+    open_connection(5000);
+    assert_true(from_outside(5000, NFT_FIN | NFT_ACK));
+    assert_true(from_inside(5000, NFT_FIN | NFT_ACK));
+    assert_true(from_outside(5000, NFT_ACK));
+    assert_true(from_outside(5000, NFT_ACK | NFT_PSH));
+    help_chain_has(&h, "nat", "\"fin-wait\"");
+    assert_true(from_inside(5000, NFT_ACK));
+    help_chain_wait_tenths(&h, 150);
+    assert_true(from_outside(5000, NFT_ACK | NFT_PSH));
+    help_chain_wait_tenths(&h, 74000);
+    assert_true(from_outside(5000, NFT_ACK | NFT_PSH));
+    assert_int_equal(expired(), 0);
+    assert_true(from_outside(5000, NFT_FIN | NFT_ACK));
+    assert_true(from_inside(5000, NFT_ACK));
+    help_chain_wait_tenths(&h, 101);
+    assert_int_equal(expired(), 1);
+}
+
+/* The same of the host's end; and data that comes at once, before anybody acknowledges. */
+CHAIN_TEST(a_forged_end_of_either_end_ends_nothing)
+{
+    help_chain_open(&h, NAT, NULL, 3);
+    for (uint16_t port = 5000; port < 5002; port++) {
+        open_connection(port);
+        assert_true(from_inside(port, NFT_FIN | NFT_ACK));
+        assert_true(from_outside(port, NFT_FIN | NFT_ACK));
+        assert_true(port == 5000 || from_outside(port, NFT_ACK));
+        assert_true(from_inside(port, NFT_ACK | NFT_PSH));
+        help_chain_has(&h, "nat", "\"close-wait\"");
+    }
+    help_chain_wait_tenths(&h, 74000);
+    assert_true(from_inside(5000, NFT_ACK) && from_inside(5001, NFT_ACK));
+    assert_int_equal(expired(), 0);
+}
+
+/* Acknowledgements, and ends that are sent again, open nothing. */
+CHAIN_TEST(an_end_that_is_sent_again_opens_nothing)
+{
+    help_chain_open(&h, NAT, NULL, 3);
+    open_connection(5000);
+    assert_true(from_outside(5000, NFT_FIN | NFT_ACK | NFT_PSH));
+    assert_true(from_inside(5000, NFT_FIN | NFT_ACK | NFT_PSH));
+    assert_true(from_outside(5000, NFT_ACK));
+    assert_true(from_outside(5000, NFT_FIN | NFT_ACK | NFT_PSH));
+    assert_true(from_inside(5000, NFT_ACK));
+    help_chain_has(&h, "nat", "\"time-wait\"");
+    help_chain_wait_tenths(&h, 101);
+    assert_int_equal(expired(), 1);
 }
