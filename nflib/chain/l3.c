@@ -121,14 +121,12 @@ unsigned nf_l3_interface_of(const struct nf_l3_config *config, unsigned device, 
 
 #define ADDRESS_UNREACHABLE 3u /* of ICMPv6 */
 
-#define ERROR_EVERY  (10 * NF_MS)  /* 100 ICMP errors a second */
-#define ERRORS_AHEAD (500 * NF_MS) /* at most 50 ICMP errors at once */
-
 static bool may_send(struct nf_l3 *l3, enum nf_l3_allowance from, uint8_t port, uint64_t now)
 {
     const uint64_t *until = &l3->times->errors_paid[from][port];
-    uint64_t paid = (*until > now ? *until : now) + ERROR_EVERY;
-    if (paid > now + ERRORS_AHEAD) {
+    uint64_t paid = nf_icmp_pay(*until, now);
+
+    if (!paid) {
         nf_count(l3->nf, NF_L3_ICMP_LIMITED, 1);
         return false;
     }

@@ -232,16 +232,19 @@ static void reject_segment(const struct ips_look *look)
         reset_end(look, false, look->next, 0);
 }
 
-/* Not where an NF in front of this one has translated the packet: its sender would not know it. */
+/* Not where an NF in front of this one has translated the packet: its sender would not know it. Nor beyond
+ * what errors are sent out of, for each side. */
 static void reject_datagram(const struct ips_look *look)
 {
     const struct nf_packet *p = look->p;
+    const struct ips *ips = look->nf->state;
     const struct nf_tuple *key = &look->session->key[look->reply];
+    uint64_t paid = nf_icmp_pay(ips->told[p->side], look->now);
     uint8_t error[NF_ICMPV6_ERROR_MAX], frame[8 + NF_ICMPV6_ERROR_MAX];
     struct nf_addresses addresses;
     uint32_t len = 0;
 
-    if (key->sport != p->sport || key->dport != p->dport)
+    if (!paid || key->sport != p->sport || key->dport != p->dport)
         return;
     if (p->flags & NF_P_IPV6) {
         const uint8_t *ends = nf_packet_ipv6_addresses(p);
@@ -254,6 +257,7 @@ static void reject_datagram(const struct ips_look *look)
     }
     if (!len)
         return;
+    *NF_EDIT(look->nf, &ips->told[p->side]) = paid;
     memcpy(frame + p->l3, error + 14, len - 14);
     emit(look, frame, len - 14, true);
 }

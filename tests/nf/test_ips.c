@@ -426,6 +426,28 @@ CHAIN_TEST(nobody_is_told_of_what_went_to_many)
     assert_int_equal(help_ips_counter("rejected"), 7);
 }
 
+/* Of 100 datagrams of each side at once, and of as many a tenth of a second later. */
+CHAIN_TEST(a_side_is_told_of_so_many_a_second)
+{
+    static const unsigned told[] = {50, 10, 50};
+    const struct nf_emitted *made;
+
+    help_ips_open(IPS(), "reject udp any any <> any any (content:\"attack\"; sid:1;)\n");
+    for (unsigned i = 0; i < 3; i++) {
+        uint8_t side = i < 2 ? NF_INSIDE : NF_OUTSIDE;
+        uint64_t now = HELP_SECOND + (i == 0 ? 0 : HELP_SECOND / 10);
+        unsigned errors = 0;
+
+        for (unsigned n = 0; n < 100; n++) {
+            help_ips.now = now;
+            assert_false(udp(side, "attack"));
+            errors += nf_chain_emitted(help_ips.chain, &made);
+        }
+        assert_int_equal(errors, told[i]);
+    }
+    assert_int_equal(help_ips_counter("rejected"), 300);
+}
+
 /* Where the chain translates, each end is told under the addresses by which it knows the other one. */
 CHAIN_TEST(ends_are_told_what_they_know_each_other_by)
 {
