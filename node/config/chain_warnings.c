@@ -116,6 +116,57 @@ static void warn_of_outside(const struct nd_config *config, const struct saying 
     }
 }
 
+/* What the one's address is there for, the other one, which packets from outside reach first, makes another.
+ */
+static void warn_of_service(const struct nd_config *config, const struct saying *to)
+{
+    const struct nf_param *p;
+
+    for (uint32_t n = 0; n < config->chain.count; n++) {
+        const struct nf_choice *choice = &config->chain.nfs[n];
+        const char *const *service = find_setting(choice, "vip6", NF_STRING, &p);
+        const char *const *outside;
+        struct nf_addr addr;
+        struct nf_net net;
+
+        for (uint32_t i = n + 1; service && nf_addr_parse(*service, &addr) && i < config->chain.count; i++) {
+            outside = find_setting(&config->chain.nfs[i], "outside", NF_STRING, &p);
+            if (outside && nf_net_parse(*outside, &net) && nf_net_has(&net, &addr))
+                warn(to,
+                     "nf %u, %s: nobody outside reaches vip6 %s, which nf %u, %s, maps to the inside; "
+                     "expected one that is not of %s",
+                     n + 1, choice->module->name, *service, i + 1, config->chain.nfs[i].module->name,
+                     *outside);
+        }
+    }
+}
+
+/* Its answers pass no other NF: who asks through one that translates, in front of it, does not know them. */
+static void warn_of_answers(const struct nd_config *config, const struct saying *to)
+{
+    const struct nf_param *p, *sides;
+
+    for (uint32_t n = 0; n < config->chain.count; n++) {
+        const struct nf_choice *choice = &config->chain.nfs[n];
+        const uint32_t *action = find_setting(choice, "action", NF_CHOICE, &p);
+        const uint32_t *clients = find_setting(choice, "clients", NF_CHOICE, &sides);
+
+        if (!action || !clients || strcmp(p->choices[*action], "nxdomain") != 0)
+            continue;
+        for (uint32_t i = 0; i < config->chain.count; i++) {
+            const char *side = i < n ? "inside" : "outside";
+            uint8_t ends = NF_INSIDE_END | (i < n ? NF_SOURCE : NF_DESTINATION);
+
+            if (i != n && config->chain.nfs[i].module->translates & ends &&
+                strcmp(sides->choices[*clients], i < n ? "outside" : "inside") != 0)
+                warn(to,
+                     "nf %u, %s: clients %s get no answer to what nf %u, %s, translates; expected %s %s it",
+                     n + 1, choice->module->name, side, i + 1, config->chain.nfs[i].module->name,
+                     choice->module->name, i < n ? "before" : "behind");
+        }
+    }
+}
+
 static void warn_of_flows(const struct nd_config *config, const struct saying *to)
 {
     const struct nf_param *p;
@@ -138,5 +189,7 @@ void nd_chain_warn(const struct nd_config *config, void (*say)(void *ctx, const 
     warn_of_families(config, &to);
     warn_of_inside(config, &to);
     warn_of_outside(config, &to);
+    warn_of_service(config, &to);
+    warn_of_answers(config, &to);
     warn_of_flows(config, &to);
 }

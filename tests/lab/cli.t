@@ -199,6 +199,28 @@ t "check warns of addresses that no packet can pass to" 0 "six.yaml: ok" \
     "six.yaml: warning: interface inside has an address of IPv6, and nf 2, firewall, drops all of IPv6 as it is configured$" check -c "$dir/six.yaml"
 sed -i 's/six.rules }/six.rules, ipv6: true }/' "$dir/six.yaml"
 t "and not where they can" 0 "six.yaml: ok" "" check -c "$dir/six.yaml"
+chain() { # NFS
+    echo "chain: { name: seen, nfs: [ $1 ] }" >"$dir/seen.yaml"
+}
+balancer='load_balancer: { vip: 203.0.113.2, vip6: "2001:db8:1::80", backends: "10.0.0.1:80 [fd00:1:2::1]:80" }'
+prefix='nptv6: { inside: "fd00:1:2::/48", outside: "2001:db8:1::/48" }'
+chain "$balancer, $prefix"
+t "check warns of a service that a prefix hides" 0 "seen.yaml: ok" \
+    "seen.yaml: warning: nf 1, load_balancer: nobody outside reaches vip6 2001:db8:1::80, which nf 2, nptv6, maps to the inside; expected one that is not of 2001:db8:1::/48$" check -c "$dir/seen.yaml"
+chain "$balancer, ${prefix/8:1/8:2}"
+t "and not beside it" 0 "seen.yaml: ok" "" check -c "$dir/seen.yaml"
+echo "example.com" >"$dir/seen.domains"
+nat="nat: { inside: [10.0.0.0/8], outside: 203.0.113.1 }" guard="dns_guard: { list: seen.domains"
+chain "$nat, $guard }"
+t "check warns of answers that their clients do not know" 0 "seen.yaml: ok" \
+    "seen.yaml: warning: nf 2, dns_guard: clients inside get no answer to what nf 1, nat, translates; expected dns_guard before it$" check -c "$dir/seen.yaml"
+chain "$guard, clients: outside }, $nat"
+t "outside too" 0 "seen.yaml: ok" \
+    "seen.yaml: warning: nf 1, dns_guard: clients outside get no answer to what nf 2, nat, translates; expected dns_guard behind it$" check -c "$dir/seen.yaml"
+for nfs in "$guard }, $nat" "$nat, $guard, clients: outside }" "$nat, $guard, action: drop }"; do
+    chain "$nfs"
+    t "and of none that they know" 0 "seen.yaml: ok" "" check -c "$dir/seen.yaml"
+done
 resets() { # LANES RATE-LIMITER
     echo "chain: { name: resets, lanes: $1, nfs: [ ${2}syn_proxy: { servers: [ 10.0.0.0/8 ], ports: 80, on_crash: reset } ] }" >"$dir/resets.yaml"
 }
