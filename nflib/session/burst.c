@@ -72,10 +72,10 @@ const struct nf_session *nf_session_crossed(const struct nf *nf, const struct nf
 static void note_fragment(struct nf_sessions_lane *lane, const struct nf_packet *p, uint64_t now)
 {
     const struct nf_sessions *t = lane->burst.table;
-    const struct nf_session *s = p->session;
-    struct nf_noted noted = {.record = s ? nf_session_number(t, s) : NF_NONE,
-                             .serial = s ? s->serial : 0,
-                             .reply = (p->flow & NF_FLOW_REPLY) != 0};
+    bool reply;
+    const struct nf_session *s = nf_session_of_rest(lane, p, &reply);
+    struct nf_noted noted = {
+        .record = s ? nf_session_number(t, s) : NF_NONE, .serial = s ? s->serial : 0, .reply = reply};
 
     if (!nf_fragments_note(&lane->nfs[0], t, &lane->datagram[p - lane->packets], noted, now))
         return;

@@ -165,6 +165,29 @@ static struct nf_datagram datagram_of(const struct nf_packet *p)
     return d;
 }
 
+const struct nf_session *nf_session_of_rest(const struct nf_sessions_lane *lane,
+                                            const struct nf_packet *first, bool *reply)
+{
+    const struct nf_session *quoted = nf_session_quoted(&lane->nfs[0], first, reply);
+
+    if (quoted)
+        return quoted;
+    *reply = first->flow & NF_FLOW_REPLY;
+    return first->session;
+}
+
+/* The first one is in this burst. */
+static void follow_first(struct nf_sessions_lane *lane, struct nf_packet *p, const struct nf_packet *first,
+                         uint64_t now)
+{
+    bool reply;
+
+    p->session = nf_session_of_rest(lane, first, &reply);
+    p->flow |= reply ? NF_FLOW_REPLY : 0;
+    if (p->session && p->session != first->session) /* it is not displaced in this burst */
+        touch_session(lane, p, p->session, now);
+}
+
 /* Of a datagram's fragments in this burst, the last first one before packets[i]. */
 static const struct nf_packet *first_before(const struct nf_sessions_lane *lane,
                                             struct nf_packet *const packets[], uint32_t i)
@@ -313,8 +336,7 @@ static void look_at_any(struct nf_sessions_lane *lane, struct nf_packet *const p
             look->hash = nf_session_hash(lane->burst.table, &look->key);
         }
         if (look->first) {
-            p->session = look->first->session;
-            p->flow |= look->first->flow & NF_FLOW_REPLY;
+            follow_first(lane, p, look->first, now);
             return;
         }
         if (p->flags & NF_P_LATER && look_at_noted(lane, p, now))
@@ -549,8 +571,8 @@ void nf_session_again(const struct nf *nf, struct nf_packet *p)
         return;
     first = p->flags & NF_P_LATER ? lane->look[p - lane->packets].first : NULL;
     if (first) {
-        p->session = first->drop ? NULL : first->session;
-        p->flow |= first->flow & NF_FLOW_REPLY;
+        if (!first->drop)
+            follow_first(lane, p, first, lane->now);
         return;
     }
     look_at_key(lane, p, lane->now);

@@ -135,7 +135,7 @@ static inline uint32_t nf_datagram_bytes(bool ipv6)
     return ipv6 ? sizeof(struct nf_datagram) : offsetof(struct nf_datagram, id_ipv6);
 }
 struct nf_noted {
-    uint32_t record; /* NF_NONE: the first fragment belonged to no session */
+    uint32_t record; /* NF_NONE: the first fragment belonged to no session, and quoted none */
     uint32_t serial; /* of the session that was there; another one has no part in the datagram */
     uint32_t reply;  /* 1: the first fragment went against the session's first packet */
 };
@@ -224,6 +224,11 @@ static inline bool nf_session_is_first(const struct nf_packet *p)
 {
     return p->flow & NF_FLOW_KEYED && (p->flags & (NF_P_FRAGMENT | NF_P_LATER)) == NF_P_FRAGMENT;
 }
+
+/* look_up.c: whose the later fragments of a datagram are: its first one's session, or, of an ICMP error, that
+ * of what it quotes, where that is known. They go where it goes. */
+const struct nf_session *nf_session_of_rest(const struct nf_sessions_lane *lane,
+                                            const struct nf_packet *first, bool *reply);
 
 /* ---- index.c. A key's own[] are not looked at. A reference: see struct nf_session_bucket. ---- */
 

@@ -399,6 +399,89 @@ CHAIN_TEST(fragments_go_with_their_first)
     assert_false(help_chain_spec(&h, NF_INSIDE, &later, &s));
 }
 
+/* An IPv4 packet, sent in fragments of 256 bytes, in one burst or each in its own; as the receiver puts what
+ * came together again. */
+static void send_in_fragments(uint8_t side, const uint8_t *whole, uint32_t len, bool burst, uint8_t *out)
+{
+    static uint8_t frames[8][14 + 20 + 256 + 64];
+    struct nf_packet packets[8];
+    uint32_t n = 0;
+
+    for (uint32_t at = 34; at < len; at += 256, n++) {
+        uint32_t bytes = len - at < 256 ? len - at : 256;
+        uint16_t sum;
+
+        memcpy(frames[n], whole, 34);
+        memcpy(frames[n] + 34, whole + at, bytes);
+        help_put16(frames[n] + 16, (uint16_t)(20 + bytes));
+        help_put16(frames[n] + 20, (uint16_t)((at + bytes < len ? 0x2000 : 0) | (at - 34) / 8));
+        memset(frames[n] + 24, 0, 2);
+        sum = nf_checksum(frames[n] + 14, 20);
+        memcpy(frames[n] + 24, &sum, 2);
+        packets[n] =
+            (struct nf_packet){.data = frames[n], .len = 34 + bytes, .have = 34 + bytes, .side = side};
+    }
+    for (uint32_t i = 0; i < n && !burst; i++)
+        help_chain_run(&h, h.now, packets + i, 1);
+    if (burst)
+        help_chain_run(&h, h.now, packets, n);
+    memcpy(out, whole, 34);
+    for (uint32_t i = 0, at = 34; i < n; at += packets[i++].len - 34) {
+        assert_int_equal(packets[i].drop, 0);
+        assert_memory_equal(packets[i].data + 26, packets[0].data + 26, 8);
+        memcpy(out + at, packets[i].data + 34, packets[i].len - 34);
+    }
+    memcpy(out + 26, packets[0].data + 26, 8);
+    memset(out + 24, 0, 2);
+    memcpy(out + 24, (uint16_t[]){nf_checksum(out + 14, 20)}, 2);
+}
+
+/* A router that quotes 600 bytes where 256 pass; both ways, and for the flow's time as if it came whole. */
+CHAIN_TEST(an_error_in_fragments_comes_whole)
+{
+    static uint8_t inner[SIX_MAX], frame[SIX_MAX], out[SIX_MAX];
+    struct six ask = {
+        .from = "10.1.2.3", .to = "198.51.100.7", .proto = 17, .sport = 9, .dport = 53, .payload = 600};
+    struct six_seen seen, quoted;
+    struct six error = {.from = "198.51.100.1", .to = "203.0.113.1", .proto = 1, .type = 3, .code = 3};
+
+    for (unsigned i = 0; i < 4; i++) {
+        bool back = i > 1;
+
+        assert_true(help_chain_six(&h, NF_INSIDE, &ask, &seen));
+        if (back) { /* the host's, about an answer */
+            struct six answer = {.from = ask.to,
+                                 .to = "203.0.113.1",
+                                 .proto = 17,
+                                 .sport = 53,
+                                 .dport = seen.sport,
+                                 .payload = 600};
+
+            six_frame(&answer, frame);
+            memcpy(inner, help_chain_send(&h, NF_OUTSIDE, frame, 14 + 28 + 600).data, 14 + 28 + 600);
+            error.from = ask.from;
+            error.to = ask.to;
+        } else {
+            struct six left = ask;
+
+            left.from = "203.0.113.1";
+            left.sport = seen.sport;
+            six_frame(&left, inner);
+        }
+        error.inner = inner + 14;
+        error.inner_len = 600;
+        error.id = i + 1;
+        send_in_fragments(back ? NF_INSIDE : NF_OUTSIDE, frame, six_frame(&error, frame), i % 2, out);
+        assert_true(six_see(out, 14 + 28 + 600, &seen));
+        assert_null(seen.wrong);
+        assert_string_equal(seen.to, back ? ask.to : ask.from);
+        assert_true(six_see_quoted(out, &seen, &quoted));
+        assert_string_equal(back ? quoted.to : quoted.from, back ? "203.0.113.1" : ask.from);
+    }
+    assert_int_equal(counter("fragment_unknown"), 0);
+    assert_int_equal(counter("icmp_errors_translated"), 4);
+}
+
 CHAIN_TEST(packets_with_tags_and_options_are_translated_too)
 {
     for (uint8_t tags = 0; tags <= 2; tags++)
