@@ -85,7 +85,7 @@ static unsigned argument_of(const char *devargs, const char *name, unsigned pres
     return preset;
 }
 
-/* Does the text begin with one of the words, a blank between two, and a "="? */
+/* Does the text begin with one of the words, which blanks separate, and a "="? */
 static bool is_argument(const char *at, const char *words)
 {
     size_t len = strcspn(at, "=,");
@@ -96,7 +96,7 @@ static bool is_argument(const char *at, const char *words)
     return false;
 }
 
-/* packet_set_ring() of the kernel, which says EINVAL alone. */
+/* Of a ring that packet_set_ring() of the kernel refuses it says EINVAL, and no more. */
 static int judge_ring(const char *devargs, struct ft_fault *fault)
 {
     unsigned size = argument_of(devargs, ",framesz=", RING_FRAME);
@@ -121,6 +121,7 @@ int nd_interface_judge(const char *devargs, struct ft_fault *fault)
         const char *driver, *arguments;
     } rows[] = {{PACKET, "iface qpairs blocksz framesz framecnt qdisc_bypass"},
                 {XDP, "iface start_queue queue_count shared_umem xdp_prog busy_budget force_copy"}};
+    struct nd_interface_now now;
     char name[IFNAMSIZ];
 
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -134,7 +135,10 @@ int nd_interface_judge(const char *devargs, struct ft_fault *fault)
             return ft_fail(fault, FT_EINVAL, "no interface, expected iface=NAME, of up to %d characters",
                            IFNAMSIZ - 1);
     }
-    return is_of(devargs, PACKET) ? judge_ring(devargs, fault) : 0;
+    if (is_of(devargs, PACKET) && judge_ring(devargs, fault))
+        return FT_EINVAL;
+    return nd_interface_ask(devargs, false, &now) && !now.mtu ? ft_fail(fault, FT_EINVAL, "No such device")
+                                                              : 0;
 }
 
 /* A frame that is longer than a place of the driver's ring comes in cut off. The driver takes places for one

@@ -29,8 +29,9 @@ struct nd_interface_faults {
 void nd_interface_look(const char *devargs, unsigned mtu, unsigned frame_max,
                        struct nd_interface_faults *out);
 
-/* What is wrong with the device's arguments, by themselves, where it is af_packet or af_xdp: one that the
- * driver does not know, no interface, or a ring that the kernel does not make. FT_EINVAL. */
+/* Why a device of af_packet or af_xdp could not be opened, without opening it: an argument that the driver
+ * does not know, no interface or one that this machine does not have, a ring that the kernel does not make.
+ * FT_EINVAL; 0 of any other device. */
 int nd_interface_judge(const char *devargs, struct ft_fault *fault);
 
 /* The device is an interface of the kernel's, whose name is written to `name`. */

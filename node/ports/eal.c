@@ -278,13 +278,14 @@ uint64_t nd_eal_memory(const struct nd_node *node)
     return node->hugepages || has_option(node, "-m") ? 0 : (uint64_t)node->memory_mb << 20;
 }
 
-/* MB of all huge pages that the machine has, taken or not. */
+/* MB of all huge pages, taken or not, and of those that the kernel makes when they are asked for. */
 static uint64_t huge_mb(void)
 {
+    static const char places[] = "/sys/kernel/mm/hugepages/hugepages-*kB/nr_{,overcommit_}hugepages";
     uint64_t mb = 0;
     glob_t pages;
 
-    if (glob("/sys/kernel/mm/hugepages/hugepages-*kB/nr_hugepages", 0, NULL, &pages) != 0)
+    if (glob(places, GLOB_BRACE, NULL, &pages) != 0)
         return 0;
     for (size_t i = 0; i < pages.gl_pathc; i++) {
         FILE *f = fopen(pages.gl_pathv[i], "re");
@@ -301,11 +302,12 @@ static uint64_t huge_mb(void)
 
 int nd_eal_judge_memory(const struct nd_node *node, struct ft_fault *fault)
 {
-    uint64_t all = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) >> 20;
+    uint64_t all = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 
-    if (!node->hugepages && node->memory_mb > all)
-        return ft_fail(fault, FT_ENOMEM, "node %s: memory_mb is %u, and this machine has %" PRIu64 " MB",
-                       node->name, node->memory_mb, all);
+    if (nd_eal_memory(node) > all)
+        return ft_fail(fault, FT_ENOMEM,
+                       "node %s: memory_mb is %u, expected at most the %" PRIu64 " MB that this machine has",
+                       node->name, node->memory_mb, all >> 20);
     if (!node->hugepages || has_option(node, "-m") || has_option(node, "--socket-mem") ||
         has_option(node, "--no-huge") || huge_mb() >= node->memory_mb)
         return 0;
@@ -413,10 +415,22 @@ static bool is_pci_here(const char *device)
     return access(path, F_OK) == 0;
 }
 
+/* Why DPDK would refuse the device by its name alone; NULL: it would not. `knows`: DPDK's drivers are loaded.
+ */
+static const char *refuse_device(char *device, bool knows, char *why, size_t cap)
+{
+    bool pci = is_pci(device);
+
+    if (pci ? is_pci_here(device) : !knows || capture(find_driver, device, why, cap) == 0)
+        return NULL;
+    return pci || !why[0] ? "No such device" : why;
+}
+
 int nd_eal_judge(const struct nd_config *config, const struct nd_node *node, struct ft_fault *fault)
 {
     static char any[] = "net_null0";
     char why[160], device[sizeof(node->port[0])];
+    const char *refusal;
     bool knows;
 
     if (node->eals || (node->inputs_port && !nd_config_is_keeper(config, node)))
@@ -425,19 +439,16 @@ int nd_eal_judge(const struct nd_config *config, const struct nd_node *node, str
     knows = capture(find_driver, any, why, sizeof(why)) == 0;
     for (unsigned i = 0; i < config->ports; i++) {
         snprintf(device, sizeof(device), "%s", node->port[i]);
-        if (is_pci(device) ? is_pci_here(device)
-                           : !knows || capture(find_driver, device, why, sizeof(why)) == 0)
-            continue;
-        return ft_fail(fault, FT_EINVAL, "node %s: port %s: '%s' cannot be opened: %s", node->name,
-                       config->port_name[i], node->port[i],
-                       is_pci(device) || !why[0] ? "No such device" : why);
+        refusal = refuse_device(device, knows, why, sizeof(why));
+        if (refusal)
+            return ft_fail(fault, FT_EINVAL, "node %s: port %s: '%s' cannot be opened: %s", node->name,
+                           config->port_name[i], device, refusal);
     }
     snprintf(device, sizeof(device), "%s", node->link_port);
-    if (!device[0] || (is_pci(device) ? is_pci_here(device)
-                                      : !knows || capture(find_driver, device, why, sizeof(why)) == 0))
-        return 0;
-    return ft_fail(fault, FT_EINVAL, "node %s: link_port '%s' cannot be opened: %s", node->name, device,
-                   is_pci(device) || !why[0] ? "No such device" : why);
+    refusal = device[0] ? refuse_device(device, knows, why, sizeof(why)) : NULL;
+    return refusal ? ft_fail(fault, FT_EINVAL, "node %s: link_port '%s' cannot be opened: %s", node->name,
+                             device, refusal)
+                   : 0;
 }
 
 /* What a device's hash is to be of, as nf_lane_of has it of IPv4. 0: no hash tells on which side of a trunk's

@@ -540,24 +540,9 @@ static int fail_memory(const struct nd_node *node, struct ft_fault *fault)
                    node->name, node->mbufs, node->memory_mb);
 }
 
-static int judge_link_port(const struct nd_node *node, struct ft_fault *fault)
-{
-    struct nd_interface_now now;
-    struct ft_fault why;
-
-    if (nd_interface_judge(node->link_port, &why))
-        return ft_fail(fault, FT_EINVAL, "node %s: link_port '%s': %s", node->name, node->link_port,
-                       why.text);
-    if (nd_interface_ask(node->link_port, false, &now) && !now.mtu)
-        return ft_fail(fault, FT_EINVAL, "node %s: link_port '%s' cannot be opened: No such device",
-                       node->name, node->link_port);
-    return 0;
-}
-
 int nd_ports_judge(const struct nd_config *config, const struct nd_node *node, struct ft_fault *fault)
 {
     uint64_t memory = nd_eal_memory(node);
-    struct nd_interface_now now;
     struct ft_fault why;
 
     if (nd_eal_judge_memory(node, fault))
@@ -566,15 +551,14 @@ int nd_ports_judge(const struct nd_config *config, const struct nd_node *node, s
         return 0;
     if (memory && memory < (uint64_t)node->mbufs * (sizeof(struct rte_mbuf) + room_of(config)))
         return fail_memory(node, fault);
-    for (unsigned i = 0; i < config->ports; i++) {
+    for (unsigned i = 0; i < config->ports; i++)
         if (nd_interface_judge(node->port[i], &why))
-            return ft_fail(fault, FT_EINVAL, "node %s: port %s: '%s': %s", node->name, config->port_name[i],
-                           node->port[i], why.text);
-        if (nd_interface_ask(node->port[i], false, &now) && !now.mtu)
-            return ft_fail(fault, FT_EINVAL, "node %s: port %s: '%s' cannot be opened: No such device",
-                           node->name, config->port_name[i], node->port[i]);
-    }
-    return judge_link_port(node, fault);
+            return ft_fail(fault, FT_EINVAL, "node %s: port %s: '%s' cannot be opened: %s", node->name,
+                           config->port_name[i], node->port[i], why.text);
+    if (nd_interface_judge(node->link_port, &why))
+        return ft_fail(fault, FT_EINVAL, "node %s: link_port '%s' cannot be opened: %s", node->name,
+                       node->link_port, why.text);
+    return 0;
 }
 
 int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, const struct nd_node *node,

@@ -64,9 +64,8 @@ struct nd_ports {
 /* What a node needs of the system to open its ports, as its user. */
 struct nd_privilege nd_ports_privilege(const struct nd_node *node);
 
-/* What nd_ports_open refuses before it starts DPDK: more buffers than memory, more huge pages than there
- * are, an interface that this machine does not have, arguments that its driver does not know. FT_ENOMEM,
- * FT_EINVAL. */
+/* What nd_ports_open refuses before it starts DPDK: more memory or huge pages than the machine has, more
+ * buffers than memory, a device that nd_interface_judge refuses. FT_ENOMEM, FT_EINVAL. */
 int nd_ports_judge(const struct nd_config *config, const struct nd_node *node, struct ft_fault *fault);
 
 /* What DPDK would refuse by a port's name alone: of no driver, or of no PCI device here; with the same words.
@@ -95,7 +94,7 @@ void nd_ports_warn(const struct nd_config *config, unsigned node);
 
 /* The memory that DPDK may take, bytes; 0: it is not known before DPDK starts, as with huge pages. */
 uint64_t nd_eal_memory(const struct nd_node *node);
-/* The machine has as much memory, and as many huge pages, as the node is to take. FT_ENOMEM. */
+/* Refuses more memory, or huge pages, than this machine has. FT_ENOMEM. */
 int nd_eal_judge_memory(const struct nd_node *node, struct ft_fault *fault);
 /* Starts DPDK with the node's arguments. As nd_ports_open. */
 int nd_eal_open(const struct nd_config *config, const struct nd_node *node, struct ft_fault *fault);

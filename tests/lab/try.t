@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 need_lab
 . "$root/tests/lab/arbiter.sh"
-plan 47
+plan 48
 
 LAB_ARBITER="etcd: [ http://10.98.0.1:2379 ]" LAB_NODE="mbufs: 8192, memory_mb: 256, metrics: \"0.0.0.0:9470\"" "$lab" up --no-nodes && ways || exit 1
 etcd_up
@@ -51,13 +51,13 @@ refused() { # WHAT SED EXPECTED
     "$lab" exec a timeout 60 "$UNDERSTUDY" run -n a -c "$LAB_DIR/wrong.yaml" >"$work/run" 2>&1 </dev/null
     is "$1" "$code $? $(grep -c "$3\$" "$work/out") $(grep -c "$3\$" "$work/run")" "65 65 1 1"
 }
-refused "a port without an interface" 's/net_af_packet0,iface=a-in[^"]*/net_af_packet0/' "port inside: 'net_af_packet0': no interface, expected iface=NAME, of up to 15 characters"
+refused "a port without an interface" 's/net_af_packet0,iface=a-in[^"]*/net_af_packet0/' "port inside: 'net_af_packet0' cannot be opened: no interface, expected iface=NAME, of up to 15 characters"
 refused "an argument that its driver does not know" 's/iface=a-in[^"]*/iface=a-in,frames=2/' '"frames=2" is no argument of net_af_packet, which has iface qpairs blocksz framesz framecnt qdisc_bypass'
 refused "a ring that the kernel does not make" 's/iface=a-in[^"]*/iface=a-in,framesz=1000/' 'framesz=1000, expected a multiple of 16, of more than 66'
 refused "a link_port without its interface" 's/mbufs: 8192/mbufs: 8192\n    link_port: "net_af_packet2,iface=nonesuch"/' "link_port 'net_af_packet2,iface=nonesuch' cannot be opened: No such device"
 refused "a link_port of no driver" 's/mbufs: 8192/mbufs: 8192\n    link_port: "net_nonesuch2"/' 'link_port .net_nonesuch2. cannot be opened: EAL: failed to parse device "vdev:net_nonesuch2"'
 refused "a link_port that is a data port" 's/mbufs: 8192/mbufs: 8192\n    link_port: "net_af_packet2,iface=a-in"/' 'node a link_port is net_af_packet2,iface=a-in, as port inside, expected a device or interface of its own'
-refused "more memory than the machine has" 's/memory_mb: 256/memory_mb: 1048576/' 'memory_mb is 1048576, and this machine has [0-9]* MB'
+refused "more memory than the machine has" 's/memory_mb: 256/memory_mb: 1048576/' 'memory_mb is 1048576, expected at most the [0-9]* MB that this machine has'
 mkdir -p "$LAB_DIR/a"
 echo junk >"$LAB_DIR/a/a.view"
 refused "a view file that is none" 's/^$//' "a/a.view:1: expected 'understudy view N'; remove it only if its peer holds the state"
@@ -66,6 +66,14 @@ sed 's/iface=a-in/iface=a-repl/' "$pair" >"$LAB_DIR/wrong.yaml"
 "$lab" exec a timeout 60 "$UNDERSTUDY" check -c "$LAB_DIR/wrong.yaml" >"$work/out" 2>&1
 is_like "a port at the link's interface is told of" "$(cat "$work/out")" '*warning: node a: a-repl: it has the replication address 10.99.0.1, expected an interface of its own*'
 refused "more huge pages than there are" 's/memory_mb: 256/memory_mb: 1000000\n    hugepages: true/' 'MB of huge pages, expected 1000000 for memory_mb, or hugepages: false'
+pages=/sys/kernel/mm/hugepages/hugepages-2048kB/nr_overcommit_hugepages # DPDK takes those as well
+if [ -e $pages ]; then
+    sed 's/memory_mb: 256/memory_mb: 1000000\n    hugepages: true/' "$pair" >"$LAB_DIR/wrong.yaml"
+    echo 500000 >"$work/pages"
+    ok "huge pages that the kernel makes when they are asked for count" "$lab" exec a sh -c "mount --bind '$work/pages' $pages && exec '$UNDERSTUDY' check -c '$LAB_DIR/wrong.yaml'"
+else
+    skip "huge pages that the kernel makes" "this kernel has none of 2 MB"
+fi
 mkdir "$LAB_DIR/a.sock.look"
 refused "a control socket's path where a directory is" 's/^$//' 'control socket .*a.sock.look: a file is there that is no socket'
 rmdir "$LAB_DIR/a.sock.look"

@@ -50,13 +50,14 @@ TEST(arguments_of_a_device_are_judged)
     static const struct {
         const char *device, *why;
     } rows[] = {
-        {"net_af_packet0,iface=eth0", ""},
-        {"net_af_packet1,iface=eth0,blocksz=65536,framesz=2048,framecnt=512,qpairs=1,qdisc_bypass=0", ""},
-        {"net_af_xdp0,iface=eth0,start_queue=1,queue_count=2,force_copy=1", ""},
+        {"net_af_packet0,iface=lo", ""},
+        {"net_af_packet1,iface=lo,blocksz=65536,framesz=2048,framecnt=512,qpairs=1,qdisc_bypass=0", ""},
+        {"net_af_xdp0,iface=lo,start_queue=1,queue_count=2,force_copy=1", ""},
         {"net_null0", ""},
         {"net_memif0,role=server,foo=1", ""},
         {"0000:3b:00.0", ""},
         {"", ""},
+        {"net_af_packet0,iface=nosuch", "No such device"},
         {"net_af_packet0", "no interface, expected iface=NAME, of up to 15 characters"},
         {"net_af_packet0,iface=", "no interface, expected iface=NAME, of up to 15 characters"},
         {"net_af_packet0,iface=abcdefghijklmnop",
@@ -64,26 +65,24 @@ TEST(arguments_of_a_device_are_judged)
         {"net_af_packet0,ifcae=eth0",
          "\"ifcae=eth0\" is no argument of net_af_packet, which has iface qpairs "
          "blocksz framesz framecnt qdisc_bypass"},
-        {"net_af_packet0,iface=eth0,frame=2048", "\"frame=2048\" is no argument of net_af_packet, which has "
-                                                 "iface qpairs blocksz framesz framecnt qdisc_bypass"},
-        {"net_af_packet0,iface=eth0,", "\"\" is no argument of net_af_packet, which has iface qpairs blocksz "
-                                       "framesz framecnt qdisc_bypass"},
-        {"net_af_xdp0,iface=eth0,qpairs=2",
+        {"net_af_packet0,iface=lo,frame=2048", "\"frame=2048\" is no argument of net_af_packet, which has "
+                                               "iface qpairs blocksz framesz framecnt qdisc_bypass"},
+        {"net_af_packet0,iface=lo,", "\"\" is no argument of net_af_packet, which has iface qpairs blocksz "
+                                     "framesz framecnt qdisc_bypass"},
+        {"net_af_xdp0,iface=lo,qpairs=2",
          "\"qpairs=2\" is no argument of net_af_xdp, which has iface start_queue queue_count shared_umem "
          "xdp_prog busy_budget force_copy"},
-        {"net_af_packet0,iface=eth0,framesz=1000",
-         "framesz=1000, expected a multiple of 16, of more than 66"},
-        {"net_af_packet0,iface=eth0,framesz=64", "framesz=64, expected a multiple of 16, of more than 66"},
-        {"net_af_packet0,iface=eth0,blocksz=5000",
+        {"net_af_packet0,iface=lo,framesz=1000", "framesz=1000, expected a multiple of 16, of more than 66"},
+        {"net_af_packet0,iface=lo,framesz=64", "framesz=64, expected a multiple of 16, of more than 66"},
+        {"net_af_packet0,iface=lo,blocksz=5000",
          "blocksz=5000, expected a multiple of 4096, and framesz=2048 at least"},
-        {"net_af_packet0,iface=eth0,blocksz=0",
+        {"net_af_packet0,iface=lo,blocksz=0",
          "blocksz=0, expected a multiple of 4096, and framesz=2048 at least"},
-        {"net_af_packet0,iface=eth0,framesz=8192",
+        {"net_af_packet0,iface=lo,framesz=8192",
          "blocksz=4096, expected a multiple of 4096, and framesz=8192 at least"},
-        {"net_af_packet0,iface=eth0,framecnt=511",
+        {"net_af_packet0,iface=lo,framecnt=511",
          "framecnt=511, expected a multiple of 2, the frames of a block"},
-        {"net_af_packet0,iface=eth0,framecnt=0",
-         "framecnt=0, expected a multiple of 2, the frames of a block"},
+        {"net_af_packet0,iface=lo,framecnt=0", "framecnt=0, expected a multiple of 2, the frames of a block"},
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
