@@ -51,24 +51,20 @@ static int judge_group(const char *user, const char *nodes, struct ft_fault *fau
                    group ? group->gr_name : "?", nodes);
 }
 
-/* Without opening anything, and without DPDK. */
+/* A keeper has the ports of a node with inputs. */
 static int judge_ports(const struct nd_config *config, const struct nd_node *node, struct ft_fault *fault)
 {
-    struct nd_interface_now now;
     struct ft_fault why;
 
-    for (unsigned i = 0; i < config->ports && !node->inputs_port; i++) {
+    for (unsigned i = 0; i < config->ports && !node->inputs_port; i++)
         if (nd_interface_judge(node->port[i], &why))
-            return ft_fail(fault, FT_EINVAL, "port %s: '%s': %s", config->port_name[i], node->port[i],
-                           why.text);
-        if (nd_interface_ask(node->port[i], false, &now) && !now.mtu)
-            return ft_fail(fault, FT_EINVAL, "port %s: '%s' cannot be opened: No such device",
-                           config->port_name[i], node->port[i]);
-    }
+            return ft_fail(fault, FT_EINVAL, "port %s: '%s' cannot be opened: %s", config->port_name[i],
+                           node->port[i], why.text);
     return 0;
 }
 
-/* `config` NULL: of who has no node. `nodes`: the user of nodes that it speaks to; "": it speaks to none. */
+/* `config` NULL: of one without a node. `nodes`: the user whose nodes `user` speaks to; "": it speaks to
+ * none. */
 static void judge(struct found *out, const char *user, const char *nodes, const struct nd_config *config,
                   const struct nd_etcd_config *etcd)
 {
@@ -81,7 +77,7 @@ static void judge(struct found *out, const char *user, const char *nodes, const 
     if (config && (config->link.key[0] || config->link.certificate[0]))
         v[OF_LINK].error = nd_setup_judge_seal(config, 0, &v[OF_LINK].fault);
     v[OF_ETCD].error = nd_etcd_judge(etcd, &v[OF_ETCD].fault);
-    if (nodes[0] && user[0] && geteuid() != 0)
+    if (nodes[0] && own.user[0] && geteuid() != 0)
         v[OF_NODES].error = judge_group(user, nodes, &v[OF_NODES].fault);
     if (config)
         v[OF_PORTS].error = judge_ports(config, &config->node[0], &v[OF_PORTS].fault);
@@ -169,13 +165,15 @@ int fl_here_judge(const struct fl_file *file, const char *agent, FILE *notes)
     struct found *found =
         mmap(NULL, sizeof(*found), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     bool server = file->self != FL_NONE;
-    int code = ND_DONE, nodes;
+    bool judged = found != MAP_FAILED &&
+                  judge_apart(found, server ? agent : "", server ? file->user : "", NULL, &file->etcd);
+    int code = ND_DONE, other;
 
-    if (found == MAP_FAILED || !judge_apart(found, server ? agent : "", file->user, NULL, &file->etcd)) {
+    if (!judged) {
         fprintf(notes, "understudy: what this machine has could not be judged\n");
         code = ND_SOFTWARE;
     }
-    for (unsigned k = 0; k < KINDS && !code; k++) {
+    for (unsigned k = 0; judged && k < KINDS; k++) {
         const struct verdict *v = &found->of[k];
 
         if (!v->error)
@@ -186,13 +184,15 @@ int fl_here_judge(const struct fl_file *file, const char *agent, FILE *notes)
         else
             fprintf(notes, "understudy: commands that are given here are not heard by etcd: %s\n",
                     v->fault.text);
-        code = nd_exit_of_start(v->error);
+        code = code ? code : nd_exit_of_start(v->error);
     }
-    if (server && !code)
-        code = judge_metrics(&file->server[file->self], notes);
+    if (server) {
+        other = judge_metrics(&file->server[file->self], notes);
+        code = code ? code : other;
+    }
     if (server && found != MAP_FAILED) {
-        nodes = judge_nodes(file, found, notes);
-        code = code ? code : nodes;
+        other = judge_nodes(file, found, notes);
+        code = code ? code : other;
     }
     if (found != MAP_FAILED)
         munmap(found, sizeof(*found));

@@ -14,9 +14,9 @@ uint32_t fl_here(const struct fl_file *file);
 /*
  * Of a server: what its agent, as `agent` of the system ("": as who asks), and the nodes of each shard, as
  * the file's user, read here, judged by the functions that read it: what seals the links, and what etcd is
- * asked with; whether that agent may speak to nodes; and whether there are the interfaces of their ports. Of
- * another machine: what commands given there ask etcd with. A line on `notes` for each kind of what is wrong,
- * and the exit code of the first; 0.
+ * asked with; the ports of those nodes; whether the agent may operate them, and the address of its metrics.
+ * Of another machine: what commands given there ask etcd with. A line on `notes` for each kind of what is
+ * wrong, and the exit code of the first; 0.
  */
 int fl_here_judge(const struct fl_file *file, const char *agent, FILE *notes);
 
