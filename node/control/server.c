@@ -431,12 +431,15 @@ int nd_server_judge(const char *path, const char *operators, struct ft_fault *fa
 {
     char out[ND_SOCKET_PATH];
 
-    for (int role = 0; role < ND_ROLES; role++)
-        if (!nd_socket_path(out, path, (enum nd_may)role) && (role != ND_OPERATES || *operators))
+    for (int role = 0; role < ND_ROLES; role++) {
+        if (role == ND_OPERATES && !*operators)
+            continue;
+        if (!nd_socket_path(out, path, (enum nd_may)role))
             return ft_fail(fault, FT_EINVAL, "control socket %s: a path of more than %zu bytes", path,
                            ND_SOCKET_PATH - (*operators ? sizeof(".operate") : sizeof(".look")));
-        else if ((role != ND_OPERATES || *operators) && judge_path(out, fault))
+        if (judge_path(out, fault))
             return FT_EINVAL;
+    }
     return *operators ? judge_group(path, operators, fault) : 0;
 }
 

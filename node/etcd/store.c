@@ -93,10 +93,10 @@ static json_t *coded_next(const struct key *last)
 }
 
 /* The keys behind `last`; of no bytes: all of them, of whatever revision is the newest. */
-static json_t *make_page(const char *prefix, const struct key *last, int64_t revision)
+static json_t *make_page(const char *prefix, const struct key *last, unsigned limit, int64_t revision)
 {
     json_t *o = json_pack("{s:o, s:o, s:o}", "key", last->len ? coded_next(last) : coded(prefix), "range_end",
-                          coded_end(prefix), "limit", number(ND_STORE_PAGE));
+                          coded_end(prefix), "limit", number(limit));
 
     return with_number(o, "revision", revision);
 }
@@ -394,11 +394,11 @@ static int read_at(struct nd_etcd *e, const char *server, void *reading, struct 
     nd_keys_clear(r->keys);
     r->revision = 0;
     while (more) {
-        json_t *answer,
-            *body = with_number(make_page(r->prefix, &last, r->revision), "limit", (int64_t)limit);
+        json_t *answer, *body = make_page(r->prefix, &last, limit, r->revision);
         int error = exchange(e, server, "/v3/kv/range", body, false, &answer, fault);
 
-        if (error && nd_etcd_too_long(e) && limit > 1) { /* values that count for nothing are among them */
+        if (error && nd_etcd_too_long(e) &&
+            limit > 1) { /* long values are among them, of whoever may write one */
             limit /= 2;
             continue;
         }
