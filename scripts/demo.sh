@@ -76,7 +76,7 @@ demo_begin() {
     fi
     [ $# = 0 ] || { echo "usage: $0" >&2; exit 64; }
     pid=$$:$(start_time $$)
-    [ "${DEMO_RUN:-}" = "$pid" ] || DEMO_RUN=$pid exec "$0"
+    [ "${DEMO_RUN:-}" = "$pid" ] || DEMO_RUN=$pid exec bash "$0"
     mkdir -p "$dir" || exit 73
     if [ -e "$dir/running" ]; then
         read -r pid since ward ward_since <"$dir/running"
