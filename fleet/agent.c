@@ -48,7 +48,7 @@
 #define LOADS_NS   60000000000ull /* between two words that differ in loads alone, and by little */
 #define UNSAID_NS  2000000000ull  /* behind which etcd does not answer whose word it does not take */
 #define BATCH      60u            /* copies that are written at once */
-#define ANSWER_MIB 1u             /* of a node: a status has some thousand bytes for each lane */
+#define ANSWER_MIB 1u             /* the longest of a node; a status has some thousand bytes for each lane */
 
 /* Keys are not heard, or the word not written, as people were told last; when, and why. */
 struct silence {

@@ -447,7 +447,7 @@ static int wish(struct command *c, const char *kind, const char *name, const cha
     return done ? ND_DONE : ND_NOT_EQUAL;
 }
 
-/* Of a server, or a shard. */
+/* The name of a shard, or of a server. */
 static int refuse_name(const struct command *c, bool shard, const char *name)
 {
     uint32_t count = shard ? c->file->shards : c->file->servers;

@@ -453,9 +453,9 @@ static void find_view(const struct fl_picture *p, uint32_t shard, const struct f
         find_only(p, shard, out);
 }
 
-/* Both members say that they are the primary of one view, which one of them is not: the one that serves is
- * told of; where both do, the one that is not PROTECTED. */
-static bool takes_over(const struct fl_shard *s, uint32_t member)
+/* Of two members that both say they are the primary of one view, the one that serves is believed; where both
+ * serve, the one that is not PROTECTED. */
+static bool is_believed(const struct fl_shard *s, uint32_t member)
 {
     enum fl_says had = s->says[s->primary], is = s->says[member];
 
@@ -472,7 +472,7 @@ static void hear_members(const struct fl_picture *p, uint32_t shard, struct fl_s
             continue;
         out->says[k] = says_of(n);
         out->counter[k] = n->counter;
-        if (n->primary && (out->primary == FL_NONE || takes_over(out, k)))
+        if (n->primary && (out->primary == FL_NONE || is_believed(out, k)))
             out->primary = k;
     }
     if (out->primary != FL_NONE) {

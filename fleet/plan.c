@@ -199,7 +199,8 @@ static void look_at(struct fl_planner *planner, uint32_t number)
         uint64_t alone = shard->alone ? fl_since(planner, shard->alone) : 0;
         bool tries = look->resyncs && alone < settings->back_off_most;
 
-        /* What takes longer holds no other shard back: by the standby's word alone it would for ever. */
+        /* A resync that takes longer holds no other shard back, since its end is told by the standby alone.
+         */
         look->resyncs &= alone < settings->patience;
         look->ails = !look->resyncs;
         look->given_up = planner->restarts_on == FL_NONE && !tries && alone >= settings->patience;
@@ -207,8 +208,9 @@ static void look_at(struct fl_planner *planner, uint32_t number)
     }
 }
 
-/* Which servers had one shard moved already because of slow standbys. Where all of them have left, nobody
- * says any more that it is slow; one that is there again, or never went, says it itself. */
+/* Which servers had one shard moved already because of slow standbys. Once a slow standby has left its server
+ * nobody says any more that this one is slow, so it is remembered. A standby that is there, with no order to
+ * leave, is judged by what it says itself. */
 static void look_at_left(struct fl_planner *planner, uint32_t number)
 {
     const struct fl_settings *settings = &planner->fleet->settings;

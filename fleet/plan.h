@@ -12,11 +12,11 @@
  *
  * 1. A server is dead for a shard when its lease is gone and the shard's other member is a primary that is
  *    alone (SOLO); or when that one has been alone for `patience`, and is not giving its standby the state,
- * or for `back_off_most`, whatever its standby says of a resync. While nodes are to be started anew (8) the
- * latter does not count: one that does not come back is to stop that. A shard whose members are both silent
- * is left as it is. While more than a third of the leases, of three at least, went within `at_once` of each
- * other and are still gone, nothing is ordered. A server that is drained does not count there: that is how
- * people say that they know of it.
+ *    or for `back_off_most`, whatever its standby says of a resync. While nodes are to be started anew (8)
+ *    only the lease counts: a node that does not come back is to stop that. A shard whose members are both
+ *    silent is left as it is. While more than a third of the leases, of three at least, went within `at_once`
+ *    of each other and are still gone, nothing is ordered. A drained server does not count there: that is
+ *    how people say that they know of it.
  * 2. A standby goes to a server that has room; to one in another zone than the primary's where there is one;
  *    of those to the one that is least full when the worst other server dies; of equals to the one with the
  *    fewest shards in common with the primary's server. So shards are spread: many servers have a few shards
@@ -41,7 +41,7 @@
  * members or primary.
  * 7. At most `heals` re-pairs and the resyncs that they cause are under way in the fleet, at most `resyncs`
  *    into and `resyncs` out of each server, where a resync counts for `patience` at most; one order of a
- * shard at any time; none within the back-off after one that failed.
+ *    shard at any time; none within the back-off after one that failed.
  * 8. Nodes that are old are started anew, those of one server after those of another, in the order of their
  *    names: its primaries hand over, its standbys are restarted. Only while every shard is protected, so one
  *    that does not come back stops it; and no shard is moved for balance meanwhile.

@@ -676,9 +676,9 @@ static void lb_later(const struct nf *nf, struct nf_packet *p, struct lb_sums *s
         sums->other++;
 }
 
-/* `reply`: it is about a packet that went to a backend, from it or from a router before it: the client asked
- * the service, and hears of it from there (RFC 5508, 4.2). Else it is about one that went to a client, and it
- * is the backend that must hear of it. */
+/* `reply`: the error is about a packet to a backend, and comes from the backend or a router before it. The
+ * client knows the service alone, so the error gets the service's address as its source (RFC 5508, 4.2). Else
+ * the error is about a packet to a client, and goes to the backend. */
 static void lb_translate_error(const struct nf *nf, struct nf_packet *p, const struct nf_session *s,
                                bool reply)
 {

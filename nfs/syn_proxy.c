@@ -302,8 +302,9 @@ static void sp_packet_move_seq(struct nf_packet *p, uint32_t by)
     move_number(p->data + p->l4 + 4, p->data + p->l4 + 16, by);
 }
 
-/* Adds to the sequence number of the TCP header that an ICMP error quotes. Where its checksum is quoted as
- * well, that changes as much the other way, and the error's own sum over both stays. */
+/* Adds to the sequence number of the TCP header that an ICMP error quotes. Where the checksum of that header
+ * is quoted as well, it is adjusted, and the error's own checksum over both stays as it is; else the error's
+ * own is adjusted. */
 static void sp_packet_move_quoted(struct nf_packet *p, uint32_t by)
 {
     struct nf_inner inner;
@@ -392,8 +393,8 @@ static struct sp_syn syn_of(const struct nf_packet *p, uint32_t isn)
                            .isn = isn};
 }
 
-/* Data in a SYN are not acknowledged, so that they come again (RFC 7413, 3): nobody needs their checksum,
- * which nobody on a standby knows. */
+/* Data in a SYN are not acknowledged, so the client sends them again (RFC 7413, 3). Their checksum is not
+ * judged, since a standby does not have the data. */
 static void answer_syn(const struct nf *nf, struct nf_packet *p, uint64_t now)
 {
     const struct sp_config *config = nf->config;

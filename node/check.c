@@ -161,7 +161,7 @@ static void try_ports(const struct nd_config *config, const struct nd_node *self
         nd_ports_close(&ports);
 }
 
-/* What it has kept of its last view. */
+/* The file of its last view. */
 static int try_view(const struct nd_node *self, struct ft_fault *fault)
 {
     char path[sizeof(self->state) + sizeof(self->name) + sizeof("/.view")];

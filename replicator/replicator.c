@@ -6,8 +6,9 @@
  * which it came, after what it brought has been stored.
  *
  * With real-time priority nobody else runs on this thread's processor before it sleeps: it sleeps for
- * PAUSE_NS after each turn with work, and else until the peer says something. Where it was woken for nothing
- * twice in a row it sleeps for PAUSE_NS as well. Unless packets come densely it rests until it is woken
+ * PAUSE_NS after each turn with work, and else until the peer says something. After two turns in a row to
+ * which it was woken for nothing it sleeps for PAUSE_NS as well. Unless packets come densely it rests until
+ * it is woken
  * (`rest`). Without that priority it stays awake while entries come densely, since to wake a processor takes
  * longer than all that is to be done for a message; after each turn it gives way (sched_yield) to whoever
  * wants its processor, as a standby's lane does (lane/standby.c).

@@ -226,8 +226,9 @@ static uint8_t port_beyond(const struct nf_l3 *l3, const struct nf_packet *p)
  * Drops an IP packet that is larger than the MTU of the port it will leave by, and tells its sender the MTU
  * (RFC 1191, RFC 8201), also where the packet might be fragmented: the chain fragments nothing, since a
  * standby has the headers alone, and hosts cut such packets themselves once they know the MTU. What an NF is
- * about to translate, as its route leads nowhere else, can leave by any port of the other side; also by one
- * without IPv6, of an MTU that no host of IPv6 could go down to (RFC 8201, 4). False: it is not larger.
+ * about to translate, as its route leads nowhere else, can leave by any port of the other side. Of IPv6 no
+ * MTU below 1280 counts, which such a port without IPv6 may have: no host would go down to it (RFC 8201, 4).
+ * False: it is not larger.
  */
 static bool drop_too_big(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
 {

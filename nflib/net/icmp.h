@@ -16,9 +16,9 @@
 
 #define NF_ICMP_ERROR_MAX (14u + 20 + 8 + 60 + 8)
 
-/* What errors are sent out of: 100 a second, at most 50 at once (RFC 1812, 4.3.2.8; RFC 4443, 2.4). `paid`:
- * the time until which those that were sent have used it, `now` is chain time. With one more; 0: none may be
- * sent. */
+/* An allowance of 100 errors a second, of at most 50 at once (RFC 1812, 4.3.2.8; RFC 4443, 2.4). `paid`: the
+ * chain time until which the errors before have used it; returns that time with one more error, or 0 if that
+ * may not be sent. */
 static inline uint64_t nf_icmp_pay(uint64_t paid, uint64_t now)
 {
     const uint64_t ms = 1000000, every = 10 * ms, ahead = 500 * ms;
@@ -26,6 +26,7 @@ static inline uint64_t nf_icmp_pay(uint64_t paid, uint64_t now)
     paid = (paid > now ? paid : now) + every;
     return paid > now + ahead ? 0 : paid;
 }
+
 /* May an error about this packet be sent at all (RFC 1122, 3.2.2): not about errors, later fragments, or a
  * source that is no station. */
 bool nf_icmp_may_complain(const struct nf_packet *p);

@@ -218,8 +218,8 @@ static void reset_end(const struct ips_look *look, bool back, uint32_t seq, uint
     emit(look, frame, write_reset(&r, frame + look->p->l3), back);
 }
 
-/* Its sender is told of all that it has sent, with the numbers of a SYN and an end, by the number that it
- * awaits (RFC 9293, 3.10.7.1). */
+/* The reset to the sender acknowledges the whole segment, SYN and FIN counted, and has the number that the
+ * segment acknowledges, or 0 (RFC 9293, 3.10.7.1). */
 static void reject_segment(const struct ips_look *look)
 {
     const struct nf_packet *p = look->p;
@@ -232,14 +232,14 @@ static void reject_segment(const struct ips_look *look)
         reset_end(look, false, look->next, 0);
 }
 
-/* Not where an NF in front of this one has translated the packet: its sender would not know it. Nor beyond
- * what errors are sent out of, for each side. */
+/* None is sent where an NF in front of this one has translated the packet, since its sender would not know
+ * it, or beyond the allowance of its side. */
 static void reject_datagram(const struct ips_look *look)
 {
     const struct nf_packet *p = look->p;
     const struct ips *ips = look->nf->state;
     const struct nf_tuple *key = &look->session->key[look->reply];
-    uint64_t paid = nf_icmp_pay(ips->told[p->side], look->now);
+    uint64_t paid = nf_icmp_pay(ips->errors_paid[p->side], look->now);
     uint8_t error[NF_ICMPV6_ERROR_MAX], frame[8 + NF_ICMPV6_ERROR_MAX];
     struct nf_addresses addresses;
     uint32_t len = 0;
@@ -257,13 +257,13 @@ static void reject_datagram(const struct ips_look *look)
     }
     if (!len)
         return;
-    *NF_EDIT(look->nf, &ips->told[p->side]) = paid;
+    *NF_EDIT(look->nf, &ips->errors_paid[p->side]) = paid;
     memcpy(frame + p->l3, error + 14, len - 14);
     emit(look, frame, len - 14, true);
 }
 
-/* Tells the ends of the packet, which is dropped; not of one to or from many, or nobody (RFC 1122, 3.2.2; RFC
- * 4443, 2.4). */
+/* Tells the ends of the packet that it is dropped, unless it came from, or went to, what is no single host
+ * (RFC 1122, 3.2.2; RFC 4443, 2.4). */
 static void ips_reject(const struct ips_look *look)
 {
     if (look->p->l3 > HEAD_MAX || !nf_packet_may_answer(look->p))

@@ -104,7 +104,7 @@ struct ips {
     _Alignas(FT_LINE) uint64_t alerted; /* ever */
     uint32_t generation;                /* of rules; raised by a change of them */
     uint32_t zero;
-    uint64_t told[2]; /* by side: until then errors to it are paid (nf_icmp_pay) */
+    uint64_t errors_paid[2]; /* the allowance of ICMP errors to each side (nf_icmp_pay) */
 };
 
 /* Both ends of what is looked at, source first. */

@@ -273,9 +273,9 @@ static enum nat_counter reason_of(const struct nf *nf, const struct nf_packet *p
     return nat_has_port(nf, in.proto, p->daddr, in.sport) ? NAT_WRONG_REMOTE : NAT_NO_MAPPING;
 }
 
-/* From inside, about a flow that is not the NAT's, or about none (`about` is NULL): it would leave with the
- * address of a host of `inside`, unless it is about a packet (`reply`) that an NF behind this one has sent
- * there, which translates where errors about such come from. */
+/* Would an error from inside, about a flow that is not the NAT's or about no flow (`about` is NULL), leave
+ * with the address of a host of `inside`? Not where it answers a packet from outside (`reply`) that an NF
+ * behind this one has translated, since that NF gives such errors an address of its own. */
 static bool error_would_leak(const struct nf *nf, const struct nf_packet *p, const struct nf_session *about,
                              bool reply)
 {
@@ -292,9 +292,8 @@ static void nat_error(const struct nf *nf, struct nf_packet *p)
     struct nat_forward f;
     struct nat_ends ends;
 
-    if (!s && inside &&
-        !error_would_leak(nf, p, about, reply)) { /* as that flow's packets, or as others' do */
-        if (about)
+    if (!s && inside && !error_would_leak(nf, p, about, reply)) {
+        if (about) /* it passes, as the packets of that flow do */
             nf_count(nf, NAT_NOT_OURS, 1);
         else
             nf_drop_or_pass(nf, p, nat_policy(nf->config), NAT_NOT_INSIDE);

@@ -357,7 +357,7 @@ static uint32_t sum_of(const uint8_t *icmp, const uint8_t *l4, uint32_t n)
     return nf_get16(icmp) + nat64_sum(icmp + 4, (uint32_t)(l4 - icmp) - 4) + nat64_sum(l4, n);
 }
 
-/* Behind what the error quotes there is more (RFC 4884): its length says where. */
+/* Does an extension follow what the error quotes (RFC 4884)? Then the error says how long the quote is. */
 static bool is_extended(const struct nf_packet *p)
 {
     const uint8_t *icmp = p->data + p->l4;
@@ -367,8 +367,8 @@ static bool is_extended(const struct nf_packet *p)
 
 /* An error that would be longer than `longest` in the other family, with `headers` in front of the quoted
  * header of L4, is cut behind the `n` bytes of that one which are changed: what is behind them is not known
- * in replay, and the sum of what is left has to be. So is one with an extension, which would not begin any
- * more where a length can say it does. Returns how many bytes are quoted from that header on. */
+ * in replay, and the sum of what is left has to be. An error with an extension is cut as well, since the
+ * length of its quote could not be said any more. Returns how many bytes are quoted from that header on. */
 static uint32_t cut_quoted(struct nf_packet *p, const struct nf_inner *in, uint32_t headers, uint32_t longest,
                            uint32_t n)
 {

@@ -116,8 +116,8 @@ static void warn_of_outside(const struct nd_config *config, const struct saying 
     }
 }
 
-/* What the one's address is there for, the other one, which packets from outside reach first, makes another.
- */
+/* Packets from outside reach the last NF first: one that maps a service's address to another leaves the
+ * service none. */
 static void warn_of_service(const struct nd_config *config, const struct saying *to)
 {
     const struct nf_param *p;
@@ -141,7 +141,8 @@ static void warn_of_service(const struct nd_config *config, const struct saying 
     }
 }
 
-/* Its answers pass no other NF: who asks through one that translates, in front of it, does not know them. */
+/* What an NF answers passes no other NF. Where another one has translated the question, the answer goes to,
+ * or comes from, an address that the client does not know. */
 static void warn_of_answers(const struct nd_config *config, const struct saying *to)
 {
     const struct nf_param *p, *sides;

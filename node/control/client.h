@@ -26,8 +26,8 @@ struct nd_listener {
 int nd_ask(const char *path, const json_t *request, int timeout_ms, json_t **answer,
            struct nd_listener *listener, struct ft_fault *fault);
 
-/* From now on an answer of more than so many MiB is FT_EMALFORMED; 64 at first. For a process that asks nodes
- * which may answer anything: JSON takes fifty times the memory that its text does. */
+/* From now on an answer of more than so many MiB is FT_EMALFORMED; before that, of more than 64. For a
+ * process that asks nodes which it does not trust: JSON takes up to fifty times the memory of its text. */
 void nd_ask_limit(unsigned mib);
 
 #endif

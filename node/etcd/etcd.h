@@ -92,7 +92,7 @@ struct nd_etcd_reply {
 int nd_etcd_post(struct nd_etcd *e, const char *server, const char *path, const char *body,
                  struct nd_etcd_reply *reply, struct ft_fault *fault);
 
-/* Has the last request failed since its answer is longer than the limit? */
+/* Has the last request failed because its answer is longer than the limit? */
 bool nd_etcd_too_long(const struct nd_etcd *e);
 
 /* An answer of `server` names this cluster: 0 if its answers count, else FT_EIO. */

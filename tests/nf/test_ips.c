@@ -367,8 +367,8 @@ CHAIN_TEST(both_ends_of_what_is_rejected_are_told)
     assert_int_equal(help_ips_counter("rejected"), 2);
 }
 
-/* What asks for a connection and has data: its sender believes a reset that acknowledges both alone, and one
- * that ends, its end as well (RFC 9293, 3.10.7). */
+/* Whoever sends data with a SYN or a FIN believes only a reset that acknowledges those as well (RFC 9293,
+ * 3.10.7). */
 CHAIN_TEST(a_reset_acknowledges_a_syn_and_an_end)
 {
     struct help_segment s = {.from = 1,
@@ -395,8 +395,8 @@ CHAIN_TEST(a_reset_acknowledges_a_syn_and_an_end)
     assert_int_equal(help_get32(made[0].frame + 14 + 20 + 8), 108);
 }
 
-/* Nobody is told of a datagram to many (RFC 1122, 3.2.2; RFC 4443, 2.4), be it by its address or by its MAC.
- */
+/* Nobody is told of a datagram to a multicast or broadcast address, of IP or of Ethernet (RFC 1122, 3.2.2;
+ * RFC 4443, 2.4). */
 CHAIN_TEST(nobody_is_told_of_what_went_to_many)
 {
     struct help_segment s = {
@@ -426,7 +426,7 @@ CHAIN_TEST(nobody_is_told_of_what_went_to_many)
     assert_int_equal(help_ips_counter("rejected"), 7);
 }
 
-/* Of 100 datagrams of each side at once, and of as many a tenth of a second later. */
+/* The inside sends 100 datagrams at once, and as many a tenth of a second later; then the outside does. */
 CHAIN_TEST(a_side_is_told_of_so_many_a_second)
 {
     static const unsigned told[] = {50, 10, 50};

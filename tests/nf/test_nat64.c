@@ -654,8 +654,8 @@ CHAIN_TEST(long_errors_are_cut)
     nat64_replays();
 }
 
-/* One that says where an extension of it begins (RFC 4884) does not say it of what is 20 bytes longer, or
- * shorter (RFC 7915, 4.2): it comes without. */
+/* An error with an extension (RFC 4884) comes without it: in the other family the quote is 20 bytes longer or
+ * shorter, which its length cannot say (RFC 7915, 4.2). */
 CHAIN_TEST(extended_errors_are_cut)
 {
     struct six left = nat64_from_server(17, 2000), arrived = nat64_from_client(17);

@@ -22,8 +22,8 @@ CHAIN_TEST(what_is_damaged_is_not_answered)
     len = syn_make(false, 1000, NFT_SYN | NFT_ACK, SERVER_ISN, ISN + 1, 0);
     syn_tcp(syn_frame)[7] ^= 1;
     assert_false(syn_send_frame(false, len));
-    assert_false(syn_send(false, 1000, NFT_SYN | NFT_ACK, SERVER_ISN, ISN + 1,
-                          1)); /* data, which records do not have */
+    /* Data, which records do not have. */
+    assert_false(syn_send(false, 1000, NFT_SYN | NFT_ACK, SERVER_ISN, ISN + 1, 1));
     assert_int_equal(syn_counter("malformed"), 3);
     syn_accept(1000, cookie, SERVER_ISN);
 }

@@ -311,8 +311,8 @@ TEST(no_lie_of_a_member_moves_a_shard_that_lives)
     }
 }
 
-/* Both say that they are the primary of the view: what is told is not the better of both words, nor why a
- * standby is slow by who serves nothing. */
+/* Of two members that both say they are the primary of the view the worse word is told, and only the reason
+ * of that one why its standby is slow. */
 TEST(two_primaries_of_one_view_are_not_protected)
 {
     static const struct {
