@@ -165,9 +165,9 @@ is "all are as they were" "$(said '[.shards[] | .members | sort] | tostring')" "
 
 # ── a person looks ───────────────────────────────────────────────────────────────────────────────
 
-is_like "who names no server is told" "$(fleet drain s9 2>&1)" '*no server "s9" in this file'
+is_like "who names no server is told" "$(fleet drain s9 2>&1)" '*no server "s9" in this file, did you mean s1?'
 in_etcd put understudy/lab/wishes/drain/s9 1 >/dev/null
 is "what is wished of a server that the file has no more can be taken away" "$(fleet undrain s9; echo $?; in_etcd get understudy/lab/wishes/drain/s9)" 0
-is_like "once" "$(fleet undrain s9 2>&1)" '*no server "s9" in this file'
+is_like "once" "$(fleet undrain s9 2>&1)" '*no server "s9" in this file, did you mean s1?'
 is_like "who gives no verb as well" "$(fleet dance 2>&1 | head -n 1)" '*unknown verb "dance"*'
 [ $bad = 0 ]

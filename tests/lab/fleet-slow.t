@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # A fleet with a real etcd and real nodes: a standby whose process stands for half of each 100 ms is moved to another server, the primary and the
 # other shard stay where they are, and the server that the slow one has left gets none back while its ten minutes last.
-FLEET_SERVERS=4 FLEET_SHARDS=2 FLEET_TIMING="{ detect_ms: 500 }" FLEET_PROTECT="slow_percent: 20, slow_ms: 15" FLEET_HOLD_DOWN=1
+FLEET_SERVERS=4 FLEET_SHARDS=2 FLEET_TIMING="{ detect_ms: 500 }" FLEET_SLOW=20 FLEET_PROTECT="slow_ms: 15" FLEET_HOLD_DOWN=1
 FLEET_ON_n1="s1, s2" FLEET_ON_n2="s3, s4"
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/stutter.sh"

@@ -10,7 +10,8 @@
 #
 # FLEET_SERVERS, FLEET_SHARDS: how many (4, 4); `listed`: the servers that the file has, all unless said. FLEET_ZONES: a zone for
 # each server, "a a b b". FLEET_ROOM, FLEET_ON: see for_it. FLEET_HOLD_DOWN: hold_down_s (60). FLEET_METRICS: agents tell Prometheus
-# at port 9469. FLEET_TIMING: a pair's `timing`, FLEET_PROTECT: more of its `protect`. FLEET_FLOWS: how many a shard has room for (4000), of one host as well if said.
+# at port 9469. FLEET_TIMING: a pair's `timing`, FLEET_PROTECT: more of its `protect`, FLEET_SLOW: slow_percent (0: a busy
+# machine is no fault of a standby's). FLEET_FLOWS: how many a shard has room for (4000), of one host as well if said.
 # FLEET_USER: of the system, whose the agents are, FLEET_NODES_USER: whose the nodes are.
 # FLEET_ETCDS: members of etcd (1), of which the next ones are 10.97.0.101 and so on. FLEET_SCHEME: https in place of http;
 # then FLEET_ARBITER and FLEET_SHARD_ETCD have the file's keys for it, and etcd_args those of etcd. FLEET_SPACES: further namespaces, FLEET_WIRES:
@@ -115,7 +116,7 @@ pair:
     nfs:
       - nat: { inside: [10.0.0.0/8], outside: "203.0.113.\$(k)", max_flows: ${FLEET_FLOWS:-4000}${FLEET_FLOWS:+, max_flows_per_host: $FLEET_FLOWS} }
       - monitor: { max_flows: ${FLEET_FLOWS:-4000} }
-  protect: { mode: log${FLEET_PROTECT:+, $FLEET_PROTECT} }
+  protect: { mode: log, slow_percent: ${FLEET_SLOW:-0}${FLEET_PROTECT:+, $FLEET_PROTECT} }
 ${FLEET_TIMING:+  timing: $FLEET_TIMING}
   link: { key: \$(dir)/pair.key }
   interfaces:

@@ -21,6 +21,8 @@ work=$BUILD/lab-$test_name.work
 # The tests share their processors with others, whose work is to be no failure of a node. Tests of silence set their own,
 # or nothing: the product's.
 export LAB_TIMING=${LAB_TIMING-detect_ms: 500}
+# Nor is a standby that waits for its processor given up, but in tests of slow ones.
+export LAB_SLOW=${LAB_SLOW-slow_percent: 0}
 tests=0 bad=0
 
 # shellcheck source=scripts/web.sh

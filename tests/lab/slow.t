@@ -3,6 +3,7 @@
 # A standby whose process is stopped for half of each 100 ms keeps its primary waiting: it is given up, the line says why, and it is not taken
 # back for as long as it does not keep up, though its back-off is over; then it is, without a word by a person. With strict it is kept, and told.
 # A healthy standby whose processor somebody else wants as well is not given up.
+LAB_SLOW=
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/stutter.sh"
 need_lab
