@@ -47,8 +47,10 @@ static int judge_group(const char *user, const char *nodes, struct ft_fault *fau
 
     if (!of || geteuid() == of->pw_uid || getegid() == of->pw_gid || group_member(of->pw_gid))
         return 0;
-    return ft_fail(fault, FT_EPERM, "user %s is not in group %s of user %s", user,
-                   group ? group->gr_name : "?", nodes);
+    return ft_fail(
+        fault, FT_EPERM,
+        "user %s is not in group %s, expected it there: the control sockets of user %s are that group's",
+        user, group ? group->gr_name : "?", nodes);
 }
 
 /* A keeper has the ports of a node with inputs. */

@@ -262,8 +262,8 @@ TEST(what_a_server_lacks_is_judged)
          ND_NO_ANSWER},
         {"state: /st\n", "state: /st\nuser: nobody\n", "{host: 127.0.0.1, metrics: 192.0.2.77:9469}",
          "daemon",
-         "understudy: the agent of server b is not heard by nodes: user daemon is not in group nogroup of "
-         "user nobody\n"
+         "understudy: the agent of server b is not heard by nodes: user daemon is not in group nogroup, "
+         "expected it there: the control sockets of user nobody are that group's\n"
          "understudy: the agent of server b does not start here: metrics 192.0.2.77:9469: expected an "
          "address of this host\n",
          ND_NO_PERMISSION},
