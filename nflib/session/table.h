@@ -225,8 +225,8 @@ static inline bool nf_session_is_first(const struct nf_packet *p)
     return p->flow & NF_FLOW_KEYED && (p->flags & (NF_P_FRAGMENT | NF_P_LATER)) == NF_P_FRAGMENT;
 }
 
-/* look_up.c: whose the later fragments of a datagram are: its first one's session, or, of an ICMP error, that
- * of what it quotes, where that is known. They go where it goes. */
+/* look_up.c: the session of a datagram's later fragments, by its first one: the session that an ICMP error
+ * quotes, where that is known, else the first fragment's own. */
 const struct nf_session *nf_session_of_rest(const struct nf_sessions_lane *lane,
                                             const struct nf_packet *first, bool *reply);
 
