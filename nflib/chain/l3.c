@@ -208,8 +208,6 @@ static void tell_expired(struct nf_l3 *l3, const struct nf_packet *p, uint64_t n
         send_error(l3, p, p->flags & NF_P_IPV6 ? NF_ICMPV6_TIME_EXCEEDED : NF_ICMP_TIME_EXCEEDED, 0, 0, now);
 }
 
-#define MTU_LEAST_IPV6 1280u
-
 /* The port that the packet's route leads to; ANY_PORT: none, or an own address, or back where it came
  * in. */
 static uint8_t port_beyond(const struct nf_l3 *l3, const struct nf_packet *p)
@@ -242,8 +240,8 @@ static bool drop_too_big(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
         mtu = l3->config->port[port].mtu;
     else if (p->side == NF_OUTSIDE && p->flags & NF_P_IPV4)
         mtu -= l3->growth;
-    if (p->flags & NF_P_IPV6 && mtu < MTU_LEAST_IPV6)
-        mtu = MTU_LEAST_IPV6;
+    if (p->flags & NF_P_IPV6 && mtu < NF_MTU_LEAST_IPV6)
+        mtu = NF_MTU_LEAST_IPV6;
     if (length <= mtu)
         return false;
     if (p->flags & NF_P_IPV6)

@@ -77,8 +77,9 @@ struct nf_net {
     bool ipv6;
 };
 
-#define NF_IPV4_BITS 96u /* in front of an address of IPv4 */
-#define NF_ADDR_TEXT 46u /* characters of an address, with the end of the text */
+#define NF_MTU_LEAST_IPV6 1280u /* of any link (RFC 8200, 5) */
+#define NF_IPV4_BITS      96u   /* in front of an address of IPv4 */
+#define NF_ADDR_TEXT      46u   /* characters of an address, with the end of the text */
 
 static inline struct nf_addr nf_addr_of_ipv4(uint32_t addr)
 {

@@ -23,7 +23,6 @@
 #define NONE          0xffu /* has no other form */
 #define LONGEST6      1280u /* an error of ICMPv6 (RFC 4443, 2.4) */
 #define LONGEST4      576u  /* one of ICMP (RFC 1812, 4.3.2.3) */
-#define MTU_LEAST     1280u
 
 /* Headers of a packet of n bytes behind it; `frag`: flags and offset. */
 struct nat64_header {
@@ -292,7 +291,7 @@ static bool form_ipv6(const uint8_t *icmp, struct form *f)
         if (icmp[1] == 2) /* protocol: the header's field that names it */
             *f = (struct form){.type = 4, .code = 1, .rest = 6};
         else if (icmp[1] == 4)
-            *f = (struct form){.type = 2, .rest = mtu > MTU_LEAST ? mtu : MTU_LEAST};
+            *f = (struct form){.type = 2, .rest = mtu > NF_MTU_LEAST_IPV6 ? mtu : NF_MTU_LEAST_IPV6};
         else
             f->code = icmp[1] < 16 ? unreachable6[icmp[1]] : NONE;
         return f->code != NONE;

@@ -507,10 +507,9 @@ static int read_vlan(struct nd_reading *r, const struct nd_yaml *at, const struc
 
 /* ---- interfaces ------------------------------------------------------------------------------ */
 
-#define MTU_LEAST      576
-#define MTU_LEAST_IPV6 1280 /* RFC 8200 */
-#define ETHERNET       14u
-#define MTU_MOST       (FT_FRAME_MAX - ETHERNET)
+#define MTU_LEAST 576
+#define ETHERNET  14u
+#define MTU_MOST  (FT_FRAME_MAX - ETHERNET)
 
 static const char *const sides[] = {"inside", "outside", NULL};
 static const char *const pcps[] = {"zero", "dscp", NULL};
@@ -637,10 +636,10 @@ static int check_interface(struct nd_reading *r, const struct nd_yaml *at, const
     if (!port->net[NF_IP4].bits && !port->net[NF_IP6].bits)
         return nd_yaml_fail(r->fault, at, "interface %s has no address, expected address, address6 or both",
                             port->name);
-    if (port->net[NF_IP6].bits && port->mtu < MTU_LEAST_IPV6)
+    if (port->net[NF_IP6].bits && port->mtu < NF_MTU_LEAST_IPV6)
         return nd_yaml_fail(r->fault, nd_yaml_get(at, "mtu"),
                             "interface %s mtu is %u, expected %u or more on a link with IPv6", port->name,
-                            port->mtu, MTU_LEAST_IPV6);
+                            port->mtu, NF_MTU_LEAST_IPV6);
     if (port->mtu + ETHERNET + nf_vlan_bytes(&port->vlan) > r->config->chain.frame_max)
         return nd_yaml_fail(r->fault, nd_yaml_get(at, "mtu"),
                             "interface %s mtu is %u, expected %u or less with frame_max %u", port->name,
