@@ -119,8 +119,10 @@ int nd_interface_judge(const char *devargs, struct ft_fault *fault)
 {
     static const struct {
         const char *driver, *arguments;
-    } rows[] = {{PACKET, "iface qpairs blocksz framesz framecnt qdisc_bypass"},
-                {XDP, "iface start_queue queue_count shared_umem xdp_prog busy_budget force_copy"}};
+    } rows[] = {/* of DPDK 22.11 to 24.11: what the one that is linked does not know it refuses itself */
+                {PACKET, "iface qpairs blocksz framesz framecnt qdisc_bypass fanout_mode"},
+                {XDP, "iface start_queue queue_count shared_umem xdp_prog busy_budget force_copy use_cni "
+                      "use_pinned_map dp_path"}};
     struct nd_interface_now now;
     char name[IFNAMSIZ];
 

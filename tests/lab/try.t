@@ -52,7 +52,7 @@ refused() { # WHAT SED EXPECTED
     is "$1" "$code $? $(grep -c "$3\$" "$work/out") $(grep -c "$3\$" "$work/run")" "65 65 1 1"
 }
 refused "a port without an interface" 's/net_af_packet0,iface=a-in[^"]*/net_af_packet0/' "port inside: 'net_af_packet0' cannot be opened: no interface, expected iface=NAME, of up to 15 characters"
-refused "an argument that its driver does not know" 's/iface=a-in[^"]*/iface=a-in,frames=2/' '"frames=2" is no argument of net_af_packet, which has iface qpairs blocksz framesz framecnt qdisc_bypass'
+refused "an argument that its driver does not know" 's/iface=a-in[^"]*/iface=a-in,frames=2/' '"frames=2" is no argument of net_af_packet, which has iface qpairs blocksz framesz framecnt qdisc_bypass fanout_mode'
 refused "a ring that the kernel does not make" 's/iface=a-in[^"]*/iface=a-in,framesz=1000/' 'framesz=1000, expected a multiple of 16, of more than 66'
 refused "a link_port without its interface" 's/mbufs: 8192/mbufs: 8192\n    link_port: "net_af_packet2,iface=nonesuch"/' "link_port 'net_af_packet2,iface=nonesuch' cannot be opened: No such device"
 refused "a link_port of no driver" 's/mbufs: 8192/mbufs: 8192\n    link_port: "net_nonesuch2"/' 'link_port .net_nonesuch2. cannot be opened: EAL: failed to parse device "vdev:net_nonesuch2"'

@@ -254,7 +254,7 @@ TEST(what_a_server_lacks_is_judged)
         {"ports: {inside: $(name)0", "ports: {inside: \"net_af_packet0,ifcae=lo\"", "{host: 127.0.0.1}", NULL,
          "understudy: nodes of shard north and of 1 more do not start here: port inside: "
          "'net_af_packet0,ifcae=lo' cannot be opened: \"ifcae=lo\" is no argument of net_af_packet, which "
-         "has iface qpairs blocksz framesz framecnt qdisc_bypass\n",
+         "has iface qpairs blocksz framesz framecnt qdisc_bypass fanout_mode\n",
          ND_DATA},
         {NULL, NULL, "{host: 127.0.0.1, metrics: 192.0.2.77:9469}", NULL,
          "understudy: the agent of server b does not start here: metrics 192.0.2.77:9469: expected an "

@@ -64,14 +64,15 @@ TEST(arguments_of_a_device_are_judged)
          "no interface, expected iface=NAME, of up to 15 characters"},
         {"net_af_packet0,ifcae=eth0",
          "\"ifcae=eth0\" is no argument of net_af_packet, which has iface qpairs "
-         "blocksz framesz framecnt qdisc_bypass"},
-        {"net_af_packet0,iface=lo,frame=2048", "\"frame=2048\" is no argument of net_af_packet, which has "
-                                               "iface qpairs blocksz framesz framecnt qdisc_bypass"},
+         "blocksz framesz framecnt qdisc_bypass fanout_mode"},
+        {"net_af_packet0,iface=lo,frame=2048",
+         "\"frame=2048\" is no argument of net_af_packet, which has "
+         "iface qpairs blocksz framesz framecnt qdisc_bypass fanout_mode"},
         {"net_af_packet0,iface=lo,", "\"\" is no argument of net_af_packet, which has iface qpairs blocksz "
-                                     "framesz framecnt qdisc_bypass"},
+                                     "framesz framecnt qdisc_bypass fanout_mode"},
         {"net_af_xdp0,iface=lo,qpairs=2",
          "\"qpairs=2\" is no argument of net_af_xdp, which has iface start_queue queue_count shared_umem "
-         "xdp_prog busy_budget force_copy"},
+         "xdp_prog busy_budget force_copy use_cni use_pinned_map dp_path"},
         {"net_af_packet0,iface=lo,framesz=1000", "framesz=1000, expected a multiple of 16, of more than 66"},
         {"net_af_packet0,iface=lo,framesz=64", "framesz=64, expected a multiple of 16, of more than 66"},
         {"net_af_packet0,iface=lo,blocksz=5000",
