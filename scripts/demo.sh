@@ -14,15 +14,19 @@ tell() { printf '%8.2f s  %s\n' "$(awk -v b="$begin" '{ print $1 - b }' /proc/up
 fail() { tell "FAILED: $*"; exit 1; }
 
 start_time() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
-# All processes of a run have its mark in their environment, whatever they became.
+# All processes of a run have its mark in their environment, whatever they became. All but this shell are ended.
 end_run() { # PID START
-    local pids tries
+    local tries pid left
     for ((tries = 0; tries < 50; tries++)); do
-        pids=$(grep -lsz "^DEMO_RUN=$1:$2\$" /proc/[0-9]*/environ | cut -d/ -f3)
-        [ -n "$pids" ] || return 0
-        kill -KILL $pids 2>/dev/null
+        DEMO_RUN='' grep -lsz "^DEMO_RUN=$1:$2\$" /proc/[0-9]*/environ >"$dir/marked"
+        left=
+        while IFS=/ read -r _ _ pid _; do
+            [ "$pid" = $$ ] || { kill -KILL "$pid" && left=yes; } 2>/dev/null
+        done <"$dir/marked"
+        [ -n "$left" ] || break
         sleep 0.1
     done
+    rm -f -- "$dir/marked"
 }
 lives() { [ -n "${2:-}" ] && [ "$(start_time "$1")" = "$2" ]; } # PID START
 
@@ -56,6 +60,7 @@ finish() {
         wait "$turn"
     fi 2>/dev/null
     [ $code = 0 ] || [ $code = 130 ] || keep_failed
+    [ $code = 0 ] || end_run $$ "$(start_time $$)" # what was just begun is known to nobody yet
     remove
     if [ -n "${guard:-}" ]; then
         kill -KILL "$guard"
