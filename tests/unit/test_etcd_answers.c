@@ -232,14 +232,14 @@ TEST(a_key_that_is_too_long_is_passed_over)
     memcpy(next, bytes, 255);
     next[254] = 'g';
     nd_etcd_encode(next, 255, coded_name);
-    json_t *o = make_page(P, &last, 9);
+    json_t *o = make_page(P, &last, ND_STORE_PAGE, 9);
 
     assert_string_equal(json_string_value(json_object_get(o, "key")), coded_name);
     json_decref(o);
     memset(last.bytes + 200, 0xff, 55);
     next[199] = 'g';
     nd_etcd_encode(next, 200, coded_name);
-    o = make_page(P, &last, 9);
+    o = make_page(P, &last, ND_STORE_PAGE, 9);
     assert_string_equal(json_string_value(json_object_get(o, "key")), coded_name);
     json_decref(o);
     nd_keys_clear(&keys);
@@ -256,7 +256,7 @@ TEST(a_key_that_is_no_text_is_passed_over)
     for (size_t i = 0; i < 4; i++) {
         snprintf(text, sizeof(text), "{" HEADER ",\"kvs\":[" KV("%s", "") "],\"more\":true}", is[i]);
         assert_int_equal(page(text, i ? 9 : 0), 0);
-        json_t *o = make_page(P, &last, 9);
+        json_t *o = make_page(P, &last, ND_STORE_PAGE, 9);
 
         assert_string_equal(json_string_value(json_object_get(o, "key")), next[i]);
         json_decref(o);
@@ -599,9 +599,9 @@ TEST(requests_are_what_etcd_takes)
     static const struct nd_compare compares[] = {{"/f/a", ND_CREATED, 0}, {"/f/b", ND_CHANGED, 7}};
     static const struct nd_change changes[] = {{"/f/a", "one", 3, 12}, {"/f/b", NULL, 0, 0}};
 
-    is_text(make_page(P, &(struct key){"", 0}, 0),
+    is_text(make_page(P, &(struct key){"", 0}, ND_STORE_PAGE, 0),
             "{\"key\":\"L2Yv\",\"range_end\":\"L2Yw\",\"limit\":\"128\"}");
-    is_text(make_page(P, &(struct key){"/f/a", 4}, 9),
+    is_text(make_page(P, &(struct key){"/f/a", 4}, ND_STORE_PAGE, 9),
             "{\"key\":\"L2YvYQA=\",\"range_end\":\"L2Yw\",\"limit\":\"128\",\"revision\":\"9\"}");
     is_text(make_txn(compares, 2, changes, 2),
             "{\"compare\":[{\"key\":\"" A64
