@@ -53,18 +53,6 @@ static int judge_group(const char *user, const char *nodes, struct ft_fault *fau
         user, group ? group->gr_name : "?", nodes);
 }
 
-/* A keeper has the ports of a node with inputs. */
-static int judge_ports(const struct nd_config *config, const struct nd_node *node, struct ft_fault *fault)
-{
-    struct ft_fault why;
-
-    for (unsigned i = 0; i < config->ports && !node->inputs_port; i++)
-        if (nd_interface_judge(node->port[i], &why))
-            return ft_fail(fault, FT_EINVAL, "port %s: '%s' cannot be opened: %s", config->port_name[i],
-                           node->port[i], why.text);
-    return 0;
-}
-
 /* `config` NULL: of one without a node. `nodes`: the user whose nodes `user` speaks to; "": it speaks to
  * none. */
 static void judge(struct found *out, const char *user, const char *nodes, const struct nd_config *config,
@@ -82,7 +70,7 @@ static void judge(struct found *out, const char *user, const char *nodes, const 
     if (nodes[0] && own.user[0] && geteuid() != 0)
         v[OF_NODES].error = judge_group(user, nodes, &v[OF_NODES].fault);
     if (config)
-        v[OF_PORTS].error = judge_ports(config, &config->node[0], &v[OF_PORTS].fault);
+        v[OF_PORTS].error = nd_setup_judge_devices(config, &config->node[0], &v[OF_PORTS].fault);
 }
 
 /* False: the system refuses what it takes. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a configuration means for rings, replicator and core; see setup.h. */
 #include "node/config/setup.h"
+#include "node/base/interface.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -169,4 +170,19 @@ int nd_setup_judge_seal(const struct nd_config *config, unsigned self, struct ft
         rp_seal_close(seal);
     explicit_bzero(&keys, sizeof(keys));
     return error;
+}
+
+int nd_setup_judge_devices(const struct nd_config *config, const struct nd_node *node, struct ft_fault *fault)
+{
+    struct ft_fault why;
+
+    if (node->inputs_port && !nd_config_is_keeper(config, node))
+        return 0;
+    for (unsigned i = 0; i < config->ports; i++)
+        if (nd_interface_judge(node->port[i], &why))
+            return ft_fail(fault, FT_EINVAL, "port %s: '%s' cannot be opened: %s", config->port_name[i],
+                           node->port[i], why.text);
+    if (nd_interface_judge(node->link_port, &why))
+        return ft_fail(fault, FT_EINVAL, "link_port '%s' cannot be opened: %s", node->link_port, why.text);
+    return 0;
 }

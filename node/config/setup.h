@@ -35,4 +35,9 @@ int nd_setup_seal(struct rp_seal_config *seal, struct rp_keys *keys, const struc
 /* All that nd_setup_seal and its user would refuse, as well what is in the files; nothing stays open. */
 int nd_setup_judge_seal(const struct nd_config *config, unsigned self, struct ft_fault *fault);
 
+/* The first of the node's devices, ports and link_port, that nd_interface_judge refuses, by its name. Where
+ * the node has inputs its keeper has the ports. FT_EINVAL. */
+int nd_setup_judge_devices(const struct nd_config *config, const struct nd_node *node,
+                           struct ft_fault *fault);
+
 #endif

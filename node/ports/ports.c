@@ -10,6 +10,7 @@
 #include "ftcore/record/record.h"
 #include "ftcore/base/clock.h"
 #include "node/base/interface.h"
+#include "node/config/setup.h"
 
 #include <rte_eal.h>
 #include <rte_log.h>
@@ -551,14 +552,9 @@ int nd_ports_judge(const struct nd_config *config, const struct nd_node *node, s
         return 0;
     if (memory && memory < (uint64_t)node->mbufs * (sizeof(struct rte_mbuf) + room_of(config)))
         return fail_memory(node, fault);
-    for (unsigned i = 0; i < config->ports; i++)
-        if (nd_interface_judge(node->port[i], &why))
-            return ft_fail(fault, FT_EINVAL, "node %s: port %s: '%s' cannot be opened: %s", node->name,
-                           config->port_name[i], node->port[i], why.text);
-    if (nd_interface_judge(node->link_port, &why))
-        return ft_fail(fault, FT_EINVAL, "node %s: link_port '%s' cannot be opened: %s", node->name,
-                       node->link_port, why.text);
-    return 0;
+    return nd_setup_judge_devices(config, node, &why)
+               ? ft_fail(fault, FT_EINVAL, "node %s: %s", node->name, why.text)
+               : 0;
 }
 
 int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, const struct nd_node *node,
