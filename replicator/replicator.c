@@ -8,10 +8,9 @@
  * With real-time priority nobody else runs on this thread's processor before it sleeps: it sleeps for
  * PAUSE_NS after each turn with work, and else until the peer says something. After two turns in a row to
  * which it was woken for nothing it sleeps for PAUSE_NS as well. Unless packets come densely it rests until
- * it is woken
- * (`rest`). Without that priority it stays awake while entries come densely, since to wake a processor takes
- * longer than all that is to be done for a message; after each turn it gives way (sched_yield) to whoever
- * wants its processor, as a standby's lane does (lane/standby.c).
+ * it is woken (`rest`). Without that priority it stays awake while entries come densely, since to wake a
+ * processor takes longer than all that is to be done for a message; after each turn it gives way
+ * (sched_yield) to whoever wants its processor, as a standby's lane does (lane/standby.c).
  *
  * Other threads ask by a bit or a word that they set, and the replicator takes in its next turn. A newer
  * request of a kind takes the place of one that was not taken yet. The thread that owns the node opens the

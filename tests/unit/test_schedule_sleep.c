@@ -24,9 +24,9 @@ static struct {
     uint64_t now, end;
     uint64_t every, next; /* when the lane puts a record */
     unsigned left;        /* records to come */
-    bool restless;        /* something is always there to be read, and is nothing to the thread */
     unsigned entries, gave_way, rested, waited;
 } w;
+static bool restless; /* something is always there to be read, and is nothing to the thread */
 
 static void passes(uint64_t ns)
 {
@@ -70,7 +70,7 @@ int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *time, const sigse
     struct timespec none = {0, 0};
 
     w.waited++;
-    if (w.runs && w.restless) {
+    if (w.runs && restless) {
         passes(US);
         return 1;
     }
@@ -86,7 +86,7 @@ int sched_getscheduler(pid_t pid)
 
 static int teardown(void **state)
 {
-    w.runs = w.restless = false;
+    w.runs = restless = false;
     primary_close();
     return 0;
 }
@@ -94,10 +94,7 @@ static int teardown(void **state)
 /* The replicator runs for so long, with so many records, one every so many ns. */
 static void run(int policy, uint64_t every, unsigned records, uint64_t ns)
 {
-    bool restless = w.restless;
-
     memset(&w, 0, sizeof(w));
-    w.restless = restless;
     w.policy = policy;
     w.now = primary.now;
     w.end = w.now + ns;
@@ -142,7 +139,7 @@ TEST_WITH(with_real_time_priority_it_sleeps_after_each_turn_with_work, primary_s
 
 TEST_WITH(with_real_time_priority_it_sleeps_though_something_wakes_it_for_nothing, primary_setup, teardown)
 {
-    w.restless = true;
+    restless = true;
     run(SCHED_FIFO, 100 * US, 0, 5000 * US);
     assert_int_equal(w.gave_way, 0);
     assert_in_range(w.rested, 5000 / 54, 5000 / 50); /* 50 us each, behind two looks of 1 us */
