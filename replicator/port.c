@@ -11,8 +11,8 @@
  * Which way carries the streams is the primary's to say, and the standby need not know: a lane takes the
  * record that follows what it has, whoever brings it. What both bring is the same record of the same stream.
  * The connection stops at a place of each lane's log, and the port goes on from there; the log is freed
- * behind what the standby said to be closed. When that has not moved in one lane for detect_ms the connection
- * goes on from there in all.
+ * behind what the standby said to be closed. When that has not moved in one lane for half of slow_ms, and at
+ * most detect_ms, the connection goes on from there in all, before the waiting counts against the standby.
  *
  * While packets come less than densely, or not at all, the connection carries: lanes can sleep then.
  */
@@ -164,7 +164,16 @@ static void begin_carrying(struct rp_replicator *rp)
     rp->shown.port_carries = true;
 }
 
-/* False: what the lane's port carries has not moved for detect_ms. */
+/* How long nothing of what a port carries may have been closed. */
+static uint64_t longest_silence(const struct rp_replicator *rp)
+{
+    const struct ft_core_config *config = &rp->core.config;
+    uint64_t detect = config->detect_ms * FT_MS, slow = config->slow_ms * FT_MS / 2;
+
+    return slow && slow < detect ? slow : detect;
+}
+
+/* False: what the lane's port carries has not moved for longer than that. */
 static bool lane_moves(struct rp_replicator *rp, unsigned l)
 {
     struct rp_port *p = &rp->port;
@@ -177,7 +186,7 @@ static bool lane_moves(struct rp_replicator *rp, unsigned l)
         p->stable[l] = stable;
         p->moved[l] = rp->now;
     }
-    return rp->now - p->moved[l] < rp->core.config.detect_ms * FT_MS || lane->log.read == lane->log.head;
+    return rp->now - p->moved[l] < longest_silence(rp) || lane->log.read == lane->log.head;
 }
 
 static void carry_on(struct rp_replicator *rp)

@@ -55,7 +55,6 @@ static const struct nf_param sections[] = {
 
 /* Times where the file names no detect_ms: silences are measured, and may be as short as the lease permits.
  */
-#define HEARTBEAT_MS   2u
 #define LEASE_MS       10u
 #define DETECT_MOST_MS 50u
 #define LISTEN_MS      10000u
@@ -229,10 +228,7 @@ static int read_timing(struct nd_reading *r)
         t->lease_ms = t->listen_ms && least < part ? least : part;
     t->degrade_ms = t->listen_ms && part > t->lease_ms ? part : t->lease_ms;
     if (!t->heartbeat_ms) {
-        t->heartbeat_ms = t->listen_ms         ? HEARTBEAT_MS
-                          : t->detect_ms >= 40 ? 5
-                          : t->detect_ms >= 8  ? t->detect_ms / 8
-                                               : 1;
+        t->heartbeat_ms = t->detect_ms >= 40 ? 5 : t->detect_ms >= 8 ? t->detect_ms / 8 : 1;
         if (t->heartbeat_ms > t->lease_ms / 2)
             t->heartbeat_ms = t->lease_ms / 2;
     }

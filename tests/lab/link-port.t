@@ -26,11 +26,26 @@ apply_row() {
     ok "$configuration, apply: a larger table" us apply
     whole apply
 }
+# The frames of the lane's own are lost, and the link's TCP, on the same interface, is not.
+dead_row() {
+    local first
+    first=$(primary)
+    carries_no_more() { ! carries "$first"; }
+    for node in a b; do
+        "$lab" exec $node nft "add table netdev dead; add chain netdev dead out { type filter hook egress device $node-repl priority 0; }; add rule netdev dead out ether type 0x88b6 drop"
+    done
+    ok "$configuration, dead: the connection has the records again" soon 30 carries_no_more
+    for node in a b; do "$lab" exec $node nft delete table netdev dead; done
+    is "$configuration, dead: nobody was slow, and the standby was kept" "$(field "$first" slow.count) $(field "$first" damping.losses)" "0 0"
+    diag "fell silent $(field "$first" link.port_losses) times"
+    whole dead
+}
 
 export LAB_NFS="nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-65535, max_flows: 4000 } },
   { firewall: { rules: firewall.rules, max_flows: 4000 } }, { monitor: { max_flows: 4000 }"
 port "memif, two lanes" memif 2 "kill_row 2" hang_row handover_row standby_kill_row apply_row
 port "af_packet, two lanes" af_packet 2 "kill_row 2"
+LAB_SLOW= port "af_packet, one lane" af_packet 1 dead_row
 port "memif, one lane" memif 1 "kill_row 2" handover_row
 
 plan $tests

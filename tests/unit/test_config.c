@@ -209,14 +209,14 @@ TEST(times_follow_from_detect)
         const char *timing;
         uint32_t heartbeat, lease, detect, promote, solo, listen, degrade, most;
     } cases[] = {
-        {"", 2, 10, 50, 150, 250, 10000, 30, 100}, /* silences are measured */
+        {"", 5, 10, 50, 150, 250, 10000, 30, 100}, /* silences are measured */
         {"timing: {lease_ms: 3}\n", 1, 3, 50, 150, 250, 10000, 30, 100},
-        {"timing: {lease_ms: 40}\n", 2, 40, 50, 150, 250, 10000, 40, 100},
+        {"timing: {lease_ms: 40}\n", 5, 40, 50, 150, 250, 10000, 40, 100},
         {"timing: {promote_within_ms: 60, heartbeat_ms: 7}\n", 7, 14, 50, 60, 250, 10000, 30, 50},
-        {"timing: {promote_within_ms: 100}\n", 2, 10, 50, 100, 250, 10000, 30, 50},
-        {"timing: {promote_within_ms: 200}\n", 2, 10, 50, 200, 250, 10000, 30, 150},
-        {"timing: {solo_after_ms: 150}\n", 2, 10, 50, 100, 150, 10000, 30, 50},
-        {"timing: {solo_after_ms: 151}\n", 2, 10, 50, 150, 151, 10000, 30, 100},
+        {"timing: {promote_within_ms: 100}\n", 5, 10, 50, 100, 250, 10000, 30, 50},
+        {"timing: {promote_within_ms: 200}\n", 5, 10, 50, 200, 250, 10000, 30, 150},
+        {"timing: {solo_after_ms: 150}\n", 5, 10, 50, 100, 150, 10000, 30, 50},
+        {"timing: {solo_after_ms: 151}\n", 5, 10, 50, 150, 151, 10000, 30, 100},
         {"timing: {detect_ms: 3}\n", 1, 2, 3, 6, 12, 0, 2, 3},
         {"timing: {detect_ms: 20}\n", 2, 12, 20, 40, 80, 0, 12, 20},
         {"timing: {detect_ms: 50}\n", 5, 30, 50, 100, 200, 0, 30, 50},
