@@ -20,6 +20,7 @@
 #define AT(field) offsetof(struct nd_bench_options, field)
 
 static const char *const imix[] = {"imix", NULL};
+const char *const nd_new_kinds[] = {"syn", "tcp", "udp", NULL}; /* enum nd_new */
 
 static const struct nd_option rows[] = {
     ND_OPTION_FILE_ROW(AT(config), NULL),
@@ -35,6 +36,10 @@ static const struct nd_option rows[] = {
      .help = "bytes of a frame"},
     {"new-flows", 0, ND_OPTION_U64, AT(wish.new_flows), 1, 100000000, .value = "N",
      .help = "new flows a second, beside the others"},
+    {"new-share", 0, ND_OPTION_U32, AT(wish.new_share), 1, 100, .value = "PCT",
+     .help = "percent of all packets that are of new flows"},
+    {"new-kind", 0, ND_OPTION_CHOICE, AT(wish.new_kind), .choices = nd_new_kinds, .value = "syn|tcp|udp",
+     .help = "of which a new flow has a SYN, six packets from SYN to FIN, or a datagram"},
     {"pairs", 0, ND_OPTION_U32, AT(pairs), 1, ND_BENCH_PAIRS, "5", .value = "N",
      .help = "runs of each protection, each beside one of off"},
     {"seconds", 0, ND_OPTION_REAL, AT(seconds), 0.05, 600, "1", .value = "S", .help = "of each measurement"},
@@ -73,6 +78,8 @@ static int read_options(struct nd_bench_options *o, int argc, char **argv)
     if (o->two_servers && (o->takeovers || o->lag))
         return nd_usage("bench",
                         "--two-servers with --takeovers or --lag, expected it without: nobody takes over");
+    if (o->wish.new_flows && o->wish.new_share)
+        return nd_usage("bench", "--new-flows with --new-share, expected one of them");
     return 0;
 }
 

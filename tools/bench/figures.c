@@ -220,7 +220,7 @@ static void print_traffic(const struct nd_sheet *s, const struct nd_bench *b)
                         : load->service ? "; from outside clients of the load balancer's service"
                         : load->answers ? ", and the answers from outside"
                                         : " and outside, as captured";
-    char skew[32] = "", frames[64] = "IMIX (64, 576, 1500 bytes as 7:4:1)", begun[48] = "";
+    char skew[32] = "", frames[64] = "IMIX (64, 576, 1500 bytes as 7:4:1)", begun[64] = "";
 
     if (o->capture) {
         nd_sheet_fact(s, "traffic", "%s, again and again\nfrom inside%s", o->capture, sides);
@@ -232,6 +232,9 @@ static void print_traffic(const struct nd_sheet *s, const struct nd_bench *b)
         snprintf(frames, sizeof(frames), "frames of %u bytes", o->wish.frame);
     if (o->wish.new_flows)
         snprintf(begun, sizeof(begun), ", %lu new flows a second", o->wish.new_flows);
+    if (o->wish.new_share)
+        snprintf(begun, sizeof(begun), ", %u %% of the packets of new flows (%s)", o->wish.new_share,
+                 o->wish.new_kind < 0 ? "syn, udp" : nd_new_kinds[o->wish.new_kind]);
     nd_sheet_fact(s, "traffic", "%lu flows, %s, %s%s%s\nfrom inside%s", o->wish.flows,
                   o->wish.zipf > 0 ? "Zipf" : "all alike", skew, frames, begun, sides);
 }

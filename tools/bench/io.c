@@ -38,7 +38,9 @@
 #define LOOP_LEAST 65536u /* frames: a short loop would stay in the cache */
 #define ETH_LEN    14u
 #define IP_LEN     20u
+#define FIN        0x01
 #define SYN        0x02
+#define PSH        0x08
 #define ACK        0x10
 
 /* ---- frames ------------------------------------------------------------------------------------ */
@@ -395,7 +397,8 @@ static void set_rate(struct nd_bench_io *io, struct nd_bench_port *port, uint64_
                                    .began = now,
                                    .gap = gap ? gap : 1,
                                    .fresh = port->fresh,
-                                   .fresh_due = port->fresh_due};
+                                   .fresh_due = port->fresh_due,
+                                   .owed = port->owed};
 }
 
 /* How many of `max` packets of a port have arrived; their times go into due[]. */
@@ -481,23 +484,61 @@ static void receive_load(struct nd_bench_lane *lane, const struct nd_load_side *
     port->next = (uint64_t)(f - side->frames);
 }
 
-/* A packet of a flow that nobody has seen, and that is this lane's, when one is due. Flows are numbered by
- * side from 0; those from `wish.flows` on are new. */
-static bool fill_fresh(struct nd_bench_io *io, unsigned lane, unsigned side, struct buffer *b, uint64_t now)
+/* Packet `number` of a side's new flows, which are numbered behind the others. */
+static struct nd_load_flow fresh_flow(const struct nd_load *load, unsigned side, uint64_t number,
+                                      uint8_t *tcp_flags)
 {
-    struct nd_bench_port *port = &io->lane[lane].port[side];
-    uint64_t gap = SECOND * io->busy / io->load->wish.new_flows;
+    static const uint8_t steps[] = {SYN, ACK, PSH | ACK, PSH | ACK, FIN | ACK, ACK};
+    const uint64_t together = 1024;
+    uint64_t i = number;
     struct nd_load_flow f;
 
-    if (now < port->fresh_due)
-        return false;
-    port->fresh_due = port->fresh_due ? port->fresh_due + gap : now + gap;
+    *tcp_flags = SYN;
+    if (load->wish.new_kind == ND_NEW_TCP) {
+        i = number / (together * sizeof(steps)) * together + number % together;
+        *tcp_flags = steps[number / together % sizeof(steps)];
+    }
+    f = flow_of(load, side, load->wish.flows + i);
+    if (load->wish.new_kind != ND_NEW_MIXED && (side == NF_INSIDE || !load->service)) {
+        f.proto = load->wish.new_kind == ND_NEW_UDP ? NF_PROTO_UDP : NF_PROTO_TCP;
+        *(side == NF_INSIDE ? &f.dport : &f.sport) = f.proto == NF_PROTO_UDP ? 53 : 443;
+    }
+    return f;
+}
+
+/* The next packet of a new flow that is this lane's. */
+static void fill_fresh(struct nd_bench_io *io, unsigned lane, unsigned side, struct buffer *b)
+{
+    struct nd_bench_port *port = &io->lane[lane].port[side];
+    struct nd_load_flow f;
+    uint8_t tcp_flags;
+
     do {
-        f = flow_of(io->load, side, io->load->wish.flows + port->fresh++);
-        write_frame(b->frame, FRESH_LEN, &f, SYN);
-    } while (nd_tape_lane(b->frame, FRESH_LEN, FRESH_LEN, (uint8_t)side, io->load->lanes) != lane);
+        f = fresh_flow(io->load, side, port->fresh++, &tcp_flags);
+        write_frame(b->frame, FRESH_LEN, &f, tcp_flags);
+    } while (io->load->lanes.count > 1 &&
+             nd_tape_lane(b->frame, FRESH_LEN, FRESH_LEN, (uint8_t)side, io->load->lanes) != lane);
     note_written(b, FRESH_LEN);
     b->len = FRESH_LEN;
+}
+
+/* True when the next packet is to be of a new flow; `now` is 0 while none may be. */
+static bool wants_fresh(const struct nd_bench_io *io, struct nd_bench_port *port, uint64_t now)
+{
+    const struct nd_load_wish *wish = &io->load->wish;
+
+    if (!now)
+        return false;
+    if (wish->new_share) {
+        port->owed += wish->new_share;
+        if (port->owed < 100)
+            return false;
+        port->owed -= 100;
+        return true;
+    }
+    if (now < port->fresh_due)
+        return false;
+    port->fresh_due = (port->fresh_due ? port->fresh_due : now) + SECOND * io->busy / wish->new_flows;
     return true;
 }
 
@@ -528,14 +569,22 @@ static uint32_t receive_frames(void *ctx, unsigned index, unsigned number, struc
         n = count_arrivals(io, port, rate, n, times);
         due = times;
     }
-    if (ft_unlikely(io->load->wish.new_flows && port->next >= side->opening))
+    if (ft_unlikely((io->load->wish.new_flows || io->load->wish.new_share) && port->next >= side->opening))
         now = ft_now();
-    for (; now && done < n && fill_fresh(io, index, number, lane->free[lane->frees - 1], now); done++) {
-        struct buffer *b = take_buffer(lane);
+    while (ft_unlikely(now && done < n)) {
+        if (wants_fresh(io, port, now)) {
+            struct buffer *b = take_buffer(lane);
 
-        b->due = due[done];
-        frames[done] =
-            (struct nd_frame){.data = b->frame, .len = b->len, .port = (uint8_t)number, .owner = b};
+            fill_fresh(io, index, number, b);
+            b->due = due[done];
+            frames[done] =
+                (struct nd_frame){.data = b->frame, .len = b->len, .port = (uint8_t)number, .owner = b};
+        } else if (io->load->wish.new_share) {
+            receive_load(lane, side, port, io->load->bytes, due + done, frames + done, 1);
+        } else {
+            break;
+        }
+        done++;
     }
     receive_load(lane, side, port, io->load->bytes, due + done, frames + done, n - done);
     add_to(&lane->count->arrived[number], n);

@@ -42,12 +42,19 @@ struct nd_load_side {
     uint64_t count;   /* all; from `opening` on they come again and again. 0: nothing arrives here */
 };
 
+/* The packets that a new flow has: a SYN and a datagram in turn; a SYN; six from SYN to FIN, of one end, with
+ * those of 1,023 other flows between them; a datagram (or a SYN, where the service takes TCP alone). */
+enum nd_new { ND_NEW_MIXED = -1, ND_NEW_SYN, ND_NEW_TCP, ND_NEW_UDP };
+extern const char *const nd_new_kinds[]; /* cmd_bench.c: their names, from ND_NEW_SYN on; ends with NULL */
+
 /* What `--flows` and the like ask for. */
 struct nd_load_wish {
     uint64_t flows;     /* 1 … 16 million */
     double zipf;        /* skew; 0: all flows alike */
     uint32_t frame;     /* bytes of every frame, 64 … 1500; 0: IMIX, 64, 576 and 1500 as 7 : 4 : 1 */
     uint64_t new_flows; /* a second, beside the others */
+    uint32_t new_share; /* percent of all packets that are of new flows; 0: as new_flows says */
+    int new_kind;       /* enum nd_new */
     uint64_t seed;
 };
 
@@ -143,7 +150,8 @@ struct nd_bench_port {
     uint64_t next;             /* frame of the load */
     uint64_t rate;             /* that `began` and `gap` are of */
     uint64_t began, gap, due;  /* ns; gap and due in 1/65536 ns, due since `began` */
-    uint64_t fresh, fresh_due; /* new flows so far; when the next one comes, ns */
+    uint64_t fresh, fresh_due; /* packets of new flows so far; when the next one comes, ns */
+    uint32_t owed;             /* new_share: hundredths of a packet that is to be of a new flow */
 };
 
 struct nd_bench_lane {

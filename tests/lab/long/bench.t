@@ -78,7 +78,7 @@ done
 
 # ---- traffic -----------------------------------------------------------------------------------------------------------
 
-for traffic in "--frame imix" "--frame 1500" "--zipf 1.1" "--new-flows 2000"; do
+for traffic in "--frame imix" "--frame 1500" "--zipf 1.1" "--new-flows 2000" "--new-share 50 --new-kind tcp"; do
     # shellcheck disable=SC2086
     bench -c nfs/chains/edge.yaml --compare log --flows 1000 --pairs 1 --seconds 0.05 --no-latency $traffic &&
         [ "$(fact '.runs[0].mpps > 0 and .runs[0].dropped_share == 0 and .runs[0].latency == []')" = true ]
