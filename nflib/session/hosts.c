@@ -414,13 +414,15 @@ static uint32_t of_rank(const struct nf *nf, uint32_t rank, const struct choice 
  */
 static uint32_t of_greedy(const struct nf *nf, const struct choice *choice)
 {
+    const struct nf_sessions *t = nf->env->sessions->table;
     uint32_t looks = choice->looks, found = NF_NONE;
 
-    if (!nf->env->sessions->table->hosts)
+    if (!t->hosts)
         return NF_NONE;
-    for (uint32_t rank = NF_SESSION_RANKS;
-         found == NF_NONE && looks && rank-- > nf_session_rank(choice->most + 1);)
-        found = of_rank(nf, rank, choice, &looks);
+    for (uint32_t rank = nf_session_rank(t->capacity) + 1, least = nf_session_rank(choice->most + 1);
+         found == NF_NONE && looks && rank-- > least;)
+        if (nf_list_first(&t->by_rank[rank]) != NF_NONE)
+            found = of_rank(nf, rank, choice, &looks);
     return found;
 }
 
