@@ -81,7 +81,7 @@ void l3_configure(void)
         .name = "l3", .lanes = 1, .count = 1, .nfs = {{&translator, NULL}}, .l3 = &l3_config};
 }
 
-void l3_end(void)
+static void close_chain(void)
 {
     nf_chain_free(l3_chain);
     l3_chain = NULL;
@@ -89,12 +89,20 @@ void l3_end(void)
     l3_region = NULL;
 }
 
+int l3_end(void **state)
+{
+    if (l3_region)
+        close_chain();
+    l3_configure();
+    return 0;
+}
+
 void l3_begin(void)
 {
     static const struct ft_region_config how = {.name = "test", .shared_size = 65536, .audit = true};
     struct ft_fault fault = {""};
-    if (l3_region) /* left by a test that failed */
-        l3_end();
+    if (l3_region)
+        close_chain();
     if (nf_chain_region(&l3_region, &l3_chain_config, &how, &fault) ||
         nf_chain_make(&l3_chain, &l3_chain_config, l3_region, 0, 7, &fault))
         fail_msg("%s", fault.text);
@@ -149,6 +157,25 @@ void l3_run_all(double at, struct nf_packet packets[], uint32_t n)
     l3_made_count = nf_chain_emitted(l3_chain, &l3_made);
 }
 
+struct nf_packet l3_comes(double at, struct nf_packet p)
+{
+    l3_run(at, &p);
+    return p;
+}
+
+void l3_leaves(double at, struct nf_packet p, uint8_t port)
+{
+    l3_run(at, &p);
+    assert_int_equal(p.drop, 0);
+    assert_int_equal(p.out_port, port);
+}
+
+void l3_dropped(double at, struct nf_packet p, enum nf_l3_counter reason)
+{
+    l3_run(at, &p);
+    l3_assert_dropped(&p, reason);
+}
+
 void l3_assert_counted(enum nf_l3_counter counter, uint64_t n)
 {
     assert_int_equal(l3_nf->counters[counter], n);
@@ -168,11 +195,17 @@ static struct nf_packet packet(uint8_t port, uint32_t len)
     return (struct nf_packet){.data = l3_frame, .len = len, .have = len, .in_port = port, .side = port};
 }
 
+void l3_seal4(uint32_t header)
+{
+    nf_put16(l3_frame + 24, 0);
+    nf_put16(l3_frame + 24, nf_checksum(l3_frame + 14, header));
+}
+
 struct nf_packet l3_ipv4(uint8_t port, const char *from, const char *to, uint8_t ttl, uint8_t proto,
                          const void *l4, uint16_t n)
 {
     uint32_t addr[2] = {ip4(from), ip4(to)};
-    uint16_t total = htons((uint16_t)(20 + n)), sum;
+    uint16_t total = htons((uint16_t)(20 + n));
     memset(l3_frame, 0, sizeof(l3_frame));
     memcpy(l3_frame, port ? outer_mac : inner_mac, 6);
     memcpy(l3_frame + 6, port ? gate_mac : host_mac, 6);
@@ -182,8 +215,7 @@ struct nf_packet l3_ipv4(uint8_t port, const char *from, const char *to, uint8_t
     l3_frame[22] = ttl;
     l3_frame[23] = proto;
     memcpy(l3_frame + 26, addr, 8);
-    sum = nf_checksum(l3_frame + 14, 20);
-    memcpy(l3_frame + 24, &sum, 2);
+    l3_seal4(20);
     memcpy(l3_frame + 34, l4, n);
     return packet(port, 34u + n);
 }
@@ -220,18 +252,13 @@ struct nf_packet l3_arp(uint8_t port, uint8_t operation, const uint8_t *to, cons
 
 void l3_know_both(double at)
 {
-    struct nf_packet p = l3_arp(1, 2, outer_mac, gate_mac, "203.0.113.254", "203.0.113.1");
-    l3_run(at, &p);
-    p = l3_arp(0, 1, everybody, host_mac, "10.0.0.5", "10.0.0.1");
-    l3_run(at, &p);
+    l3_comes(at, l3_arp(1, 2, outer_mac, gate_mac, "203.0.113.254", "203.0.113.1"));
+    l3_comes(at, l3_arp(0, 1, everybody, host_mac, "10.0.0.5", "10.0.0.1"));
 }
 
 int l3_mac_of(double at, uint8_t from, const char *to)
 {
-    struct nf_packet p = l3_udp(from, from ? "198.51.100.7" : "10.0.0.5", to, 64);
-
-    l3_run(at, &p);
-    assert_int_equal(p.drop, 0);
+    assert_int_equal(l3_comes(at, l3_udp(from, from ? "198.51.100.7" : "10.0.0.5", to, 64)).drop, 0);
     return l3_frame[5];
 }
 
@@ -319,25 +346,16 @@ struct nf_packet l3_advertised(uint8_t flags, uint8_t last)
 
 void l3_know_gate6(void)
 {
-    struct nf_packet p = l3_hex(1, GATE_SAYS);
-
-    l3_run(0.1, &p);
-    l3_assert_dropped(&p, NF_L3_ND);
+    l3_dropped(0.1, l3_hex(1, GATE_SAYS), NF_L3_ND);
 }
 
 void l3_know_host6(void)
 {
-    struct nf_packet p = l3_hex(0, HOST_ASKS);
-
-    l3_run(0.2, &p);
-    l3_assert_dropped(&p, NF_L3_ND);
+    l3_dropped(0.2, l3_hex(0, HOST_ASKS), NF_L3_ND);
 }
 
 int l3_gate6_mac(double at)
 {
-    struct nf_packet p = l3_hex(0, UDP);
-
-    l3_run(at, &p);
-    assert_int_equal(p.drop, 0);
+    assert_int_equal(l3_comes(at, l3_hex(0, UDP)).drop, 0);
     return l3_frame[5];
 }

@@ -33,9 +33,13 @@ extern struct ft_region *l3_region;
 extern struct nf_chain *l3_chain;
 extern struct nf *l3_nf;
 __attribute__((constructor)) void l3_configure(void);
-void l3_end(void);
 
-/* Called inside the tests: audit and cmocka both want SIGSEGV, and the later one has it. */
+/* A test that makes a chain, of which nothing is left behind it. */
+#define L3_TEST(name) TEST_WITH(name, NULL, l3_end)
+int l3_end(void **state);
+
+/* Called inside the tests, in place of the chain before: audit and cmocka both want SIGSEGV, and the later
+ * one has it. */
 void l3_begin(void);
 
 /* The chain becomes one with these interfaces and routes, as in a node; fails the test where that is refused.
@@ -48,6 +52,12 @@ extern const struct nf_emitted *l3_made;
 extern uint32_t l3_made_count;
 void l3_run(double at, struct nf_packet *p);
 void l3_run_all(double at, struct nf_packet packets[], uint32_t n); /* as one burst */
+
+/* One packet: as the chain left it. Or it fails the test unless the packet leaves by the port, or is dropped
+ * for the reason. */
+struct nf_packet l3_comes(double at, struct nf_packet p);
+void l3_leaves(double at, struct nf_packet p, uint8_t port);
+void l3_dropped(double at, struct nf_packet p, enum nf_l3_counter reason);
 
 /* Fail the test when it is otherwise. */
 void l3_assert_counted(enum nf_l3_counter counter, uint64_t n);
@@ -63,6 +73,9 @@ struct nf_packet l3_ipv4(uint8_t port, const char *from, const char *to, uint8_t
 
 struct nf_packet l3_udp(uint8_t port, const char *from, const char *to, uint8_t ttl);
 struct nf_packet l3_echo(uint8_t port, const char *from, const char *to, uint8_t ttl);
+
+/* With the header's checksum, of so many bytes, set right for what has been changed. */
+void l3_seal4(uint32_t header);
 
 struct nf_packet l3_arp(uint8_t port, uint8_t operation, const uint8_t *to, const uint8_t *mac,
                         const char *sender, const char *target);

@@ -11,93 +11,70 @@
 
 #include <arpa/inet.h>
 
-TEST(a_packet_gets_the_macs_of_its_next_link_and_one_ttl_less)
+L3_TEST(a_packet_gets_the_macs_of_its_next_link_and_one_ttl_less)
 {
     l3_begin();
     l3_know_both(0);
-    struct nf_packet p = l3_udp(0, "10.0.0.5", "198.51.100.7", 64);
-    l3_run(1, &p);
-    assert_int_equal(p.drop, 0);
-    assert_int_equal(p.out_port, 1);
+    l3_leaves(1, l3_udp(0, "10.0.0.5", "198.51.100.7", 64), 1);
     assert_memory_equal(l3_frame, gate_mac, 6);
     assert_memory_equal(l3_frame + 6, outer_mac, 6);
     assert_int_equal(l3_frame[22], 63);
     l3_assert_valid(l3_frame);
-    p = l3_udp(1, "198.51.100.7", "10.0.0.5", 2);
-    l3_run(1, &p);
-    assert_int_equal(p.drop, 0);
-    assert_int_equal(p.out_port, 0);
+    l3_leaves(1, l3_udp(1, "198.51.100.7", "10.0.0.5", 2), 0);
     assert_memory_equal(l3_frame, host_mac, 6);
     assert_memory_equal(l3_frame + 6, inner_mac, 6);
     assert_int_equal(l3_frame[22], 1);
     l3_assert_valid(l3_frame);
     assert_int_equal(l3_processed, 2);
-    l3_end();
 }
 
 /* 172.16.9.1 lies in 172.16/16, 172.16.9/24 and 0/0. */
-TEST(the_longest_prefix_wins)
+L3_TEST(the_longest_prefix_wins)
 {
     l3_begin();
     l3_run(0, NULL);
-    struct nf_packet p = l3_arp(0, 2, inner_mac, (const uint8_t[]){2, 2, 2, 2, 2, 3}, "10.0.0.3", "10.0.0.1");
-    l3_run(0, &p);
-    p = l3_arp(0, 2, inner_mac, (const uint8_t[]){2, 2, 2, 2, 2, 4}, "10.0.0.4", "10.0.0.1");
-    l3_run(0, &p);
-    p = l3_udp(1, "198.51.100.7", "172.16.9.1", 9);
+    l3_comes(0, l3_arp(0, 2, inner_mac, (const uint8_t[]){2, 2, 2, 2, 2, 3}, "10.0.0.3", "10.0.0.1"));
+    l3_comes(0, l3_arp(0, 2, inner_mac, (const uint8_t[]){2, 2, 2, 2, 2, 4}, "10.0.0.4", "10.0.0.1"));
+    struct nf_packet p = l3_udp(1, "198.51.100.7", "172.16.9.1", 9);
     l3_run(1, &p);
     assert_int_equal(p.out_port, 0);
     assert_int_equal(l3_frame[5], 4);
-    p = l3_udp(1, "198.51.100.7", "172.16.8.1", 9);
-    l3_run(1, &p);
+    l3_comes(1, l3_udp(1, "198.51.100.7", "172.16.8.1", 9));
     assert_int_equal(l3_frame[5], 3);
-    l3_end();
 }
 
-TEST(frames_that_are_not_for_the_chain_are_dropped_by_reason)
+L3_TEST(frames_that_are_not_for_the_chain_are_dropped_by_reason)
 {
     l3_begin();
     l3_know_both(0);
     struct nf_packet p = l3_udp(0, "10.0.0.5", "198.51.100.7", 64);
     l3_frame[5] = 9;
-    l3_run(1, &p);
-    l3_assert_dropped(&p, NF_L3_OTHER_MAC);
+    l3_dropped(1, p, NF_L3_OTHER_MAC);
     p = l3_udp(0, "10.0.0.5", "10.0.0.255", 64);
     memset(l3_frame, 255, 6);
-    l3_run(1, &p);
-    l3_assert_dropped(&p, NF_L3_BROADCAST);
-    p = l3_udp(0, "10.0.0.5", "224.0.0.1", 64);
-    l3_run(1, &p);
-    l3_assert_dropped(&p, NF_L3_BROADCAST);
+    l3_dropped(1, p, NF_L3_BROADCAST);
+    l3_dropped(1, l3_udp(0, "10.0.0.5", "224.0.0.1", 64), NF_L3_BROADCAST);
     assert_int_equal(l3_processed, 0);
-    p = l3_udp(1, "198.51.100.7", "10.0.0.255", 64); /* directed at a link of ours */
-    l3_run(1, &p);
-    l3_assert_dropped(&p, NF_L3_BROADCAST);
+    l3_dropped(1, l3_udp(1, "198.51.100.7", "10.0.0.255", 64),
+               NF_L3_BROADCAST); /* directed at a link of ours */
     l3_assert_counted(NF_L3_BROADCAST, 3);
-    p = l3_udp(0, "127.0.0.1", "198.51.100.7", 64);
-    l3_run(1, &p);
-    l3_assert_dropped(&p, NF_L3_MARTIAN);
+    l3_dropped(1, l3_udp(0, "127.0.0.1", "198.51.100.7", 64), NF_L3_MARTIAN);
     p = l3_udp(0, "10.0.0.5", "198.51.100.7", 64);
     l3_frame[12] = 0x86, l3_frame[13] = 0xdd;
-    l3_run(1, &p);
-    l3_assert_dropped(&p, NF_L3_PROTOCOL);
+    l3_dropped(1, p, NF_L3_PROTOCOL);
     p = l3_udp(0, "10.0.0.5", "198.51.100.7", 64);
     l3_frame[24] ^= 1;
-    l3_run(1, &p);
-    l3_assert_dropped(&p, NF_L3_MALFORMED);
+    l3_dropped(1, p, NF_L3_MALFORMED);
     p = l3_udp(0, "10.0.0.5", "198.51.100.7", 64);
     memmove(l3_frame + 16, l3_frame + 12, 46);
     l3_frame[12] = 0x81, l3_frame[13] = 0;
     p.len = p.have = p.len + 4;
-    l3_run(1, &p);
-    l3_assert_dropped(&p, NF_L3_VLAN);
+    l3_dropped(1, p, NF_L3_VLAN);
     p = l3_udp(0, "10.0.0.5", "198.51.100.7", 64);
     p.len = p.have = 13;
-    l3_run(1, &p);
-    l3_assert_dropped(&p, NF_L3_MALFORMED);
+    l3_dropped(1, p, NF_L3_MALFORMED);
     assert_int_equal(l3_processed, 1);
     assert_int_equal(l3_made_count, 0);
-    l3_end();
 }
 
 /* Not the Internet checksum, which is the same for all frames whose own checksums are right. */
@@ -122,25 +99,19 @@ static struct nf_packet anything(void)
     case 1:
         p = l3_echo(port, from, to, draw() % 4);
         break;
-    case 4: { /* the port's buffers end before it does */
-        uint16_t sum = 0;
+    case 4: /* the port's buffers end before it does */
         p = l3_udp(port, from, to, draw() % 4);
         l3_frame[16] = (uint8_t)draw();
         l3_frame[20] = draw() & 0x40;
-        memcpy(l3_frame + 24, &sum, 2);
-        sum = nf_checksum(l3_frame + 14, 20);
-        memcpy(l3_frame + 24, &sum, 2);
+        l3_seal4(20);
         break;
-    }
     case 2: { /* a long header, and a protocol that nobody looks into */
         uint8_t rest[60];
         for (unsigned i = 0; i < sizeof(rest); i++)
             rest[i] = (uint8_t)draw();
         p = l3_ipv4(port, from, to, draw() % 4, 47, rest, sizeof(rest));
         l3_frame[14] = 0x4f;
-        l3_frame[24] = l3_frame[25] = 0;
-        uint16_t sum = nf_checksum(l3_frame + 14, 60);
-        memcpy(l3_frame + 24, &sum, 2);
+        l3_seal4(60);
         break;
     }
     default:
@@ -153,7 +124,7 @@ static struct nf_packet anything(void)
 }
 
 /* With only the captured bytes of every packet: the same state, the same verdicts, the same bytes made. */
-TEST(captured_bytes_replay_to_the_same_state_and_outputs)
+L3_TEST(captured_bytes_replay_to_the_same_state_and_outputs)
 {
     uint64_t digest[2], sums[2] = {0}, outs[2];
     for (unsigned pass = 0; pass < 2; pass++) {
@@ -181,14 +152,13 @@ TEST(captured_bytes_replay_to_the_same_state_and_outputs)
         outs[pass] = nf_chain_state(l3_chain)->outputs;
         assert_true(l3_nf->counters[NF_L3_ECHO_ANSWERED] > 20 && l3_nf->counters[NF_L3_ICMP_SENT] > 20 &&
                     l3_nf->counters[NF_L3_TOO_BIG] > 20);
-        l3_end();
     }
     assert_true(digest[0] == digest[1]);
     assert_true(sums[0] == sums[1]);
     assert_true(outs[0] == outs[1] && outs[0] > 500);
 }
 
-TEST(each_own_address_is_announced)
+L3_TEST(each_own_address_is_announced)
 {
     static const char *const own[] = {"10.0.0.1", "203.0.113.1", "203.0.113.9"};
     uint8_t out[NF_ANNOUNCEMENT_MAX], port;
@@ -207,15 +177,14 @@ TEST(each_own_address_is_announced)
 }
 
 /* Pages of rows: the counters once, every neighbour once. */
-TEST(show_gives_each_row_once_in_pages)
+L3_TEST(show_gives_each_row_once_in_pages)
 {
     l3_begin();
     l3_run(0, NULL);
     for (unsigned i = 0; i < 100; i++) {
         char addr[20];
         snprintf(addr, sizeof(addr), "10.0.0.%u", 100 + i);
-        struct nf_packet p = l3_arp(0, 1, everybody, host_mac, addr, "10.0.0.1");
-        l3_run(0.1, &p);
+        l3_comes(0.1, l3_arp(0, 1, everybody, host_mac, addr, "10.0.0.1"));
     }
     unsigned rows = 0, counters = 0, pages = 0;
     uint64_t cursor = 0;
@@ -233,10 +202,9 @@ TEST(show_gives_each_row_once_in_pages)
     assert_int_equal(rows, 103); /* and three next hops */
     assert_int_equal(counters, 0);
     assert_true(pages > 3);
-    l3_end();
 }
 
-TEST(impossible_configurations_are_refused_by_name)
+L3_TEST(impossible_configurations_are_refused_by_name)
 {
     struct ft_fault fault = {""};
     l3_begin();
@@ -249,13 +217,11 @@ TEST(impossible_configurations_are_refused_by_name)
     assert_string_equal(fault.text, "l3: next hop 1: no port 7");
     l3_config.ports = 0;
     assert_int_equal(nf_chain_make(&l3_chain, &l3_chain_config, l3_region, 0, 7, &fault), FT_EINVAL);
-    l3_end();
-    l3_configure();
 }
 
 /* ICMP that the chain speaks for its own addresses: echoes, errors, and their limit. */
 
-TEST(an_echo_from_inside_is_answered_without_the_nfs)
+L3_TEST(an_echo_from_inside_is_answered_without_the_nfs)
 {
     l3_begin();
     l3_know_both(0);
@@ -269,8 +235,7 @@ TEST(an_echo_from_inside_is_answered_without_the_nfs)
     struct nf_packet want = l3_echo(0, "10.0.0.1", "10.0.0.5", 64);
     uint8_t reply[sizeof(l3_frame)];
     memcpy(reply, l3_frame, want.len);
-    p = l3_echo(0, "10.0.0.5", "10.0.0.1", 1);
-    l3_run(1, &p);
+    l3_comes(1, l3_echo(0, "10.0.0.5", "10.0.0.1", 1));
     reply[34] = 0;
     reply[36] = reply[37] = 0;
     uint16_t sum = nf_checksum(reply + 34, 16);
@@ -279,15 +244,12 @@ TEST(an_echo_from_inside_is_answered_without_the_nfs)
     memcpy(reply + 6, inner_mac, 6);
     assert_memory_equal(l3_frame, reply, want.len);
     l3_assert_counted(NF_L3_ECHO_ANSWERED, 2);
-    p = l3_udp(0, "10.0.0.5", "10.0.0.1", 64);
-    l3_run(1, &p);
-    l3_assert_dropped(&p, NF_L3_LOCAL);
+    l3_dropped(1, l3_udp(0, "10.0.0.5", "10.0.0.1", 64), NF_L3_LOCAL);
     assert_int_equal(l3_processed, 0);
-    l3_end();
 }
 
 /* The outside address is also the translator's: only what it leaves alone is for us. */
-TEST(an_echo_from_outside_is_answered_when_the_nfs_leave_it_alone)
+L3_TEST(an_echo_from_outside_is_answered_when_the_nfs_leave_it_alone)
 {
     l3_begin();
     l3_know_both(0);
@@ -302,24 +264,16 @@ TEST(an_echo_from_outside_is_answered_when_the_nfs_leave_it_alone)
     assert_int_equal(nf_checksum(l3_frame + 34, 16), 0);
     l3_assert_valid(l3_frame);
     l3_translating = true;
-    p = l3_echo(1, "198.51.100.7", "203.0.113.9", 9);
-    l3_run(1, &p);
-    assert_int_equal(p.drop, 0);
-    assert_int_equal(p.out_port, 0);
+    l3_leaves(1, l3_echo(1, "198.51.100.7", "203.0.113.9", 9), 0);
     assert_int_equal(l3_frame[34], 8);
     assert_int_equal(l3_frame[33], 5);
     assert_int_equal(l3_frame[22], 8);
-    p = l3_udp(1, "198.51.100.7", "203.0.113.1", 9);
-    l3_run(1, &p);
-    l3_assert_dropped(&p, NF_L3_LOCAL);
+    l3_dropped(1, l3_udp(1, "198.51.100.7", "203.0.113.1", 9), NF_L3_LOCAL);
     /* from inside, translated: its source is ours by now, and no reply would find it */
-    p = l3_echo(0, "10.0.0.5", "203.0.113.1", 9);
-    l3_run(1, &p);
-    l3_assert_dropped(&p, NF_L3_LOCAL);
-    l3_end();
+    l3_dropped(1, l3_echo(0, "10.0.0.5", "203.0.113.1", 9), NF_L3_LOCAL);
 }
 
-TEST(a_ttl_that_ends_is_told_to_the_sender)
+L3_TEST(a_ttl_that_ends_is_told_to_the_sender)
 {
     l3_begin();
     l3_know_both(0);
@@ -327,8 +281,7 @@ TEST(a_ttl_that_ends_is_told_to_the_sender)
     struct nf_packet p = l3_udp(0, "10.0.0.5", "198.51.100.7", 1);
     uint8_t sent[42];
     memcpy(sent, l3_frame, 42);
-    l3_run(0.5, &p);
-    l3_assert_dropped(&p, NF_L3_TTL);
+    l3_dropped(0.5, p, NF_L3_TTL);
     assert_int_equal(l3_processed, 0);
     assert_int_equal(l3_made_count, 1);
     assert_int_equal(l3_made[0].port, 0);
@@ -345,11 +298,10 @@ TEST(a_ttl_that_ends_is_told_to_the_sender)
     assert_int_equal(f[35], 0);
     assert_int_equal(nf_checksum(f + 34, 36), 0);
     assert_memory_equal(f + 42, sent + 14, 28); /* as the sender knows it */
-    l3_end();
 }
 
 /* RFC 1812, 5.3.1, of a packet that is translated on its way in: the quote is what its sender knows. */
-TEST(a_ttl_that_ends_behind_a_translation_is_told_to_the_sender)
+L3_TEST(a_ttl_that_ends_behind_a_translation_is_told_to_the_sender)
 {
     l3_begin();
     l3_know_both(0);
@@ -376,57 +328,41 @@ TEST(a_ttl_that_ends_behind_a_translation_is_told_to_the_sender)
     assert_int_equal(f[34], 11);
     assert_int_equal(f[35], 0);
     assert_memory_equal(f + 42, sent + 14, 28);
-    p = l3_udp(1, "198.51.100.7", "203.0.113.9", 0); /* no host sends that; it is told the same */
-    l3_run(0.5, &p);
-    l3_assert_dropped(&p, NF_L3_TTL);
+    l3_dropped(0.5, l3_udp(1, "198.51.100.7", "203.0.113.9", 0),
+               NF_L3_TTL); /* no host sends that; it is told the same */
     assert_int_equal(l3_made_count, 1);
-    p = l3_udp(1, "198.51.100.7", "203.0.113.1", 1); /* it has come to its end */
-    l3_run(0.5, &p);
-    l3_assert_dropped(&p, NF_L3_LOCAL);
+    l3_dropped(0.5, l3_udp(1, "198.51.100.7", "203.0.113.1", 1), NF_L3_LOCAL); /* it has come to its end */
     assert_int_equal(l3_made_count, 0);
-    l3_end();
 }
 
-TEST(no_error_answers_errors_or_fragments)
+L3_TEST(no_error_answers_errors_or_fragments)
 {
     l3_begin();
     l3_know_both(0);
     uint8_t error[36] = {3, 1, 0, 0, 0, 0, 0, 0, 0x45};
-    struct nf_packet p = l3_ipv4(0, "10.0.0.5", "198.51.100.7", 1, 1, error, sizeof(error));
-    l3_run(0.5, &p);
-    l3_assert_dropped(&p, NF_L3_TTL);
+    l3_dropped(0.5, l3_ipv4(0, "10.0.0.5", "198.51.100.7", 1, 1, error, sizeof(error)), NF_L3_TTL);
     assert_int_equal(l3_made_count, 0);
-    p = l3_udp(0, "10.0.0.5", "198.51.100.7", 1); /* a later fragment */
+    struct nf_packet p = l3_udp(0, "10.0.0.5", "198.51.100.7", 1); /* a later fragment */
     l3_frame[21] = 7;
-    l3_frame[24] = l3_frame[25] = 0;
-    uint16_t sum = nf_checksum(l3_frame + 14, 20);
-    memcpy(l3_frame + 24, &sum, 2);
-    l3_run(0.5, &p);
-    l3_assert_dropped(&p, NF_L3_TTL);
+    l3_seal4(20);
+    l3_dropped(0.5, p, NF_L3_TTL);
     assert_int_equal(l3_made_count, 0);
-    p = l3_udp(0, "10.0.0.1", "198.51.100.7", 1); /* it says it is from us */
-    l3_run(0.5, &p);
-    l3_assert_dropped(&p, NF_L3_TTL);
+    l3_dropped(0.5, l3_udp(0, "10.0.0.1", "198.51.100.7", 1), NF_L3_TTL); /* it says it is from us */
     assert_int_equal(l3_made_count, 0);
     l3_assert_counted(NF_L3_ICMP_SENT, 0);
-    l3_end();
 }
 
-TEST(a_packet_without_a_route_is_told_to_the_sender)
+L3_TEST(a_packet_without_a_route_is_told_to_the_sender)
 {
     l3_config.routes[NF_IP4] = l3_config.next_hops[NF_IP4] = 0;
     l3_begin();
     l3_know_both(0);
-    struct nf_packet p = l3_udp(0, "10.0.0.5", "198.51.100.7", 64);
-    l3_run(1, &p);
-    l3_assert_dropped(&p, NF_L3_NO_ROUTE);
+    l3_dropped(1, l3_udp(0, "10.0.0.5", "198.51.100.7", 64), NF_L3_NO_ROUTE);
     assert_int_equal(l3_made_count, 1);
     assert_int_equal(l3_made[0].port, 0);
     assert_int_equal(l3_made[0].frame[34], 3);
     assert_int_equal(l3_made[0].frame[35], 0);
     assert_int_equal(nf_checksum(l3_made[0].frame + 34, 36), 0);
-    l3_end();
-    l3_configure();
 }
 
 /* An outbound UDP packet of `total` bytes by its header, of which `here` are in the frame. */
@@ -434,12 +370,9 @@ static struct nf_packet big(const char *to, uint16_t total, uint32_t here, bool 
 {
     static const uint8_t payload[1566];
     struct nf_packet p = l3_ipv4(0, "10.0.0.5", to, 64, 17, payload, (uint16_t)(here - 20));
-    uint16_t length = htons(total), sum = 0;
-    memcpy(l3_frame + 16, &length, 2);
+    nf_put16(l3_frame + 16, htons(total));
     l3_frame[20] = keep_whole ? 0x40 : 0;
-    memcpy(l3_frame + 24, &sum, 2);
-    sum = nf_checksum(l3_frame + 14, 20);
-    memcpy(l3_frame + 24, &sum, 2);
+    l3_seal4(20);
     return p;
 }
 
@@ -460,31 +393,24 @@ static void assert_told(uint16_t mtu)
     assert_memory_equal(f + 42, l3_frame + 14, 28);
 }
 
-TEST(what_is_larger_than_the_mtu_is_told_to_the_sender)
+L3_TEST(what_is_larger_than_the_mtu_is_told_to_the_sender)
 {
     l3_config.port[1].mtu = 1400;
     l3_begin();
     l3_know_both(0);
     l3_translating = true;
-    struct nf_packet p = big("198.51.100.7", 1400, 1400, true);
-    l3_run(1, &p);
-    assert_int_equal(p.drop, 0);
-    p = big("198.51.100.7", 1401, 1401, true);
-    l3_run(1, &p);
-    l3_assert_dropped(&p, NF_L3_TOO_BIG);
+    assert_int_equal(l3_comes(1, big("198.51.100.7", 1400, 1400, true)).drop, 0);
+    l3_dropped(1, big("198.51.100.7", 1401, 1401, true), NF_L3_TOO_BIG);
     assert_told(1400);
     assert_int_equal(l3_processed, 1);
-    p = big("198.51.100.7", 1401, 1401, false); /* it may be fragmented, and here it is not */
-    l3_run(1, &p);
-    l3_assert_dropped(&p, NF_L3_TOO_BIG);
+    l3_dropped(1, big("198.51.100.7", 1401, 1401, false),
+               NF_L3_TOO_BIG); /* it may be fragmented, and here it is not */
     assert_told(1400);
-    l3_end();
-    l3_configure();
 }
 
 /* Port 2, inside, takes less than the others, and is no way for what goes out. A packet to an address that is
  * translated may leave by any of the other side. */
-TEST(the_mtu_is_that_of_the_packets_own_way)
+L3_TEST(the_mtu_is_that_of_the_packets_own_way)
 {
     l3_config.port[l3_config.ports++] = (struct nf_interface){.name = "small",
                                                               .side = NF_INSIDE,
@@ -493,28 +419,21 @@ TEST(the_mtu_is_that_of_the_packets_own_way)
                                                               .mtu = 1300};
     l3_begin();
     l3_know_both(0);
-    struct nf_packet p = big("198.51.100.7", 1500, 1500, true);
-    l3_run(1, &p);
-    assert_int_equal(p.drop, 0);
-    p = big("10.9.0.5", 1301, 1301, true);
-    l3_run(1, &p);
-    l3_assert_dropped(&p, NF_L3_TOO_BIG);
+    assert_int_equal(l3_comes(1, big("198.51.100.7", 1500, 1500, true)).drop, 0);
+    l3_dropped(1, big("10.9.0.5", 1301, 1301, true), NF_L3_TOO_BIG);
     assert_told(1300);
-    p = big("198.51.100.7", 1301, 1301, true); /* translated on its way back */
+    struct nf_packet p = big("198.51.100.7", 1301, 1301, true); /* translated on its way back */
     p.in_port = p.side = 1;
     memcpy(l3_frame, outer_mac, 6);
     nf_packet_parse(&p);
     nf_packet_set_saddr(&p, ip4("198.51.100.7"));
     nf_packet_set_daddr(&p, ip4("203.0.113.9"));
-    l3_run(1, &p);
-    l3_assert_dropped(&p, NF_L3_TOO_BIG);
+    l3_dropped(1, p, NF_L3_TOO_BIG);
     assert_int_equal(l3_made[0].frame[40] << 8 | l3_made[0].frame[41], 1300);
-    l3_end();
-    l3_configure();
 }
 
 /* Nothing larger than a port's MTU leaves by it, wherever an NF has sent it. */
-TEST(what_an_nf_sends_where_it_is_too_big_is_dropped)
+L3_TEST(what_an_nf_sends_where_it_is_too_big_is_dropped)
 {
     l3_config.port[0].mtu = 1300;
     l3_config.route[NF_IP4][l3_config.routes[NF_IP4]++] =
@@ -533,95 +452,75 @@ TEST(what_an_nf_sends_where_it_is_too_big_is_dropped)
     memcpy(l3_frame, outer_mac, 6);
     nf_packet_parse(&p);
     nf_packet_set_saddr(&p, ip4("198.51.100.7"));
-    l3_run(1, &p);
-    l3_assert_dropped(&p, NF_L3_TOO_BIG);
+    l3_dropped(1, p, NF_L3_TOO_BIG);
     l3_assert_counted(NF_L3_ICMP_SENT, 0); /* its sender would not know it */
     assert_int_equal(l3_processed, 1);
-    l3_end();
-    l3_configure();
 }
 
 /* A port's buffers end before the packet does. What lies about its length within the MTU is malformed. */
-TEST(what_the_port_cut_off_is_too_big)
+L3_TEST(what_the_port_cut_off_is_too_big)
 {
     l3_begin();
     l3_know_both(0);
     l3_run(1, NULL); /* asks for the silent hops */
-    struct nf_packet p = big("198.51.100.7", 9000, 1500, true);
-    l3_run(1, &p);
-    l3_assert_dropped(&p, NF_L3_TOO_BIG);
+    l3_dropped(1, big("198.51.100.7", 9000, 1500, true), NF_L3_TOO_BIG);
     assert_told(1500);
-    p = big("198.51.100.7", 9000, 1500, true); /* as much of it as a record has */
+    struct nf_packet p = big("198.51.100.7", 9000, 1500, true); /* as much of it as a record has */
     p.have = 142;
-    l3_run(1, &p);
-    l3_assert_dropped(&p, NF_L3_TOO_BIG);
+    l3_dropped(1, p, NF_L3_TOO_BIG);
     assert_told(1500);
-    p = big("198.51.100.7", 9000, 1500, false);
-    l3_run(1, &p);
-    l3_assert_dropped(&p, NF_L3_TOO_BIG);
+    l3_dropped(1, big("198.51.100.7", 9000, 1500, false), NF_L3_TOO_BIG);
     assert_told(1500);
-    p = big("198.51.100.7", 1500, 1400, true);
-    l3_run(1, &p);
-    l3_assert_dropped(&p, NF_L3_MALFORMED);
+    l3_dropped(1, big("198.51.100.7", 1500, 1400, true), NF_L3_MALFORMED);
     assert_int_equal(l3_made_count, 0);
     p = big("198.51.100.7", 9000, 1500, true);
     l3_frame[24] ^= 1; /* the header's checksum */
-    l3_run(1, &p);
-    l3_assert_dropped(&p, NF_L3_MALFORMED);
-    p = big("224.0.0.1", 9000, 1500, true);
-    l3_run(1, &p);
-    l3_assert_dropped(&p, NF_L3_MALFORMED);
+    l3_dropped(1, p, NF_L3_MALFORMED);
+    l3_dropped(1, big("224.0.0.1", 9000, 1500, true), NF_L3_MALFORMED);
     assert_int_equal(l3_made_count, 0);
     l3_assert_counted(NF_L3_TOO_BIG, 3);
-    l3_end();
 }
 
 /* 50 in a row, then one each 10 ms. */
-TEST(errors_are_limited)
+L3_TEST(errors_are_limited)
 {
     l3_begin();
     l3_know_both(0);
     l3_run(10, NULL); /* asks for the silent hops */
     for (unsigned i = 0; i < 60; i++) {
-        struct nf_packet p = l3_udp(0, "10.0.0.5", "198.51.100.7", 1);
-        l3_run(10, &p);
+        l3_comes(10, l3_udp(0, "10.0.0.5", "198.51.100.7", 1));
         assert_int_equal(l3_made_count, i < 50);
     }
     l3_assert_counted(NF_L3_ICMP_LIMITED, 10);
     for (unsigned i = 0; i < 3; i++) {
-        struct nf_packet p = l3_udp(0, "10.0.0.5", "198.51.100.7", 1);
-        l3_run(10.010, &p);
+        l3_comes(10.010, l3_udp(0, "10.0.0.5", "198.51.100.7", 1));
         assert_int_equal(l3_made_count, i == 0);
     }
     l3_assert_counted(NF_L3_ICMP_SENT, 51);
-    l3_end();
 }
 
 /* Traces, or a loop, do not keep senders from hearing of the MTU; nor is there more than 100 a second of it.
  */
-TEST(an_mtu_is_told_beside_other_errors)
+L3_TEST(an_mtu_is_told_beside_other_errors)
 {
     l3_begin();
     l3_know_both(0);
     l3_run(10, NULL);
     for (unsigned i = 0; i < 60; i++) {
-        struct nf_packet p = l3_udp(0, "10.0.0.5", "198.51.100.7", 1);
-        l3_run(10, &p);
+        l3_comes(10, l3_udp(0, "10.0.0.5", "198.51.100.7", 1));
     }
     for (unsigned i = 0; i < 60; i++) {
-        struct nf_packet p = big("198.51.100.7", 9000, 1500, true);
-        l3_run(10, &p);
+        l3_comes(10, big("198.51.100.7", 9000, 1500, true));
         assert_int_equal(l3_made_count, i < 50);
         if (l3_made_count) /* fragmentation needed */
             assert_memory_equal(l3_made[0].frame + 34, "\3\4", 2);
     }
     l3_assert_counted(NF_L3_ICMP_SENT, 100);
     l3_assert_counted(NF_L3_ICMP_LIMITED, 20);
-    l3_end();
 }
 
 /* A flood from outside that is told of leaves errors for hosts inside, and the reverse. */
-TEST(each_interface_has_its_own_errors)
+L3_TEST(each_interface_has_its_own_errors)
 {
     for (uint8_t flooded = 0; flooded < 2; flooded++) {
         l3_begin();
@@ -638,6 +537,5 @@ TEST(each_interface_has_its_own_errors)
         }
         l3_assert_counted(NF_L3_ICMP_SENT, 100);
         l3_assert_counted(NF_L3_ICMP_LIMITED, 20);
-        l3_end();
     }
 }

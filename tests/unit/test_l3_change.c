@@ -36,18 +36,13 @@ static void begin(void)
 /* With three interfaces, and a host known on each. */
 static void begin_with_guests(void)
 {
-    struct nf_packet p;
-
     begin();
     add_guests(&l3_config);
     l3_begin();
     l3_run(0, NULL);
-    p = l3_arp(2, 2, outer_mac, gate_mac, "203.0.113.254", "203.0.113.1");
-    l3_run(0.1, &p);
-    p = l3_arp(0, 1, everybody, host_mac, "10.0.0.5", "10.0.0.1");
-    l3_run(0.2, &p);
-    p = l3_arp(1, 1, everybody, guest_mac, "10.9.0.5", "10.9.0.1");
-    l3_run(0.3, &p);
+    l3_comes(0.1, l3_arp(2, 2, outer_mac, gate_mac, "203.0.113.254", "203.0.113.1"));
+    l3_comes(0.2, l3_arp(0, 1, everybody, host_mac, "10.0.0.5", "10.0.0.1"));
+    l3_comes(0.3, l3_arp(1, 1, everybody, guest_mac, "10.9.0.5", "10.9.0.1"));
 }
 
 /* How many requests for an address with this last byte the last burst made. */
@@ -71,17 +66,14 @@ static int leaves_by(double at, uint8_t from, const char *to, uint8_t *mac)
     return p.drop ? -1 : p.out_port;
 }
 
-TEST(a_neighbour_stays_known_when_an_address_comes)
+L3_TEST(a_neighbour_stays_known_when_an_address_comes)
 {
-    struct nf_packet p;
-
     begin();
     l3_begin();
     l3_run(0, NULL);
     l3_know_both(0.1);
     next.port[1].extra[NF_IP4][next.port[1].extras[NF_IP4]++] = l3_addr("203.0.113.77");
-    p = l3_arp(1, 1, everybody, gate_mac, "203.0.113.254", "203.0.113.77");
-    l3_run(0.2, &p);
+    l3_comes(0.2, l3_arp(1, 1, everybody, gate_mac, "203.0.113.254", "203.0.113.77"));
     assert_int_equal(l3_made_count, 0);
     uint64_t before = l3_nf->counters[NF_L3_ARP_ASKED];
     l3_change(&next);
@@ -89,18 +81,15 @@ TEST(a_neighbour_stays_known_when_an_address_comes)
     assert_int_equal(l3_mac_of(0.4, 0, "198.51.100.7"), gate_mac[5]);
     assert_int_equal(asked(5) + asked(254), 0);
     assert_true(l3_nf->counters[NF_L3_ARP_ASKED] - before <= 2); /* the two routes' hops that do not answer */
-    p = l3_arp(1, 1, everybody, gate_mac, "203.0.113.254", "203.0.113.77");
-    l3_run(0.5, &p);
+    l3_comes(0.5, l3_arp(1, 1, everybody, gate_mac, "203.0.113.254", "203.0.113.77"));
     assert_int_equal(l3_made_count, 1);
     assert_memory_equal(l3_made[0].frame + 6, outer_mac, 6);
     l3_assert_counted(NF_L3_ARP_ANSWERED, 2);
-    l3_end();
 }
 
-TEST(what_is_behind_an_interface_that_goes_is_forgotten)
+L3_TEST(what_is_behind_an_interface_that_goes_is_forgotten)
 {
     uint8_t mac;
-    struct nf_packet p;
 
     begin_with_guests();
     assert_int_equal(leaves_by(0.4, 2, "10.9.0.5", &mac), 1);
@@ -110,7 +99,8 @@ TEST(what_is_behind_an_interface_that_goes_is_forgotten)
     assert_int_equal(mac, gate_mac[5]);
     assert_int_equal(leaves_by(0.6, 1, "10.0.0.5", &mac), 0);
     assert_int_equal(mac, host_mac[5]);
-    p = l3_udp(1, "198.51.100.7", "10.9.0.5", 64); /* there is no such network, so back where it came from */
+    struct nf_packet p =
+        l3_udp(1, "198.51.100.7", "10.9.0.5", 64); /* there is no such network, so back where it came from */
     l3_run(0.7, &p);
     assert_int_equal(p.out_port, 1);
     /* And back: it begins with nothing known there. */
@@ -121,12 +111,11 @@ TEST(what_is_behind_an_interface_that_goes_is_forgotten)
     assert_int_equal(l3_made[0].port, 1);
     assert_int_equal(leaves_by(0.9, 0, "198.51.100.7", &mac), 2);
     assert_int_equal(mac, gate_mac[5]);
-    l3_end();
 }
 
 /* On another VLAN, another port or the other side it is another link; with another network on the same link
  * its hosts are others. */
-TEST(a_link_that_is_another_one_begins_with_nothing)
+L3_TEST(a_link_that_is_another_one_begins_with_nothing)
 {
     uint8_t mac;
 
@@ -144,15 +133,13 @@ TEST(a_link_that_is_another_one_begins_with_nothing)
         l3_change(&next);
         assert_int_equal(leaves_by(0.5, 2, what == 2 ? "10.9.0.135" : "10.9.0.5", &mac), what == 3 ? 1 : -1);
         assert_int_equal(leaves_by(0.6, 0, "198.51.100.7", &mac), 2);
-        l3_end();
     }
 }
 
 /* A next hop is asked for at once, and what is a next hop no more stays known as any host. */
-TEST(a_route_leads_to_another_router)
+L3_TEST(a_route_leads_to_another_router)
 {
     static const uint8_t other[6] = {0x52, 0x54, 0, 0, 0, 0x99};
-    struct nf_packet p;
     uint8_t mac;
 
     begin();
@@ -165,8 +152,7 @@ TEST(a_route_leads_to_another_router)
     l3_run(0.2, NULL);
     assert_int_equal(asked(99), 1);
     assert_int_equal(leaves_by(0.3, 0, "198.51.100.7", &mac), -1);
-    p = l3_arp(1, 2, outer_mac, other, "203.0.113.99", "203.0.113.1");
-    l3_run(0.4, &p);
+    l3_comes(0.4, l3_arp(1, 2, outer_mac, other, "203.0.113.99", "203.0.113.1"));
     assert_int_equal(leaves_by(0.5, 0, "198.51.100.7", &mac), 1);
     assert_int_equal(mac, other[5]);
     assert_int_equal(leaves_by(0.6, 0, "203.0.113.254", &mac), 1); /* the old router is still known */
@@ -176,10 +162,9 @@ TEST(a_route_leads_to_another_router)
     l3_change(&next);
     assert_int_equal(leaves_by(0.7, 1, "172.16.0.9", &mac), 0);
     assert_int_equal(mac, host_mac[5]);
-    l3_end();
 }
 
-TEST(the_file_has_the_last_word_on_a_fixed_neighbour)
+L3_TEST(the_file_has_the_last_word_on_a_fixed_neighbour)
 {
     uint8_t mac;
 
@@ -195,33 +180,27 @@ TEST(the_file_has_the_last_word_on_a_fixed_neighbour)
     l3_change(&next);
     assert_int_equal(leaves_by(0.3, 1, "10.0.0.5", &mac), -1); /* nobody has said a MAC but the file */
     assert_int_equal(asked(5), 1);
-    l3_end();
 }
 
 /* The other MAC that somebody said takes its place after three requests, as if nothing had happened. */
-TEST(a_contest_and_limits_go_on)
+L3_TEST(a_contest_and_limits_go_on)
 {
     static const uint8_t rival[6] = {0x52, 0x54, 0, 0, 0, 0x77};
     uint64_t sent, limited;
     struct nf_claim claim;
-    struct nf_packet p;
 
     begin_with_guests();
-    p = l3_arp(0, 1, everybody, rival, "10.0.0.5", "10.0.0.1");
-    l3_run(1, &p);
-    p = l3_arp(2, 1, everybody, rival, "203.0.113.1",
-               "203.0.113.1"); /* an own address, on the last interface */
-    l3_run(1, &p);
+    l3_comes(1, l3_arp(0, 1, everybody, rival, "10.0.0.5", "10.0.0.1"));
+    l3_comes(1, l3_arp(2, 1, everybody, rival, "203.0.113.1",
+                       "203.0.113.1")); /* an own address, on the last interface */
     for (unsigned i = 0; i < 60; i++) { /* to a network without a route */
-        p = l3_udp(0, "10.0.0.5", "192.0.2.1", 1);
-        l3_run(1.01, &p);
+        l3_comes(1.01, l3_udp(0, "10.0.0.5", "192.0.2.1", 1));
     }
     sent = l3_nf->counters[NF_L3_ICMP_SENT];
     limited = l3_nf->counters[NF_L3_ICMP_LIMITED];
     assert_true(sent > 40 && limited > 0);
     l3_change(&next);
-    p = l3_udp(0, "10.0.0.5", "192.0.2.1", 1);
-    l3_run(1.01, &p);
+    l3_comes(1.01, l3_udp(0, "10.0.0.5", "192.0.2.1", 1));
     l3_assert_counted(NF_L3_ICMP_SENT, sent);
     l3_assert_counted(NF_L3_ICMP_LIMITED, limited + 1);
     assert_true(nf_l3_claim(l3_nf, NF_L3_OWN_CLAIMED, &claim));
@@ -231,14 +210,12 @@ TEST(a_contest_and_limits_go_on)
         l3_run(at, NULL);
     l3_assert_counted(NF_L3_MOVED, 1);
     assert_int_equal(l3_mac_of(2.3, 1, "10.0.0.5"), rival[5]);
-    l3_end();
 }
 
 /* A full table: the new chain has as many, and a newcomer takes the place of the one that came first. */
-TEST(a_full_table_is_carried_in_its_order)
+L3_TEST(a_full_table_is_carried_in_its_order)
 {
     char addr[32];
-    struct nf_packet p;
     uint8_t mac;
 
     begin();
@@ -252,8 +229,7 @@ TEST(a_full_table_is_carried_in_its_order)
     assert_int_equal(l3_mac_of(0.2, 1, "10.0.0.5"), host_mac[5]);
     for (unsigned i = 0; i < NF_NEIGHBOURS_MAX; i++) {
         snprintf(addr, sizeof(addr), "10.0.%u.%u", 16 + i / 250, 2 + i % 250);
-        p = l3_arp(0, 1, everybody, host_mac, addr, "10.0.0.1");
-        l3_run(0.3, &p);
+        l3_comes(0.3, l3_arp(0, 1, everybody, host_mac, addr, "10.0.0.1"));
     }
     l3_change(&next);
     assert_int_equal(l3_mac_of(0.4, 1, "10.0.0.5"), host_mac[5]); /* it was used */
@@ -262,13 +238,11 @@ TEST(a_full_table_is_carried_in_its_order)
     assert_int_equal(leaves_by(0.5, 1, addr, &mac), 0);
     assert_int_equal(leaves_by(0.6, 1, "10.0.16.2", &mac), -1); /* the first to come */
     assert_int_equal(leaves_by(0.7, 0, "198.51.100.7", &mac), 1);
-    l3_end();
 }
 
-TEST(ipv6_comes_and_goes)
+L3_TEST(ipv6_comes_and_goes)
 {
     struct nf_l3_config with, without;
-    struct nf_packet p;
 
     l3_begin_ipv6();
     snprintf(l3_config.port[0].port, sizeof(l3_config.port[0].port), "in");
@@ -285,16 +259,12 @@ TEST(ipv6_comes_and_goes)
     without.routes[NF_IP6] = 0;
     l3_change(&without);
     l3_change(&with);
-    p = l3_hex(0, UDP);
-    l3_run(0.5, &p);
-    l3_assert_dropped(&p, NF_L3_NO_NEIGHBOUR);
-    p = l3_advertised(0xe0, 0xfe);
-    l3_run(0.6, &p);
+    l3_dropped(0.5, l3_hex(0, UDP), NF_L3_NO_NEIGHBOUR);
+    l3_comes(0.6, l3_advertised(0xe0, 0xfe));
     assert_int_equal(l3_gate6_mac(0.7), gate_mac[5]);
-    l3_end();
 }
 
-TEST(a_wire_is_no_chain_with_addresses)
+L3_TEST(a_wire_is_no_chain_with_addresses)
 {
     struct nf_chain_change change;
     struct nf_chain_config wire;
@@ -318,7 +288,7 @@ static void tell(void *arg, const char *what, const char *how)
     snprintf(told + len, sizeof(told) - len, "%s: %s\n", what, how);
 }
 
-TEST(all_is_told_in_words)
+L3_TEST(all_is_told_in_words)
 {
     begin();
     add_guests(&l3_config);

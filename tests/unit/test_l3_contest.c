@@ -50,8 +50,7 @@ static void says(double at, uint8_t port, uint8_t operation, const uint8_t mac[6
 {
     struct nf_packet p = l3_arp(port, operation, port ? outer_mac : inner_mac, mac, who, to);
 
-    l3_run(at, &p);
-    l3_assert_dropped(&p, NF_L3_ARP);
+    l3_dropped(at, p, NF_L3_ARP);
 }
 
 /* A reply that nobody asked for, a request, and of a next hop an announcement, as request and as reply. */
@@ -66,7 +65,7 @@ static const struct saying {
 
 #define SAYINGS (sizeof(sayings) / sizeof(sayings[0]))
 
-TEST(a_known_neighbour_that_answers_stays)
+L3_TEST(a_known_neighbour_that_answers_stays)
 {
     static const uint8_t probe[42] = {0x52, 0x54, 0, 0, 0, 5, 2, 0,  0, 0, 0, 1, 8, 6, 0, 1, 8, 0,  6, 4, 0,
                                       1,    2,    0, 0, 0, 0, 1, 10, 0, 0, 1, 0, 0, 0, 0, 0, 0, 10, 0, 0, 5};
@@ -92,11 +91,10 @@ TEST(a_known_neighbour_that_answers_stays)
         assert_int_equal(probes_until(4, known), 0);
         assert_int_equal(s->port ? gate_mac_now(4) : host_mac_now(4), known[5]);
         l3_assert_counted(NF_L3_MOVED, 0);
-        l3_end();
     }
 }
 
-TEST(one_that_is_silent_has_moved_after_three_requests)
+L3_TEST(one_that_is_silent_has_moved_after_three_requests)
 {
     for (unsigned i = 0; i < SAYINGS; i++) {
         const struct saying *s = &sayings[i];
@@ -113,12 +111,11 @@ TEST(one_that_is_silent_has_moved_after_three_requests)
         /* It is known now as the one before was: the next is asked, too. */
         says(5, s->port, s->operation, third, s->who, s->to);
         assert_int_equal(s->port ? gate_mac_now(5.1) : host_mac_now(5.1), 2);
-        l3_end();
     }
 }
 
 /* Whoever says it a thousand times makes it be asked once a second, and the newest of others is the next. */
-TEST(a_neighbour_is_asked_so_once_a_second_at_most)
+L3_TEST(a_neighbour_is_asked_so_once_a_second_at_most)
 {
     unsigned probes = 0;
 
@@ -142,10 +139,9 @@ TEST(a_neighbour_is_asked_so_once_a_second_at_most)
     says(6.02, 0, 2, third, "10.0.0.5", "10.0.0.1"); /* it has gone, and another has its address */
     probes_until(7.7, host_mac);
     assert_int_equal(host_mac_now(7.7), 3);
-    l3_end();
 }
 
-TEST(one_of_the_file_is_never_asked_or_changed)
+L3_TEST(one_of_the_file_is_never_asked_or_changed)
 {
     static const uint8_t fixed[6] = {2, 7, 7, 7, 7, 7};
 
@@ -169,8 +165,6 @@ TEST(one_of_the_file_is_never_asked_or_changed)
     assert_int_equal(host_mac_now(400), 7);
     assert_int_equal(gate_mac_now(400), 7);
     l3_assert_counted(NF_L3_MOVED, 0);
-    l3_end();
-    l3_configure();
 }
 
 /* ---- IPv6 ---- */
@@ -187,7 +181,7 @@ static struct nf_packet short_answer(const uint8_t from[6])
     return p;
 }
 
-TEST(an_advertisement_moves_no_neighbour_that_answers)
+L3_TEST(an_advertisement_moves_no_neighbour_that_answers)
 {
     uint8_t gate[16];
 
@@ -205,21 +199,17 @@ TEST(an_advertisement_moves_no_neighbour_that_answers)
         assert_memory_equal(asked->frame + 62, gate, 16);
         assert_int_equal(l3_gate6_mac(1.1), gate_mac[5]);
         if (answers) {
-            p = short_answer(gate_mac);
-            l3_run(1.3, &p);
+            l3_comes(1.3, short_answer(gate_mac));
         } else {
-            p = short_answer(thief); /* somebody else's says nothing */
-            l3_run(1.3, &p);
+            l3_comes(1.3, short_answer(thief)); /* somebody else's says nothing */
         }
         probes_until(1.7, gate_mac);
         assert_int_equal(l3_gate6_mac(1.7), answers ? gate_mac[5] : 0x99);
         l3_assert_counted(NF_L3_MOVED, !answers);
-        l3_end();
     }
-    l3_configure();
 }
 
-TEST(a_solicitation_moves_no_host_that_answers)
+L3_TEST(a_solicitation_moves_no_host_that_answers)
 {
     l3_begin_ipv6();
     l3_know_host6();
@@ -230,12 +220,9 @@ TEST(a_solicitation_moves_no_host_that_answers)
     l3_run(1, &p);
     l3_assert_counted(NF_L3_CONTESTED, 1);
     l3_assert_counted(NF_L3_MOVED, 0);
-    p = l3_hex(0, HOST_ASKS);
-    l3_run(1.5, &p);
+    l3_comes(1.5, l3_hex(0, HOST_ASKS));
     assert_int_equal(probes_until(4, host_mac), 0);
     l3_assert_counted(NF_L3_MOVED, 0);
-    l3_end();
-    l3_configure();
 }
 
 /*
@@ -299,8 +286,7 @@ static void claims(double at, uint8_t port, uint8_t operation, const uint8_t mac
 {
     struct nf_packet p = l3_arp(port, operation, everybody, mac, addr, to);
 
-    l3_run(at, &p);
-    l3_assert_dropped(&p, NF_L3_ARP);
+    l3_dropped(at, p, NF_L3_ARP);
 }
 
 /* A neighbour advertisement to all nodes, with its MAC, made by hand. */
@@ -325,8 +311,7 @@ static void says_ipv6(double at, uint8_t port, const uint8_t mac[6], const char 
     memcpy(l3_frame + 6, mac, 6);
     memcpy(l3_frame + 80, mac, 6);
     l3_seal6(&p);
-    l3_run(at, &p);
-    l3_assert_dropped(&p, NF_L3_ND);
+    l3_dropped(at, p, NF_L3_ND);
 }
 
 static void claims_ipv6(double at, uint8_t port, const char *addr)
@@ -345,7 +330,7 @@ static void last_claim_is(const char *addr, uint8_t port)
     assert_int_equal(claim.port, port);
 }
 
-TEST(an_own_address_is_announced_at_once)
+L3_TEST(an_own_address_is_announced_at_once)
 {
     l3_begin();
     l3_know_both(0);
@@ -359,10 +344,9 @@ TEST(an_own_address_is_announced_at_once)
     nothing_is_made();
     l3_assert_counted(NF_L3_ARP_CONFLICT, 3);
     l3_assert_counted(NF_L3_DEFENDED, 2);
-    l3_end();
 }
 
-TEST(what_came_too_soon_is_answered_when_the_second_is_over)
+L3_TEST(what_came_too_soon_is_answered_when_the_second_is_over)
 {
     l3_begin();
     l3_know_both(0);
@@ -381,12 +365,11 @@ TEST(what_came_too_soon_is_answered_when_the_second_is_over)
     l3_assert_counted(NF_L3_DEFENDED, 2);
     claims(9, 0, 1, thief, "10.0.0.1", "10.0.0.1");
     announced("10.0.0.1", 0);
-    l3_end();
 }
 
 /* The chain's own announcement, which comes back by a loop or from the other node, or to another interface on
  * the same LAN. */
-TEST(the_chains_own_mac_is_no_conflict)
+L3_TEST(the_chains_own_mac_is_no_conflict)
 {
     l3_begin();
     l3_know_both(0);
@@ -397,10 +380,9 @@ TEST(the_chains_own_mac_is_no_conflict)
     claims(3, 0, 1, outer_mac, "10.0.0.1", "10.0.0.1"); /* as a bridge of both would have it */
     nothing_is_made();
     l3_assert_counted(NF_L3_ARP_CONFLICT, 0);
-    l3_end();
 }
 
-TEST(nor_is_that_of_another_interface_in_ipv6)
+L3_TEST(nor_is_that_of_another_interface_in_ipv6)
 {
     l3_begin_ipv6();
     l3_know_gate6();
@@ -409,10 +391,9 @@ TEST(nor_is_that_of_another_interface_in_ipv6)
     says_ipv6(2, 0, outer_mac, "2001:db8:1::1");
     nothing_is_made();
     l3_assert_counted(NF_L3_ND_CONFLICT, 0);
-    l3_end();
 }
 
-TEST(addresses_of_ipv6_are_announced_the_same)
+L3_TEST(addresses_of_ipv6_are_announced_the_same)
 {
     l3_begin_ipv6();
     l3_know_gate6();
@@ -428,16 +409,14 @@ TEST(addresses_of_ipv6_are_announced_the_same)
     claims_ipv6(3, 1, "2001:db8:1::1"); /* of the other link */
     nothing_is_made();
     l3_assert_counted(NF_L3_DEFENDED, 3);
-    l3_end();
 }
 
 /* A flood costs the link one frame a second for each address. */
-TEST(a_flood_is_answered_once_a_second)
+L3_TEST(a_flood_is_answered_once_a_second)
 {
     l3_begin();
     l3_know_both(0);
     for (unsigned i = 0; i < 1000; i++)
         claims(1 + 0.001 * i, i % 2, 1, thief, i % 2 ? "203.0.113.1" : "10.0.0.1", "10.0.0.1");
     l3_assert_counted(NF_L3_DEFENDED, 2);
-    l3_end();
 }

@@ -27,29 +27,23 @@
 
 /* ---- own addresses ------------------------------------------------------------------------------ */
 
-TEST(an_echo_is_answered)
+L3_TEST(an_echo_is_answered)
 {
     uint8_t wanted[200];
     uint32_t n = l3_bytes(REPLY, wanted);
-    struct nf_packet p;
 
     l3_begin_ipv6();
     l3_know_host6();
-    p = l3_hex(0, ECHO);
-    l3_run(0.5, &p);
-    assert_int_equal(p.drop, 0);
-    assert_int_equal(p.out_port, 0);
+    l3_leaves(0.5, l3_hex(0, ECHO), 0);
     assert_memory_equal(l3_frame, wanted, n);
     l3_assert_counted(NF_L3_ECHO_ANSWERED, 1);
     assert_int_equal(l3_processed, 0);
-    p = l3_hex(0, UDP);
+    struct nf_packet p = l3_hex(0, UDP);
     memcpy(l3_frame + 38, l3_config.port[0].net[NF_IP6].addr.byte, 16);
-    l3_run(0.5, &p);
-    l3_assert_dropped(&p, NF_L3_LOCAL);
-    l3_end();
+    l3_dropped(0.5, p, NF_L3_LOCAL);
 }
 
-TEST(all_own_addresses_are_announced)
+L3_TEST(all_own_addresses_are_announced)
 {
     uint8_t wanted[200], out[NF_ANNOUNCEMENT_MAX], port;
     uint32_t n = l3_bytes(ADVERTISED, wanted), len, said = 0, arp = 0, nd = 0;
@@ -63,40 +57,33 @@ TEST(all_own_addresses_are_announced)
     assert_int_equal(arp, 3); /* one each, and the NAT's */
     assert_int_equal(nd, 4);
     assert_int_equal(said, 1);
-    l3_end();
 }
 
 /* ---- errors ------------------------------------------------------------------------------------- */
 
-TEST(its_sender_is_told_that_it_ran_out)
+L3_TEST(its_sender_is_told_that_it_ran_out)
 {
-    struct nf_packet p;
-
     l3_begin_ipv6();
     l3_know_gate6();
     l3_know_host6();
-    p = l3_hex(0, UDP);
+    struct nf_packet p = l3_hex(0, UDP);
     l3_frame[14 + 7] = 1;
-    l3_run(0.5, &p);
-    l3_assert_dropped(&p, NF_L3_TTL);
+    l3_dropped(0.5, p, NF_L3_TTL);
     l3_assert_made(EXCEEDED, 0);
-    l3_end();
 }
 
-TEST(what_is_too_big_is_told_the_mtu)
+L3_TEST(what_is_too_big_is_told_the_mtu)
 {
     uint8_t mtu[4] = {0, 0, 5, 0xdc};
-    struct nf_packet p;
 
     l3_begin_ipv6();
     l3_know_gate6();
     l3_know_host6();
-    p = l3_hex(0, UDP);
+    struct nf_packet p = l3_hex(0, UDP);
     l3_frame[18] = 5;
     l3_frame[19] = 0xb5; /* 1461 and the header: one byte too many */
     p.len = p.have = 14 + 40 + 1461;
-    l3_run(0.5, &p);
-    l3_assert_dropped(&p, NF_L3_TOO_BIG);
+    l3_dropped(0.5, p, NF_L3_TOO_BIG);
     assert_int_equal(l3_made_count, 1);
     assert_int_equal(l3_made[0].frame[54], 2);
     assert_memory_equal(l3_made[0].frame + 58, mtu, 4);
@@ -104,14 +91,12 @@ TEST(what_is_too_big_is_told_the_mtu)
     l3_frame[18] = 5;
     l3_frame[19] = 0xb4;
     p.len = p.have = 14 + 40 + 1460;
-    l3_run(0.7, &p);
-    assert_int_equal(p.drop, 0);
-    l3_end();
+    assert_int_equal(l3_comes(0.7, p).drop, 0);
 }
 
 /* No MTU below 1280 is told of (RFC 8201, 4), also where the only way on is a link of IPv4 with less: an NF
  * may translate what comes in, and make it 20 bytes shorter. */
-TEST(nobody_is_told_less_than_1280)
+L3_TEST(nobody_is_told_less_than_1280)
 {
     uint8_t mtu[4] = {0, 0, 5, 0};
     struct nf_packet p;
@@ -125,16 +110,13 @@ TEST(nobody_is_told_less_than_1280)
         p = l3_hex(0, UDP);
         nf_put16(l3_frame + 18, htons((uint16_t)(bytes - 40)));
         p.len = p.have = 14 + bytes;
-        l3_run(bytes == 1280 ? 0.5 : 0.7, &p);
-        l3_assert_dropped(&p, bytes == 1280 ? NF_L3_NO_ROUTE : NF_L3_TOO_BIG);
+        l3_dropped(bytes == 1280 ? 0.5 : 0.7, p, bytes == 1280 ? NF_L3_NO_ROUTE : NF_L3_TOO_BIG);
         assert_int_equal(l3_made[0].frame[54], bytes == 1280 ? 1 : 2);
     }
     assert_memory_equal(l3_made[0].frame + 58, mtu, 4);
-    l3_end();
-    l3_configure();
 }
 
-TEST(nobody_is_told_of_what_has_no_sender)
+L3_TEST(nobody_is_told_of_what_has_no_sender)
 {
     static const char *const from[] = {"::", "::1", "ff02::1", "fe80::5", "::ffff:10.0.0.5"};
     static const char *const to[] = {"fe80::9", "::1", "ff0e::1"};
@@ -145,15 +127,13 @@ TEST(nobody_is_told_of_what_has_no_sender)
     for (unsigned i = 0; i < sizeof(from) / sizeof(from[0]); i++) {
         p = l3_hex(0, UDP);
         l3_addr6(l3_frame + 22, from[i]);
-        l3_run(0.5, &p);
-        l3_assert_dropped(&p, NF_L3_MARTIAN);
+        l3_dropped(0.5, p, NF_L3_MARTIAN);
         assert_int_equal(l3_made_count, 0);
     }
     for (unsigned i = 0; i < sizeof(to) / sizeof(to[0]); i++) {
         p = l3_hex(0, UDP);
         l3_addr6(l3_frame + 38, to[i]);
-        l3_run(0.5, &p);
-        l3_assert_dropped(&p, i == 2 ? NF_L3_BROADCAST : NF_L3_MARTIAN);
+        l3_dropped(0.5, p, i == 2 ? NF_L3_BROADCAST : NF_L3_MARTIAN);
     }
     for (unsigned i = 0; i < sizeof(from) / sizeof(from[0]); i++) { /* nor is the chain itself asked */
         p = l3_hex(0, ECHO);
@@ -163,11 +143,10 @@ TEST(nobody_is_told_of_what_has_no_sender)
         l3_assert_counted(NF_L3_ECHO_ANSWERED, i >= 3); /* that of the link alone may ask */
     }
     assert_int_equal(l3_processed, 0);
-    l3_end();
 }
 
 /* Nobody behind a router believes it, and no NF is to judge it. */
-TEST(neighbour_discovery_is_not_forwarded)
+L3_TEST(neighbour_discovery_is_not_forwarded)
 {
     struct nf_packet p;
 
@@ -179,41 +158,30 @@ TEST(neighbour_discovery_is_not_forwarded)
         l3_frame[14 + 7] = 255;
         l3_frame[54] = type;
         l3_seal6(&p);
-        l3_run(0.5, &p);
-        l3_assert_dropped(&p, NF_L3_ND);
+        l3_dropped(0.5, p, NF_L3_ND);
     }
     assert_int_equal(l3_processed, 0);
-    l3_end();
 }
 
 /* An error about an error would never end (RFC 4443, 2.4). */
-TEST(no_error_about_an_error)
+L3_TEST(no_error_about_an_error)
 {
-    struct nf_packet p;
-
     l3_begin_ipv6();
     l3_know_host6();
-    p = l3_hex(0, ECHO);
+    struct nf_packet p = l3_hex(0, ECHO);
     l3_addr6(l3_frame + 38, "2001:db8:9::7");
     l3_frame[54] = 1;
     l3_frame[14 + 7] = 1;
     l3_seal6(&p);
-    l3_run(0.5, &p);
-    l3_assert_dropped(&p, NF_L3_TTL);
+    l3_dropped(0.5, p, NF_L3_TTL);
     assert_int_equal(l3_made_count, 0);
-    l3_end();
 }
 
-TEST(a_link_without_it_takes_none)
+L3_TEST(a_link_without_it_takes_none)
 {
-    struct nf_packet p;
-
     l3_configure();
     l3_begin();
-    p = l3_hex(0, UDP);
-    l3_run(0.5, &p);
-    l3_assert_dropped(&p, NF_L3_PROTOCOL);
-    l3_end();
+    l3_dropped(0.5, l3_hex(0, UDP), NF_L3_PROTOCOL);
 }
 
 /* Neighbours that do not answer: after three requests senders are told, of packets as they knew them, until
@@ -270,10 +238,8 @@ static struct nf_packet sent(double at, uint8_t port, const char *from, const ch
     return p;
 }
 
-TEST(who_does_not_answer_is_unreachable)
+L3_TEST(who_does_not_answer_is_unreachable)
 {
-    struct nf_packet p;
-
     l3_begin();
     l3_know_both(0);
     sent(1, 1, "198.51.100.7", "10.0.0.77");
@@ -293,17 +259,13 @@ TEST(who_does_not_answer_is_unreachable)
     assert_int_equal(asked(0, 42, 77), 0);
     assert_non_null(told(1));
     l3_assert_counted(NF_L3_ICMP_SENT, 2);
-    p = l3_arp(0, 2, inner_mac, host_mac, "10.0.0.77", "10.0.0.1");
-    l3_run(5, &p);
-    p = l3_udp(1, "198.51.100.7", "10.0.0.77", 64);
-    l3_run(5.1, &p);
-    assert_int_equal(p.drop, 0);
+    l3_comes(5, l3_arp(0, 2, inner_mac, host_mac, "10.0.0.77", "10.0.0.1"));
+    assert_int_equal(l3_comes(5.1, l3_udp(1, "198.51.100.7", "10.0.0.77", 64)).drop, 0);
     assert_null(told(1));
-    l3_end();
 }
 
 /* Nobody asks for it any more: it is forgotten, and begins anew. */
-TEST(it_is_forgotten_when_nobody_wants_it)
+L3_TEST(it_is_forgotten_when_nobody_wants_it)
 {
     l3_begin();
     l3_know_both(0);
@@ -312,11 +274,10 @@ TEST(it_is_forgotten_when_nobody_wants_it)
         l3_run(at, NULL);
     sent(6.5, 1, "198.51.100.7", "10.0.0.77");
     assert_null(told(1));
-    l3_end();
 }
 
 /* The sender hears of the packet that it sent, not of what the chain made of it. */
-TEST(who_is_translated_is_told_too)
+L3_TEST(who_is_translated_is_told_too)
 {
     l3_begin();
     l3_know_both(0);
@@ -328,30 +289,24 @@ TEST(who_is_translated_is_told_too)
     }
     sent(4.1, 0, "10.0.0.5", "203.0.113.88");
     assert_told(0, "10.0.0.1", "10.0.0.5", "10.0.0.5", "203.0.113.88");
-    l3_end();
 }
 
-TEST(a_dead_next_hop_makes_all_behind_it_unreachable)
+L3_TEST(a_dead_next_hop_makes_all_behind_it_unreachable)
 {
-    struct nf_packet p;
-
     l3_begin();
-    p = l3_arp(0, 1, everybody, host_mac, "10.0.0.5", "10.0.0.1");
-    l3_run(1, &p);
+    l3_comes(1, l3_arp(0, 1, everybody, host_mac, "10.0.0.5", "10.0.0.1"));
     sent(3.9, 0, "10.0.0.5", "198.51.100.7");
     assert_null(told(0));
     for (unsigned i = 0; i < 4; i++) {
         sent(4.1 + 7 * i, 0, "10.0.0.5", "198.51.100.7");
         assert_told(0, "10.0.0.1", "10.0.0.5", "10.0.0.5", "198.51.100.7");
     }
-    l3_end();
 }
 
-TEST(of_ipv6_the_same)
+L3_TEST(of_ipv6_the_same)
 {
     uint8_t from[32];
     const uint8_t *f;
-    struct nf_packet p;
 
     l3_begin_ipv6(); /* asks for the gateway at 0 s, which is no chain time */
     l3_know_host6();
@@ -359,12 +314,9 @@ TEST(of_ipv6_the_same)
         l3_run(at, NULL);
         assert_int_equal(asked(1, 86, 0xfe), 1);
     }
-    p = l3_hex(0, UDP);
-    l3_run(3.9, &p);
+    l3_comes(3.9, l3_hex(0, UDP));
     assert_null(told(0));
-    p = l3_hex(0, UDP);
-    l3_run(4.1, &p);
-    l3_assert_dropped(&p, NF_L3_NO_NEIGHBOUR);
+    l3_dropped(4.1, l3_hex(0, UDP), NF_L3_NO_NEIGHBOUR);
     f = told(0);
     assert_non_null(f);
     assert_int_equal(f[54], 1);
@@ -372,12 +324,8 @@ TEST(of_ipv6_the_same)
     l3_addr6(from, "2001:db8:1::1");
     l3_addr6(from + 16, "2001:db8:1::5");
     assert_memory_equal(f + 22, from, 32);
-    p = l3_hex(0, UDP);
+    l3_hex(0, UDP);
     assert_memory_equal(f + 62 + 8, l3_frame + 22, 32);
-    p = l3_advertised(NF_ND_ROUTER | NF_ND_SOLICITED | NF_ND_OVERRIDE, 9);
-    l3_run(4.4, &p);
-    p = l3_hex(0, UDP);
-    l3_run(4.5, &p);
-    assert_int_equal(p.drop, 0);
-    l3_end();
+    l3_comes(4.4, l3_advertised(NF_ND_ROUTER | NF_ND_SOLICITED | NF_ND_OVERRIDE, 9));
+    assert_int_equal(l3_comes(4.5, l3_hex(0, UDP)).drop, 0);
 }

@@ -16,7 +16,7 @@
     "33330000000102000000000186dd6000000000203aff20010db8000100000000000000000001ff020000000000000000000000" \
     "00000188007928a000000020010db80001000000000000000000010201020000000001"
 
-TEST(next_hops_are_asked_for)
+L3_TEST(next_hops_are_asked_for)
 {
     uint8_t wanted[200], to[16];
     uint32_t n = l3_bytes(ASKS_GATE, wanted), gates = 0;
@@ -33,20 +33,16 @@ TEST(next_hops_are_asked_for)
             assert_memory_equal(l3_made[i].frame + 14 + 8, l3_config.port[0].local.byte, 16);
         }
     l3_assert_counted(NF_L3_ND_ASKED, 2);
-    l3_end();
 }
 
-TEST(a_packet_leaves_by_the_next_hop_that_answered)
+L3_TEST(a_packet_leaves_by_the_next_hop_that_answered)
 {
     uint8_t before[200];
-    struct nf_packet p;
 
     l3_begin_ipv6();
-    p = l3_hex(0, UDP);
-    l3_run(0.05, &p);
-    l3_assert_dropped(&p, NF_L3_NO_NEIGHBOUR);
+    l3_dropped(0.05, l3_hex(0, UDP), NF_L3_NO_NEIGHBOUR);
     l3_know_gate6();
-    p = l3_hex(0, UDP);
+    struct nf_packet p = l3_hex(0, UDP);
     memcpy(before, l3_frame, p.len);
     l3_run(0.5, &p);
     assert_int_equal(p.drop, 0);
@@ -56,49 +52,37 @@ TEST(a_packet_leaves_by_the_next_hop_that_answered)
     assert_int_equal(l3_frame[14 + 7], 63);
     before[14 + 7] = 63;
     assert_memory_equal(l3_frame + 12, before + 12, p.len - 12);
-    l3_end();
 }
 
-TEST(who_asks_is_answered_and_known)
+L3_TEST(who_asks_is_answered_and_known)
 {
-    struct nf_packet p;
-
     l3_begin_ipv6();
     l3_know_gate6();
-    p = l3_hex(0, HOST_ASKS);
-    l3_run(0.5, &p);
-    l3_assert_dropped(&p, NF_L3_ND);
+    l3_dropped(0.5, l3_hex(0, HOST_ASKS), NF_L3_ND);
     l3_assert_made(ANSWER, 0);
     l3_assert_counted(NF_L3_ND_ANSWERED, 1);
-    p = l3_hex(0, UDP); /* the other way round, to the host */
+    struct nf_packet p = l3_hex(0, UDP); /* the other way round, to the host */
     memcpy(l3_frame, outer_mac, 6);
     uint8_t host[16];
     memcpy(host, l3_frame + 22, 16);
     memcpy(l3_frame + 22, l3_frame + 38, 16);
     memcpy(l3_frame + 38, host, 16);
     p.in_port = p.side = 1;
-    l3_run(0.6, &p);
-    assert_int_equal(p.drop, 0);
-    assert_int_equal(p.out_port, 0);
+    l3_leaves(0.6, p, 0);
     assert_memory_equal(l3_frame, host_mac, 6);
-    l3_end();
 }
 
-TEST(an_address_that_is_taken_is_said_to_be)
+L3_TEST(an_address_that_is_taken_is_said_to_be)
 {
-    struct nf_packet p;
-
     l3_begin_ipv6();
-    p = l3_hex(0, PROBE);
-    l3_run(0.5, &p);
+    l3_comes(0.5, l3_hex(0, PROBE));
     l3_assert_made(PROBE_ANSWER, 0);
     l3_assert_counted(NF_L3_ND_CONFLICT, 0); /* it is asked for, and not used (RFC 4862, 5.4) */
     l3_assert_counted(NF_L3_DEFENDED, 0);
-    l3_end();
 }
 
 /* RFC 4861, 7.1: none of these is answered, and nobody is known by them. */
-TEST(what_is_not_of_this_link_or_broken_is_ignored)
+L3_TEST(what_is_not_of_this_link_or_broken_is_ignored)
 {
     static const struct {
         uint8_t at, value;
@@ -127,8 +111,7 @@ TEST(what_is_not_of_this_link_or_broken_is_ignored)
     }
     struct nf_packet p = l3_hex(0, HOST_ASKS); /* cut off */
     p.len = p.have = 70;
-    l3_run(20, &p);
-    l3_assert_dropped(&p, NF_L3_MALFORMED);
+    l3_dropped(20, p, NF_L3_MALFORMED);
     p = l3_hex(0, HOST_ASKS);
     l3_addr6(l3_frame + 22, "::1");
     l3_seal6(&p);
@@ -143,10 +126,9 @@ TEST(what_is_not_of_this_link_or_broken_is_ignored)
     l3_run(22, &p);
     assert_true(p.drop);
     l3_assert_counted(NF_L3_ND_ANSWERED, 0);
-    l3_end();
 }
 
-TEST(one_link_local_address_is_another_host_on_each_link)
+L3_TEST(one_link_local_address_is_another_host_on_each_link)
 {
     uint8_t one[16];
 
@@ -168,28 +150,23 @@ TEST(one_link_local_address_is_another_host_on_each_link)
     l3_addr6(l3_frame + 38, "2001:db8:77::9");
     p.in_port = p.side = 1;
     memcpy(l3_frame, outer_mac, 6);
-    l3_run(0.7, &p);
-    assert_int_equal(p.drop, 0);
-    assert_int_equal(p.out_port, 0);
+    l3_leaves(0.7, p, 0);
     assert_int_equal(l3_frame[5], 0x50);
-    l3_end();
 }
 
 /* RFC 4861, 7.2.5. */
-TEST(another_mac_is_believed_where_it_overrides)
+L3_TEST(another_mac_is_believed_where_it_overrides)
 {
     l3_begin_ipv6();
     l3_know_gate6();
     for (unsigned overrides = 0; overrides < 2; overrides++) {
         struct nf_packet p = l3_advertised(overrides ? 0x60 : 0x40, 0x99);
 
-        l3_run(0.5 + overrides, &p);
-        l3_assert_dropped(&p, NF_L3_ND);
+        l3_dropped(0.5 + overrides, p, NF_L3_ND);
         for (unsigned tenth = 1; tenth <= 8; tenth++) /* the one that is known is asked, and silent */
             l3_run(0.5 + overrides + tenth / 10.0, NULL);
         assert_int_equal(l3_gate6_mac(1.4 + overrides), overrides ? 0x99 : gate_mac[5]);
     }
-    l3_end();
 }
 
 /* ---- more addresses than the table has room for: a network of 2^64 (RFC 6583) ---- */
@@ -216,7 +193,7 @@ static void know_host(double at)
     l3_run(at, &p);
 }
 
-TEST(a_scan_leaves_room_for_hosts)
+L3_TEST(a_scan_leaves_room_for_hosts)
 {
     l3_begin_ipv6();
     l3_run(10, NULL);
@@ -231,11 +208,10 @@ TEST(a_scan_leaves_room_for_hosts)
     for (unsigned i = 0; i < 5000; i++)
         send_to(11.2, 5000 + i, false);
     assert_true(send_to(11.3, 0, true)); /* in use, it stays */
-    l3_end();
 }
 
 /* In the names of 5,000 that are not there. */
-TEST(made_up_questions_leave_room_for_hosts)
+L3_TEST(made_up_questions_leave_room_for_hosts)
 {
     struct ft_fault fault = {""};
 
@@ -257,5 +233,4 @@ TEST(made_up_questions_leave_room_for_hosts)
     assert_true(l3_made_count == 1 && l3_made[0].frame[77] == 5);
     know_host(10.1);
     assert_true(send_to(10.2, 0, true));
-    l3_end();
 }
