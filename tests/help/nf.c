@@ -35,15 +35,21 @@ static void open_chain(struct help_nf *h, uint64_t bytes, uint64_t seed, bool au
 {
     static struct config config;
     static struct nf_chain_config chain;
+    static struct help_nf before;
     const struct ft_region_config how = {.name = "test", .shared_size = 4 << 20, .audit = audit};
     struct ft_fault fault = {""};
 
+    if (before.region) {
+        nf_chain_free(before.chain);
+        ft_region_close(before.region);
+    }
     config = (struct config){.arena = bytes};
     chain = (struct nf_chain_config){.name = "test", .lanes = 1, .count = 1, .nfs = {{&module, &config}}};
     if (nf_chain_region(&h->region, &chain, &how, &fault) ||
         nf_chain_make(&h->chain, &chain, h->region, 0, seed, &fault))
         fail_msg("%s", fault.text);
     h->nf = nf_chain_nf(h->chain, 1);
+    before = *h;
     help_nf_timers = NULL;
 }
 
@@ -55,12 +61,6 @@ void help_nf_open(struct help_nf *h, uint64_t bytes, uint64_t seed)
 void help_nf_open_fast(struct help_nf *h, uint64_t bytes, uint64_t seed)
 {
     open_chain(h, bytes, seed, false);
-}
-
-void help_nf_close(struct help_nf *h)
-{
-    nf_chain_free(h->chain);
-    ft_region_close(h->region);
 }
 
 void help_nf_audit(const struct help_nf *h)

@@ -23,11 +23,11 @@ void help_nf_process(struct nf *nf, struct nf_packet *const packets[], uint32_t 
 /* The NF's `timers` goes here, when it is set. */
 extern void (*help_nf_timers)(struct nf *nf, uint64_t now);
 
-/* Opens a region with audit on and makes the chain. `arena`: bytes the NF may allocate. Fails the test. */
+/* Opens a region with audit on and makes the chain, in place of the one before. `arena`: bytes the NF may
+ * allocate. Fails the test. */
 void help_nf_open(struct help_nf *h, uint64_t arena, uint64_t seed);
 /* The same without audit, which looks at each stay in a section. */
 void help_nf_open_fast(struct help_nf *h, uint64_t arena, uint64_t seed);
-void help_nf_close(struct help_nf *h);
 /* Aborts when anything was changed without an edit since the last call. */
 void help_nf_audit(const struct help_nf *h);
 

@@ -77,7 +77,6 @@ TEST(the_shape_of_a_map_is_the_one_that_this_node_made)
     DAMAGED(&map->value_size, 8, "constant");
     DAMAGED(&map->value_at, 1u << 31, "constant");
     DAMAGED(&map->stride, 1u << 31, "byte 36 is 0, expected 8 as this node made it");
-    help_nf_close(&h);
 }
 
 TEST(counts_of_a_map_agree)
@@ -96,7 +95,6 @@ TEST(counts_of_a_map_agree)
     DAMAGED(&used[0], used[0] & (used[0] - 1), "39 slots are used, expected 40");
     DAMAGED(&used[1], 1ull << 35, "a slot behind");
     DAMAGED(&used[1], 1ull << 63, "a slot behind");
-    help_nf_close(&h);
 }
 
 TEST(the_list_of_free_slots_ends)
@@ -114,7 +112,6 @@ TEST(the_list_of_free_slots_ends)
     DAMAGED(entry(57), 58, "does not end after 20"); /* in a circle */
     DAMAGED(entry(57), UINT32_MAX, "slot 4294967294 is in the list");
     DAMAGED(entry(0), 58, "does not end after 20"); /* the first one freed ends the list */
-    help_nf_close(&h);
 }
 
 TEST(every_entry_has_its_one_place)
@@ -134,7 +131,6 @@ TEST(every_entry_has_its_one_place)
     DAMAGED(&map->bucket[b].tag[i], (uint16_t)(map->bucket[b].tag[i] ^ 0x100), "has another tag");
     DAMAGED(&map->bucket[b].passed, 1, "was passed by 1 entries, expected 0");
     DAMAGED(&map->seed, map->seed + 1, "slot"); /* another node's seed: nothing is where it belongs */
-    help_nf_close(&h);
 }
 
 TEST(no_key_is_there_twice)
@@ -167,7 +163,6 @@ TEST(no_key_is_there_twice)
         break;
     }
     ft_audit_resume(h.region);
-    help_nf_close(&h);
 }
 
 TEST(an_entry_lies_not_far_from_home)
@@ -194,7 +189,6 @@ TEST(an_entry_lies_not_far_from_home)
         map->bucket[b].passed++;
     content_is_refused("too far from where its key leads to");
     ft_audit_resume(h.region);
-    help_nf_close(&h);
 }
 
 /* Full and empty tables, and all between: the chain takes what it has made itself. */
@@ -219,7 +213,6 @@ TEST(maps_of_every_age_pass)
         }
         content_passes();
         assert_true(full > 0);
-        help_nf_close(&h);
     }
 }
 
@@ -240,7 +233,6 @@ TEST(numbers_of_a_lane_are_ones_that_a_lane_can_have)
     lane->access = 0;
     assert_int_equal(nf_chain_check(h.chain, NULL, NULL, &fault), FT_EMALFORMED);
     ft_audit_resume(h.region);
-    help_nf_close(&h);
 }
 
 static void count(void *pulses)
@@ -258,7 +250,6 @@ TEST(a_long_check_is_interrupted_again_and_again)
     nf_wheel_make(h.nf, 200000, 1000);
     assert_int_equal(nf_chain_check(h.chain, count, &pulses, &fault), 0);
     assert_in_range(pulses, 200000 / 20000, 200000 / 1000);
-    help_nf_close(&h);
 }
 
 /* What a delta may write: anything but another value of a constant. */
@@ -285,7 +276,6 @@ TEST(a_delta_keeps_the_constants)
     /* From before, over it, and to behind. */
     assert_int_equal(nf_chain_keeps(h.chain, at - 2 * FT_LINE, 6 * FT_LINE, NULL, &fault), FT_EMALFORMED);
     assert_int_equal(nf_chain_keeps(h.chain, at - 2 * FT_LINE, 2 * FT_LINE, NULL, &fault), 0);
-    help_nf_close(&h);
 }
 
 /* State that came from a peer: an NF's heap of every age passes the chain's check, and damage to what it
@@ -321,7 +311,6 @@ TEST(a_heap_is_checked)
     DAMAGED(&heap->bytes, heap->bytes + 16, "it has given out another number of bytes than it says");
     DAMAGED(&heap->blocks, heap->blocks - 1, "it has given out another number");
     DAMAGED(&heap->hint[FT_HEAP_CLASSES], heap->pages, "a hint");
-    help_nf_close(&h);
 }
 
 /* What there would be of pages that nobody has had: all zeros. */
@@ -356,7 +345,6 @@ TEST(pages_beyond_those_in_use_are_nobodys)
     heap->next = next - 2;
     assert_false(ft_heap_holds(heap, p[3], 1));
     heap->next = next;
-    help_nf_close(&h);
 }
 
 /*
@@ -441,7 +429,6 @@ TEST(rings_of_a_wheel_end)
     DAMAGED(&head->next, FIRST + 1, "in both directions");
     DAMAGED(&head->next, FIRST + 2, "in both directions");
     DAMAGED(&wheel->node[FIRST + 20].next, FIRST + 20, "5 timers are set, expected 4, as lie in slots");
-    help_nf_close(&h);
 }
 
 TEST(timers_lie_where_their_tick_belongs)
@@ -463,7 +450,6 @@ TEST(timers_lie_where_their_tick_belongs)
     DAMAGED(&wheel->occupied[0][3], 0, "slot 237 is marked as empty and is not");
     DAMAGED(&wheel->spreading, 8, "level 8 is being spread");
     DAMAGED(&wheel->spreading, UINT32_MAX, "is being spread");
-    help_nf_close(&h);
 }
 
 /* A slot with more timers than one call moves is half spread; then some are cancelled, and others set. */
@@ -491,7 +477,6 @@ TEST(a_wheel_that_is_half_spread_passes)
         }
     }
     assert_true(half >= 2);
-    help_nf_close(&h);
 }
 
 TEST(wheels_of_every_age_pass)
@@ -512,5 +497,4 @@ TEST(wheels_of_every_age_pass)
         if (i % 16 == 0)
             content_passes();
     }
-    help_nf_close(&h);
 }

@@ -158,7 +158,6 @@ static void churn(uint32_t capacity, uint32_t value_size, uint32_t steps, uint64
     }
     compare_all();
     help_nf_audit(&h);
-    help_nf_close(&h);
 }
 
 TEST(lists_agree_with_the_model)
@@ -191,7 +190,6 @@ TEST(a_list_orders_numbers_by_use)
     }
     assert_int_equal(nf_list_first(&head[0]), NF_NONE);
     assert_int_equal(nf_lists_count(lists), 0);
-    help_nf_close(&h);
 }
 
 /* ---- what came from a peer ---- */
@@ -237,7 +235,6 @@ TEST(entries_that_came_from_a_peer_are_looked_at)
     DAMAGED(&whole->free, 1, "leads to 1, expected a free one");
     DAMAGED(&whole->entry[8].next, 10, "does not end after 3"); /* in a circle */
     DAMAGED(&whole->entry[7].before, 0, "leads to 8, expected a free one");
-    help_nf_close(&h);
 }
 
 /* As a module's check_state does; `n`: how many both have. */
@@ -285,7 +282,6 @@ TEST(lists_that_came_from_a_peer_are_looked_at)
     head[0].first = 0;
     assert_int_equal(check_heads(&fault, 3), 3);
     ft_audit_resume(h.region);
-    help_nf_close(&h);
 }
 
 /* A list of numbers that were not taken is looked at without marks; it has as many as there may be. */
@@ -311,7 +307,6 @@ TEST(a_list_of_own_numbers_is_looked_at)
     assert_int_equal(nf_list_check(&c, lists, &head[0], 2, NULL), FT_EMALFORMED);
     ((uint32_t *)(uintptr_t)nf_lists_value(lists, 0))[-1] = 5; /* nobody has taken it: no harm */
     nf_list_insert(h.nf, lists, &head[1], nf_lists_take(h.nf, lists), NF_NONE);
-    help_nf_close(&h);
 }
 
 /* ---- misuse ---- */
@@ -352,12 +347,10 @@ TEST(misuse_aborts)
     assert_dies(remove_free, NULL, "entry 8 of 20 is in no list");
     assert_dies(give_linked, NULL, "entry 2 of 10 is given back");
     assert_dies(give_twice, NULL, "entry 8 of 10 is given back");
-    help_nf_close(&h);
     help_nf_open(&h, 1 << 16, 1);
     assert_null(nf_lists_make(h.nf, 100000, 8));
     used = h.nf->arena->used;
     assert_non_null(nf_lists_make(h.nf, 1000, 13));
     assert_int_equal(h.nf->arena->used - used, nf_lists_bytes(1000, 13));
     assert_int_equal(nf_lists_bytes(1000, 13), 128 + 1000 * 24);
-    help_nf_close(&h);
 }

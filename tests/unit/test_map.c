@@ -32,7 +32,6 @@ static uint64_t map_model_churn(uint32_t capacity, uint32_t key_size, uint32_t v
     map_model_compare(map);
     content_passes();
     digest = ft_region_digest(h.region);
-    help_nf_close(&h);
     return digest;
 }
 
@@ -77,7 +76,6 @@ TEST(exactly_capacity_entries_go_in)
                 map_model_drop(&h, map, s);
             help_nf_audit(&h);
         }
-        help_nf_close(&h);
     }
 }
 
@@ -109,7 +107,6 @@ TEST(entries_lie_well)
                 if (to - from <= 64)
                     assert_int_equal(from / 64, (to - 1) / 64);
             }
-            help_nf_close(&h);
         }
 }
 
@@ -122,7 +119,6 @@ TEST(make_needs_the_bytes_it_says)
     uint64_t used = h.nf->arena->used;
     assert_non_null(nf_map_make(h.nf, 1000, 13, 24));
     assert_int_equal(h.nf->arena->used - used, nf_map_bytes(1000, 13, 24));
-    help_nf_close(&h);
 }
 
 static void add_twice(void *arg)
@@ -150,7 +146,6 @@ TEST(misuse_aborts)
     help_nf_open(&h, 1 << 16, 1);
     assert_dies(add_twice, &h, "the key is in the map already");
     assert_dies(remove_free, &h, "slot 0 of 10 is not used");
-    help_nf_close(&h);
 }
 
 /* map when keys collide: tags, neighbourhoods of buckets, passed buckets, and the seeded hash. */
@@ -175,7 +170,6 @@ static void collide(uint64_t mask, uint32_t capacity, uint32_t keys)
             map_model_compare(map);
         }
     }
-    help_nf_close(&h);
 }
 
 TEST(colliding_keys_agree_with_the_model)
@@ -205,7 +199,6 @@ static void differ_at(uint32_t key_size, uint32_t at)
     for (uint32_t i = 0; i < 200; i++)
         map_model_step(&h, map, 50, &sequence);
     map_model_compare(map);
-    help_nf_close(&h);
 }
 
 TEST(every_byte_of_a_key_counts)
@@ -253,7 +246,6 @@ TEST(a_search_ends_though_all_were_passed)
     alarm(0);
     for (uint32_t slot = nf_map_next(map, 0); slot != NF_NONE; slot = nf_map_next(map, slot + 1))
         assert_int_equal(nf_map_find(map, nf_map_key(map, slot)), slot);
-    help_nf_close(&h);
 }
 
 /* CPU time, ns, of looking for many keys that are not in the map. */
@@ -300,7 +292,6 @@ TEST(lookups_do_not_grow_slow_with_time)
             nf_map_remove(h.nf, map, slot);
     }
     assert_true(time_of_misses(map) < 8 * fresh);
-    help_nf_close(&h);
 }
 
 /* The hash is keyed: another seed, another hash, or one could flood a bucket. */
@@ -315,7 +306,6 @@ TEST(the_hash_is_seeded)
         struct nf_map *map = nf_map_make(h.nf, 10, 8, 0), *other = nf_map_make(h.nf, 10, 8, 0);
         hash[i] = nf_map_hash(map, &key);
         assert_true(hash[i] != nf_map_hash(other, &key));
-        help_nf_close(&h);
     }
     assert_true(hash[0] != hash[1]);
 }

@@ -83,7 +83,6 @@ static uint64_t churn_pool(uint32_t count, uint32_t steps, bool audit, uint64_t 
     take_one(&h, pool, &m);
     compare_pool(pool, &m);
     digest = ft_region_digest(h.region);
-    help_nf_close(&h);
     return digest;
 }
 
@@ -130,7 +129,6 @@ TEST(any_number_is_as_likely_as_another)
         chi += (in_part[i] - want) * (in_part[i] - want) / want;
     assert_true(chi < 114);
     assert_true(next < 10); /* one is expected */
-    help_nf_close(&h);
 }
 
 static void give_twice(void *arg)
@@ -154,7 +152,6 @@ TEST(misuse_aborts)
     help_nf_open(&h, 1 << 16, 1);
     assert_dies(give_twice, &h, "gives back number 2, which it has not");
     assert_dies(give_beyond, &h, "gives back number 4, which it has not");
-    help_nf_close(&h);
 }
 
 TEST(make_needs_the_bytes_it_says)
@@ -173,5 +170,4 @@ TEST(make_needs_the_bytes_it_says)
         assert_true(shared->used <= both + nf_shared_pool_bytes(count));
     }
     assert_null(HELP_NF_MAKE(&h, nf_shared_pool_make(h.nf, 100000000)));
-    help_nf_close(&h);
 }

@@ -40,7 +40,6 @@ TEST(word_is_a_number)
     burst();
     assert_int_equal(nf_shared_word_peek(word), 9);
     burst();
-    help_nf_close(&h);
 }
 
 #define KEYS 200u
@@ -112,7 +111,6 @@ TEST(map_is_a_map)
     }
     assert_int_equal(there, second.count);
     burst();
-    help_nf_close(&h);
 }
 
 /* One look and one count: against an array. */
@@ -144,7 +142,6 @@ TEST(map_counts_by_key)
     }
     assert_true(there == 100 && full > 100);
     burst();
-    help_nf_close(&h);
 }
 
 /* Entries that end by time: each is asked until when it stays, and goes then, in the shard where it is. */
@@ -231,7 +228,6 @@ TEST(a_wheel_over_a_shared_map)
     assert_int_equal(left_of_timed(), 0);
     assert_int_equal(asked, ENTRIES);
     help_nf_timers = NULL;
-    help_nf_close(&h);
 }
 
 /* Of a thousand free numbers the quarter that was given back last rests. */
@@ -261,7 +257,6 @@ TEST(pool_gives_each_once_and_lets_the_last_rest)
         assert_true(nf_shared_pool_take(h.nf, pool) < 8);
     assert_int_equal(nf_shared_pool_take(h.nf, pool), NF_NONE);
     burst();
-    help_nf_close(&h);
 }
 
 static bool take_tokens(struct nf_bucket *b, const struct nf_rate *rate, uint64_t n, uint64_t now)
@@ -328,7 +323,6 @@ TEST(merged_alone_is_a_count)
     /* Nothing that could have gone otherwise: nothing to record. */
     assert_int_equal(nf_determinants_noted(nf_chain_determinants(h.chain), &block), 0);
     burst();
-    help_nf_close(&h);
 }
 
 TEST(values_come_back_as_noted)
@@ -370,7 +364,6 @@ TEST(values_come_back_as_noted)
         bool whole = cut == 1 || cut == 1 + 2 + 8;
         assert_int_equal(nf_determinants_supply(v, copy, cut), whole ? 0 : FT_EMALFORMED);
     }
-    help_nf_close(&h);
 }
 
 static void give_a_stranger(void *arg)
@@ -400,5 +393,4 @@ TEST(sections_left_are_counted)
         nf_shared_word_add(h.nf, word, 1);
     assert_int_equal(nf_shared_left(&one_of_two), FT_DEPENDENCIES_MAX - 24);
     assert_int_equal(nf_shared_left(h.nf), FT_DEPENDENCIES_MAX);
-    help_nf_close(&h);
 }

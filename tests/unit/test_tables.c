@@ -40,7 +40,6 @@ TEST(a_map_tells_its_entries)
     assert_int_equal(nf_table_entries(table), table->limit);
     nf_map_remove(h.nf, map, 1);
     assert_int_equal(nf_table_entries(table), 2);
-    help_nf_close(&h);
 }
 
 /* All shards count. */
@@ -67,7 +66,6 @@ TEST(a_shared_map_tells_those_of_all_parts)
         nf_shared_map_leave(h.nf, map, shard);
         assert_int_equal(nf_table_entries(table), key);
     }
-    help_nf_close(&h);
 }
 
 TEST(a_pool_tells_what_is_taken)
@@ -86,7 +84,6 @@ TEST(a_pool_tells_what_is_taken)
     assert_int_equal(nf_table_entries(table), 5);
     nf_shared_pool_give(h.nf, pool, 2);
     assert_int_equal(nf_table_entries(table), 4);
-    help_nf_close(&h);
 }
 
 /* A region that is being filled by a peer has anything in it: nothing there is followed. */
@@ -104,7 +101,6 @@ TEST(what_lies_in_the_region_is_not_followed)
     table = last_of(&h, "ports");
     assert_int_equal(nf_table_entries(table - 1), 0);
     assert_true(nf_table_entries(table) <= 5);
-    help_nf_close(&h);
 }
 
 static void too_many(void *arg)

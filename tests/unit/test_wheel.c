@@ -183,7 +183,6 @@ static uint64_t churn(uint32_t count, uint64_t tick, uint64_t start, uint32_t st
     }
     help_nf_audit(&h);
     digest = ft_region_digest(h.region);
-    help_nf_close(&h);
     return digest;
 }
 
@@ -237,7 +236,6 @@ TEST(a_full_slot_is_emptied_over_several_calls)
     }
     for (uint32_t i = 0; i < COUNT_MAX; i++)
         assert_false(m.timers[i].set);
-    help_nf_close(&h);
 }
 
 /* A slot half spread is emptied by cancelling: what was set after it still comes in its time. */
@@ -270,7 +268,6 @@ static void half_spread(bool call_between)
     compare_wake(&h, start + 20);
     assert_int_equal(due(&h, wheel, start + 300, 10), 3);
     help_nf_audit(&h);
-    help_nf_close(&h);
 }
 
 TEST(timers_of_a_slot_half_emptied_can_be_cancelled)
@@ -305,7 +302,6 @@ TEST(rounding_and_ends_of_time)
     assert_int_equal(due(&h, fine, UINT64_MAX, 10), 1);
     assert_true(wake_of(&h) == UINT64_MAX);
     help_nf_audit(&h);
-    help_nf_close(&h);
 }
 
 /* ---- two wheels, run by the chain's own wake times alone ----------------------------------------- */
@@ -356,7 +352,6 @@ TEST(the_earliest_of_several_wheels_wakes)
     }
     assert_int_equal(left, 0);
     assert_in_range(burst, 100, 1500);
-    help_nf_close(&h);
 }
 
 /* ---- misuse -------------------------------------------------------------------------------------- */
@@ -379,5 +374,4 @@ TEST(misuse_aborts)
     assert_null(nf_wheel_make(h.nf, 1000000, 1));
     assert_non_null(nf_wheel_make(h.nf, 1000, 1));
     assert_int_equal(h.nf->arena->used - used, nf_wheel_bytes(1000));
-    help_nf_close(&h);
 }
