@@ -33,6 +33,8 @@ void peer_hang_up(void)
 
 int peer_teardown(void **state)
 {
+    if (peer.node && peer.node->pid)
+        twin_end(peer.node);
     peer_hang_up();
     if (peer.listener >= 0)
         close(peer.listener);
@@ -250,7 +252,7 @@ uint64_t peer_region(void)
     return digest;
 }
 
-/* `content` is refused because of `text`; the region is as before. */
+/* `content` is refused because of `text`; the region is as before, and another connection is taken. */
 void peer_is_refused(enum ft_message_type type, const char *text)
 {
     uint64_t before = peer_region(), count = twin_status(peer.node).refused;
@@ -265,6 +267,7 @@ void peer_is_refused(enum ft_message_type type, const char *text)
     assert_string_equal(s.core.why, s.last_refused);
     assert_int_equal(s.core.state, FT_JOINING);
     assert_int_equal(peer_region(), before);
+    peer_synchronise(true);
 }
 
 void peer_start_standby(bool warm)

@@ -67,7 +67,7 @@ void peer_start_standby(bool warm); /* the real node, b */
  */
 void peer_synchronise(bool whole);
 uint64_t peer_region(void); /* a digest of the node's region */
-/* `content` is refused because of `text`, and the region is as before. */
+/* `content` is refused because of `text`, the region is as before, and a new connection has its snapshot. */
 void peer_is_refused(enum ft_message_type type, const char *text);
 
 #endif

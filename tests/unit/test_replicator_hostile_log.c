@@ -46,9 +46,7 @@ TEST_WITH(snapshots_that_lie_are_refused_and_nothing_of_them_is_kept, peer_setup
         peer_add_run(PEER_TABLE, PEER_LINES, true);
     peer_is_refused(FT_MSG_SNAPSHOT, "snapshot: more lines than the region's");
 
-    peer_synchronise(true);
     peer_is_refused(FT_MSG_LOG, "log: a message without an entry");
-    twin_end(b);
 }
 
 TEST_WITH(logs_that_lie_are_refused_and_nothing_of_them_is_kept, peer_setup, peer_teardown)
@@ -60,33 +58,23 @@ TEST_WITH(logs_that_lie_are_refused_and_nothing_of_them_is_kept, peer_setup, pee
     peer.content_len += 40;
     peer_is_refused(FT_MSG_LOG, "offset");
 
-    peer_synchronise(true);
     peer_add_record(0, 1);
     peer_add_record(0, 2);
     peer.content[peer.content_len - 1] ^= 1; /* its checksum */
     peer_is_refused(FT_MSG_LOG, "checksum");
 
-    peer_synchronise(true);
     peer_add_record(0, 1);
     peer_add_record(0, 2);
     peer.content_len -= 5;
     peer_is_refused(FT_MSG_LOG, "");
 
-    peer_synchronise(true);
     peer_add_record(0, 1);
     peer_add_record(5, 1);
     peer_is_refused(FT_MSG_LOG, "log: a record of lane 5, there are 1");
 
-    peer_synchronise(true);
     peer_add_record(0, 1);
     peer_add_record(0, 3);
     peer_is_refused(FT_MSG_LOG, "log: burst 3 of lane 0: out of order");
-
-    peer_synchronise(true);
-    peer_add_record(0, 1);
-    peer_add_record(0, 1);
-    peer_is_refused(FT_MSG_LOG, "log: burst 1 of lane 0: out of order");
-    twin_end(b);
 }
 
 TEST_WITH(a_dependency_on_a_lane_that_is_not_there_is_refused, peer_setup, peer_teardown)
@@ -104,7 +92,6 @@ TEST_WITH(a_dependency_on_a_lane_that_is_not_there_is_refused, peer_setup, peer_
     assert_true(n > 0);
     peer.content_len = (uint32_t)n;
     peer_is_refused(FT_MSG_LOG, "log: burst 1 of lane 0: malformed");
-    twin_end(b);
 }
 
 /* More than any credit allowed: refused, and nothing has grown. */
@@ -135,7 +122,6 @@ TEST_WITH(more_records_than_credit_allows_are_refused, peer_setup, peer_teardown
     peer_add_record(0, 1);
     peer_say_content(FT_MSG_LOG);
     PEER_UNTIL(peer.last[FT_MSG_ACK].burst[0] == 1 && twin_executed(b) == 1);
-    twin_end(b);
 }
 
 /* What is right in itself but not now is passed over, not refused. */
@@ -167,7 +153,6 @@ TEST_WITH(what_is_right_but_not_now_is_passed_over, peer_setup, peer_teardown)
     peer_add_record(0, 1);
     peer_say_content(FT_MSG_LOG);
     PEER_UNTIL(peer.last[FT_MSG_ACK].burst[0] == 1 && twin_executed(b) == 1);
-    twin_end(b);
 }
 
 /*
@@ -194,7 +179,6 @@ TEST_WITH(records_of_a_primary_that_just_dropped_its_state_are_taken_over, peer_
     TWIN_UNTIL(b, twin_state(b) == FT_SOLO && twin_is_live(b));
     assert_int_equal(twin_status(b).core.view, PEER_VIEW + 1);
     assert_int_equal(twin_executed(b), 3);
-    twin_end(b);
 }
 
 /* A snapshot that the core does not begin does not touch the log that is coming in. */
@@ -217,7 +201,6 @@ TEST_WITH(a_snapshot_that_the_core_does_not_begin_leaves_the_log_alone, peer_set
     peer_say_content(FT_MSG_LOG);
     PEER_UNTIL(peer.last[FT_MSG_ACK].burst[0] == 3 && twin_executed(b) == 3);
     assert_int_equal(twin_status(b).refused, 0);
-    twin_end(b);
 }
 
 /* What is claimed in a head is bounded, and what is told in words can be shown. */
@@ -248,7 +231,6 @@ TEST_WITH(what_a_head_claims_is_bounded, peer_setup, peer_teardown)
     peer_say(m);
     PEER_UNTIL(peer.ended); /* it joins, and then closes */
     TWIN_UNTIL(b, !strcmp(twin_status(b).core.why, "so ?? be it"));
-    twin_end(b);
 }
 
 TEST_WITH(a_message_before_the_hello_ends_the_connection, peer_setup, peer_teardown)
@@ -259,7 +241,6 @@ TEST_WITH(a_message_before_the_hello_ends_the_connection, peer_setup, peer_teard
     peer_say(peer_head(FT_MSG_SNAPSHOT_BEGIN));
     PEER_UNTIL(peer.ended);
     peer_synchronise(true);
-    twin_end(b);
 }
 
 /* A real primary whose standby is the test (peer.h): one that cannot be read, or falls silent, and a
@@ -309,7 +290,6 @@ TEST_WITH(a_primary_whose_disk_is_slow_gets_its_standby, peer_setup, peer_teardo
     /* The file and its directory, once for certain: what was not begun is overwritten by the view that
      * begins. */
     assert_true(ft_now() - began > 2 * SLOW_MS * 1000000ull);
-    twin_end(a);
 }
 
 /* A primary that cannot read its standby holds, says so, and does not close: that would look like death. */
@@ -344,7 +324,6 @@ TEST_WITH(a_primary_that_cannot_read_its_standby_holds_and_does_not_close, peer_
     peer_connect();
     peer_hello(1);
     TWIN_UNTIL(a, atomic_load(&a->box->by_node.outputs) > 0);
-    twin_end(a);
 }
 
 /* If the standby never answers, its right ends by itself, and the primary goes on alone. */
@@ -362,7 +341,6 @@ TEST_WITH(a_standby_that_never_answers_lets_the_primary_go_on_in_time, peer_setu
     PEER_UNTIL(peer.ended);
     assert_true(ft_now() - began > 3000000000ull); /* promote_within_ms */
     TWIN_UNTIL(a, twin_state(a) == FT_SOLO && atomic_load(&a->box->by_node.outputs) > 0);
-    twin_end(a);
 }
 
 /* An old hello of ours from our address, beside our connection and alone. */
@@ -407,5 +385,4 @@ TEST_WITH(an_old_hello_said_again_changes_nothing, peer_setup, peer_teardown)
     PEER_UNTIL(peer.seen[FT_MSG_SNAPSHOT_BEGIN]);
     TWIN_UNTIL(a, twin_status(a).link.connects == 2);
     close(true_one);
-    twin_end(a);
 }

@@ -60,7 +60,6 @@ TEST_WITH(a_crash_notice_is_heard_before_the_takeover, peer_setup, peer_teardown
     }
     TWIN_UNTIL(b, twin_state(b) == FT_SOLO && twin_is_live(b));
     assert_int_equal(atomic_load(&b->box->by_node.heard_of_primary), 1);
-    twin_end(b);
 }
 
 /* The first of several is lost, and the death notice behind it is not. */
@@ -78,7 +77,6 @@ TEST_WITH(a_crash_notice_is_heard_behind_the_takeover, peer_setup, peer_teardown
     assert_int_equal(atomic_load(&b->box->by_node.heard_of_standby), 0);
     assert_int_equal(twin_state(b), FT_SOLO);
     assert_int_equal(twin_status(b).core.view, PEER_VIEW + 1);
-    twin_end(b);
 }
 
 static void say_alive(uint32_t number)
@@ -110,5 +108,4 @@ TEST_WITH(an_older_notice_of_who_lives_is_not_heard, peer_setup, peer_teardown)
     say_death();
     TWIN_UNTIL(b, twin_state(b) == FT_SOLO && twin_is_live(b));
     assert_int_equal(atomic_load(&b->box->by_node.heard_of_primary), 3);
-    twin_end(b);
 }

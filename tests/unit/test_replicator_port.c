@@ -59,7 +59,6 @@ TEST_WITH(accesses_go_on_behind_a_stretch_by_the_port_that_has_none, setup, peer
     peer_say_content(FT_MSG_LOG);
     PEER_UNTIL(peer.last[FT_MSG_ACK].burst[0] == 8 || twin_status(b).refused);
     assert_string_equal(twin_status(b).last_refused, "");
-    twin_end(b);
 }
 
 TEST_WITH(accesses_go_on_behind_a_stretch_by_the_port_that_has_some, setup, peer_teardown)
@@ -75,5 +74,4 @@ TEST_WITH(accesses_go_on_behind_a_stretch_by_the_port_that_has_some, setup, peer
     peer_say_content(FT_MSG_LOG);
     TWIN_UNTIL(b, twin_status(b).refused == 1);
     assert_string_equal(twin_status(b).last_refused, "log: burst 6 of lane 0: out of order");
-    twin_end(b);
 }
