@@ -16,24 +16,6 @@ static uint64_t ring_full(void)
     return atomic_load(&a->box->by_node.lane[0].count.ring_full);
 }
 
-TEST_WITH(a_first_snapshot_and_the_log_make_both_the_same, twin_pair_setup, twin_pair_teardown)
-{
-    struct rp_status s;
-
-    twin_target(a, 3000);
-    twin_pair_start(NULL);
-    twin_pair_equal(100, 3000);
-    TWIN_UNTIL(a,
-               atomic_load(&a->box->by_node.outputs) == twin_truth->lane.outputs); /* all left, each once */
-    s = twin_status(a);
-    assert_int_equal(s.core.view, 1);
-    assert_int_equal(s.core.resyncs, 1);
-    assert_int_equal(s.core.resyncs_failed, 0);
-    assert_int_equal(s.refused, 0);
-    assert_int_equal(twin_status(b).refused, 0);
-    twin_pair_end();
-}
-
 /* Without a copy before the edit, the snapshot would hold what came after the cut, and replay adds it again.
  */
 TEST_WITH(edits_beside_a_snapshot_are_not_in_it, twin_pair_setup, twin_pair_teardown)
@@ -50,52 +32,6 @@ TEST_WITH(edits_beside_a_snapshot_are_not_in_it, twin_pair_setup, twin_pair_tear
     assert_true(atomic_load(&a->box->by_node.beside_snapshot) > 50);
     assert_true(twin_status(a).snapshot_bytes > TWIN_WORDS * sizeof(uint64_t) / 2);
     twin_pair_equal(100, twin_rest(a));
-    twin_pair_end();
-}
-
-TEST_WITH(a_standby_that_was_killed_comes_back_and_is_brought_up_to_date, twin_pair_setup, twin_pair_teardown)
-{
-    uint64_t left;
-
-    atomic_store(&a->box->pause_us, THROTTLED);
-    twin_target(a, FOREVER);
-    twin_pair_start(NULL);
-    twin_kill(b);
-    twin_await(a, FT_SOLO);
-    left = atomic_load(&a->box->by_node.outputs);
-    TWIN_UNTIL(a, atomic_load(&a->box->by_node.outputs) > left + 100); /* it goes on */
-    twin_start(b, NULL);
-    twin_pair_protected(a, b);
-    assert_int_equal(twin_status(a).core.resyncs, 2);
-    assert_int_equal(twin_status(a).core.view, 1);
-    twin_pair_equal(100, twin_rest(a));
-    twin_pair_end();
-}
-
-/* The taken-over state is that of one burst, at or after every burst that left, and life goes on from it. */
-TEST_WITH(the_standby_of_a_killed_primary_goes_on_from_all_that_left, twin_pair_setup, twin_pair_teardown)
-{
-    uint64_t from, out;
-
-    atomic_store(&a->box->pause_us, THROTTLED);
-    twin_target(a, FOREVER);
-    twin_pair_start(NULL);
-    out = atomic_load(&a->box->by_node.outputs);
-    TWIN_UNTIL(a, atomic_load(&a->box->by_node.outputs) > out + 3000);
-    twin_kill(a);
-    TWIN_UNTIL(b, twin_state(b) == FT_SOLO && twin_is_live(b));
-    from = twin_executed(b);
-    assert_true(from >= atomic_load(&a->box->by_node.out_burst));
-    twin_model_run(twin_truth, 100, from);
-    twin_is_model(b, from);
-    assert_int_equal(twin_status(b).core.view, 2);
-
-    twin_target(b, from + 500);
-    twin_target(a, 0);
-    twin_start(a, NULL); /* back, empty: the standby now */
-    twin_pair_protected(b, a);
-    twin_pair_equal(101, from + 500);
-    assert_int_equal(twin_status(a).core.view, 2);
     twin_pair_end();
 }
 
@@ -279,40 +215,6 @@ static void without_it_nothing_is_compared(void **state)
     twin_pair_end();
 }
 
-static void resyncs_under_load_lose_nothing(void **state)
-{
-    start(*state);
-    for (uint64_t done = 2; done <= 4; done++) {
-        atomic_store(&a->box->request, FT_REQUEST_RESYNC);
-        TWIN_UNTIL(a, twin_status(a).core.resyncs == done);
-        twin_pair_protected(a, b);
-    }
-    twin_pair_equal(100, twin_rest(a));
-    assert_int_equal(twin_status(a).core.view, 1);
-    assert_int_equal(twin_status(a).overruns, 0);
-    assert_int_equal(twin_status(a).refused + twin_status(b).refused, 0);
-    twin_pair_end();
-}
-
-/* Asked for, the reign passes without a gap: everything made is in the new primary's state. */
-static void a_planned_handover_loses_nothing(void **state)
-{
-    twin_target(a, 1000);
-    twin_pair_start(*state);
-    twin_await_executed(b, 1000);
-    atomic_store(&a->box->request, FT_REQUEST_HANDOVER);
-    twin_pair_protected(b, a);
-    assert_int_equal(twin_executed(b), 1000);
-    twin_model_run(twin_truth, 100, 1000);
-    twin_is_model(b, 1000);
-    assert_int_equal(atomic_load(&a->box->by_node.outputs), twin_truth->lane.outputs);
-    twin_target(b, 1300);
-    twin_pair_equal(101, 1300);
-    assert_int_equal(twin_status(b).core.view, 2);
-    assert_int_equal(twin_status(a).refused + twin_status(b).refused, 0);
-    twin_pair_end();
-}
-
 /* The options stay the test's. */
 static int twin_pair_of(void **state)
 {
@@ -336,7 +238,3 @@ EACH(a_flipped_bit_is_found_and_healed, 2)
 EACH(a_flipped_bit_is_found_and_healed, 3)
 EACH(a_takeover_does_not_compare, 0)
 EACH(without_it_nothing_is_compared, 0)
-EACH(resyncs_under_load_lose_nothing, 0)
-EACH(resyncs_under_load_lose_nothing, 1)
-EACH(a_planned_handover_loses_nothing, 0)
-EACH(a_planned_handover_loses_nothing, 1)

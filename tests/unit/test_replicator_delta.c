@@ -302,13 +302,3 @@ TEST_WITH(a_delta_that_is_too_large_begins_a_snapshot, twin_pair_setup, twin_pai
     assert_int_equal(s.core.resyncs, 2);
     end_unrefused();
 }
-
-/* Nodes that differ in what a standby is refuse each other by name. */
-TEST_WITH(a_warm_and_a_hot_node_refuse_each_other, twin_pair_setup, twin_pair_teardown)
-{
-    twin_start(a, &(struct twin_options){.warm = true});
-    twin_start(b, NULL);
-    TWIN_UNTIL(a, strstr(twin_status(a).core.why, "standby: "));
-    twin_await(b, FT_JOINING);
-    end_unrefused();
-}
