@@ -411,8 +411,6 @@ WRAP(long, ft_message_encode, const struct ft_message *m, unsigned lanes, struct
 WRAP(long, ft_record_encode, const struct ft_record *r, unsigned version, bool summed, uint8_t *out,
      size_t cap)
 {
-    if (sim_bold(30))
-        sim_doubt_record(r);
     bool lies = sim_lies(SIM_LIE_RECORD, 300), checksummed = lies && sim_draw(&sim.lies, 3);
     long len =
         __real_ft_record_encode(lies && !checksummed ? sim_lie_record(r) : r, version, summed, out, cap);
@@ -424,8 +422,6 @@ WRAP(long, ft_chunk_encode, const struct ft_chunk *p, unsigned version, bool sum
 {
     bool goes_on = sim_lie_goes_on(p->lane), lies = goes_on || sim_lies(SIM_LIE_CHUNK, 400),
          checksummed = lies && !goes_on && sim_draw(&sim.lies, 2);
-    if (lies && !goes_on && sim_bold(500))
-        return sim_raw_chunk(p, sim_current()->window.region, out, cap);
     long len = __real_ft_chunk_encode(lies && !checksummed ? sim_lie_chunk(p) : p, version, summed, out, cap);
 
     return checksummed ? sim_lie_checksummed(out, len, cap, p->lines) : len;

@@ -9,8 +9,8 @@
  *   vector, identity, another type altogether; a record tells another order between lanes, a delta what it
  *   cannot be after those before it (liar_delta.c).
  *
- * A bold liar, every second, also writes chunks that no encoder would (liar_raw.c), says its hello again in
- * the midst of a connection, and does not keep to its credit.
+ * A bold liar, every second, also says its hello again in the midst of a connection, says names as long as
+ * they can be, and does not keep to its credit.
  *
  * Who believes a liar may end in any state, so these seeds are judged by one promise alone
  * (docs/guarantees.md, G6): no node breaks an invariant, none waits for ever, and once the lies have ended
@@ -49,6 +49,40 @@ bool sim_lies(enum sim_lie kind, unsigned per_mille)
     if (sim.mood != kind || !sim_chance(&sim.lies, per_mille))
         return false;
     change_mood();
+    return true;
+}
+
+/* ---- a bold one --------------------------------------------------------------------------------------- */
+
+bool sim_bold(unsigned per_mille)
+{
+    return sim.plan.bold && !sim.faults_over && sim_running && sim_running->node < 2 &&
+           sim_running->number == SIM_REPLICATOR && sim_chance(&sim.width, per_mille);
+}
+
+static struct {
+    struct ft_message hello;
+    uint8_t identity[FT_IDENTITY_MAX];
+    uint64_t seed;
+} said[SIM_NODES];
+
+void sim_lie_heard(const struct ft_message *hello)
+{
+    unsigned node = sim_running->node;
+
+    if (!sim.plan.bold || hello->bulk_len > FT_IDENTITY_MAX)
+        return;
+    said[node].hello = *hello;
+    said[node].seed = sim.seed + 1;
+    memcpy(said[node].identity, hello->bulk, hello->bulk_len);
+    said[node].hello.bulk = said[node].identity;
+}
+
+bool sim_lie_again(struct ft_message *hello)
+{
+    if (said[sim_running->node].seed != sim.seed + 1)
+        return false;
+    *hello = said[sim_running->node].hello;
     return true;
 }
 

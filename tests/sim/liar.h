@@ -28,10 +28,6 @@ bool sim_lie_goes_on(unsigned lane);                              /* a delta tha
 const struct ft_chunk *sim_lie_chunk(const struct ft_chunk *was); /* until the next call */
 const struct ft_record *sim_lie_record(const struct ft_record *was);
 
-/* ---- liar_raw.c ---- */
-/* In place of ft_chunk_encode: a chunk that no encoder would write. */
-long sim_raw_chunk(const struct ft_chunk *p, struct ft_region *region, uint8_t *out, size_t cap);
-void sim_doubt_record(const struct ft_record *was); /* what its rules let pass must survive its wire form */
 void sim_lie_heard(const struct ft_message *hello); /* one that its node has said */
 bool sim_lie_again(struct ft_message *hello);       /* an earlier one, to say again; false: there is none */
 bool sim_bold(unsigned per_mille); /* a bold liar's replicator runs, and does something bold now */
