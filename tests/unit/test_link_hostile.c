@@ -159,31 +159,6 @@ TEST_WITH(malformed_bytes_are_named_and_counted, link_setup, link_teardown)
     assert_int_equal(rp_link_stats(link_a)->refused[-FT_EVERSION], 1);
 }
 
-TEST_WITH(random_bytes_are_no_frames_and_end_nothing_but_their_connection, link_setup, link_teardown)
-{
-    uint64_t x = 12345;
-    struct ft_message m;
-
-    link_open_a();
-    for (unsigned round = 0; round < 200; round++) {
-        uint8_t noise[300];
-        for (size_t i = 0; i < sizeof(noise); i++)
-            noise[i] = (uint8_t)((x = x * 6364136223846793005ull + 1442695040888963407ull) >> 33);
-        noise[1] &= round & 1 ? 0 : 0xff, noise[2] = 0, noise[3] = 0;
-        int fd = plain_connect(B);
-        plain_send(fd, noise, 1 + x % 299);
-        if (round & 2)
-            plain_reset(fd);
-        else
-            close(fd);
-        enum rp_lost lost;
-        UNTIL((rp_link_next(link_a, 1, &m, NULL), lost = rp_link_lost(link_a, &link_why)) == RP_LOST_EOF ||
-              lost == RP_LOST_RESET || (link_poll_one(link_a), false));
-    }
-    assert_int_equal(rp_link_stats(link_a)->frames_in, 0);
-    assert_true(rp_link_stats(link_a)->refused[-FT_ECHECKSUM] > 20);
-}
-
 TEST_WITH(a_connection_from_another_host_is_refused, link_setup, link_teardown)
 {
     link_open_a();
