@@ -80,3 +80,18 @@ uint16_t help_free_port(const char *host)
     }
     return ntohs(at.sin_port);
 }
+
+void help_golden(const char *path, const void *bytes, size_t len, bool released)
+{
+    const char *wanted = getenv("GOLDEN");
+    bool rewrites = !released && wanted && strcmp(wanted, "rewrite") == 0;
+    FILE *file = fopen(path, rewrites ? "wb" : "rb");
+    uint8_t *had = malloc(len + 1);
+
+    assert_true(file && had);
+    assert_int_equal(rewrites ? fwrite(bytes, 1, len, file) : fread(had, 1, len + 1, file), len);
+    assert_int_equal(fclose(file), 0);
+    if (!rewrites)
+        assert_memory_equal(had, bytes, len);
+    free(had);
+}

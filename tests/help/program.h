@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What any test program may need: an abort that is expected, an end to waiting, a free port, numbers by
- * chance, and state in Redis.
+ * What any test program may need: an abort that is expected, an end to waiting, a golden file, a free
+ * port, numbers by chance, and state in Redis.
  */
 #ifndef TESTS_HELP_PROGRAM_H
 #define TESTS_HELP_PROGRAM_H
 
 #include "ftcore/base/draw.h"
 #include "ftcore/base/clock.h"
+
+#include <stdbool.h>
+#include <stddef.h>
 
 /* Fails the test unless act(arg), run in a forked child, dies by SIGABRT having printed `text` on stderr. */
 void assert_dies(void (*act)(void *), void *arg, const char *text);
@@ -19,6 +22,10 @@ void assert_dies_by(int number, void (*act)(void *), void *arg, const char *text
 #define UNTIL(cond) for (uint64_t end_ = ft_now() + 30000000000ull; !(cond); help_not_beyond(end_, #cond))
 void help_not_beyond(uint64_t end, const char *what);
 void help_sleep_ms(unsigned ms);
+
+/* Fails the test unless the golden file has these bytes and no others. GOLDEN=rewrite in the environment
+ * gives them to a file of a version that is not `released`. */
+void help_golden(const char *path, const void *bytes, size_t len, bool released);
 
 /* A TCP port that nobody has on `host`, an IPv4 address of this machine, at this moment. */
 uint16_t help_free_port(const char *host);

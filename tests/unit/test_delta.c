@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Chunks of deltas: round trips, a golden chunk, damage, and what must not be written. With
- * DELTA_GOLDEN_WRITE=1 the golden file is written anew instead of compared.
+ * Chunks of deltas: round trips, a golden chunk (GOLDEN=rewrite: help_golden), damage, and what must not be
+ * written.
  */
 #include "tests/help/record.h"
 #include "tests/help/program.h"
@@ -140,39 +140,16 @@ TEST(each_truncated_or_damaged_chunk_is_refused)
 
 TEST(the_bytes_are_those_of_the_golden_file)
 {
-    static uint8_t golden[4096];
-    FILE *file;
-    long len;
-
     chunk_sample();
-    len = encode();
-    if (getenv("DELTA_GOLDEN_WRITE")) {
-        assert_non_null(file = fopen(GOLDEN, "wb"));
-        assert_int_equal(fwrite(wire, 1, (size_t)len, file), len);
-    } else {
-        assert_non_null(file = fopen(GOLDEN, "rb"));
-        assert_int_equal(fread(golden, 1, sizeof(golden), file), len);
-        assert_memory_equal(golden, wire, (size_t)len);
-        assert_int_equal(ft_chunk_decode(golden, (size_t)len, CHUNK_LINES, chunk_back, FT_CHUNK_MAX, NULL),
-                         len);
-        assert_memory_equal(chunk_back, chunk, chunk->size);
-    }
-    fclose(file);
+    help_golden(GOLDEN, wire, (size_t)encode(), false);
 }
 
 /* A chunk is for a peer of release 0.2 what it was. */
 TEST(the_version_before_has_its_bytes)
 {
-    static uint8_t golden[4096];
-    FILE *file = fopen("tests/golden/delta-v3.bin", "rb");
-    long len;
-
-    assert_non_null(file);
     chunk_sample();
-    len = ft_chunk_encode(chunk, 3, true, wire, sizeof(wire));
-    assert_int_equal(fread(golden, 1, sizeof(golden), file), len);
-    fclose(file);
-    assert_memory_equal(golden, wire, (size_t)len);
+    help_golden("tests/golden/delta-v3.bin", wire,
+                (size_t)ft_chunk_encode(chunk, 3, true, wire, sizeof(wire)), true);
 }
 
 static void record_with_the_flag(void *arg)

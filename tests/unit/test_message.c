@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Messages: what is encoded comes back, and the bytes are those of the golden file.
- *
- * `test_message --write-golden` writes tests/golden/messages-v4.bin anew. Do that only with a new version.
+ * Messages: what is encoded comes back, and the bytes are those of the golden file (GOLDEN=rewrite:
+ * help_golden).
  */
 #include "ftcore/record/datagram.h"
 #include "ftcore/record/message.h"
 #include "ftcore/record/delta.h"
 #include "tests/help/message.h"
+#include "tests/help/program.h"
 #include "tests/help/record.h"
 #include "tests/help/test.h"
 
@@ -221,16 +221,11 @@ static void msgpack_reads(const uint8_t *in, size_t len, unsigned type)
 
 TEST(the_bytes_are_those_of_the_golden_file)
 {
-    static uint8_t want[4096], have[4096];
+    static uint8_t want[4096];
     struct ft_message m;
-    size_t at = 0;
+    size_t at = 0, len = golden_frames(FT_FORMAT_NEWEST, want, sizeof(want));
 
-    FILE *f = fopen(GOLDEN, "rb");
-    assert_non_null(f);
-    size_t len = fread(want, 1, sizeof(want), f);
-    fclose(f);
-    assert_int_equal(golden_frames(FT_FORMAT_NEWEST, have, sizeof(have)), len);
-    assert_memory_equal(have, want, len);
+    help_golden(GOLDEN, want, len, false);
     for (unsigned type = 1; type < FT_MSG_TYPES; type++) {
         struct ft_message expected = golden_message(type);
         long used =
@@ -247,24 +242,9 @@ TEST(the_bytes_are_those_of_the_golden_file)
 /* A peer of release 0.2 is told what it was told before. */
 TEST(the_version_before_has_its_bytes)
 {
-    static uint8_t want[4096], have[4096];
-    FILE *f = fopen("tests/golden/messages-v3.bin", "rb");
-    size_t len;
+    static uint8_t frames[4096];
 
-    assert_non_null(f);
-    len = fread(want, 1, sizeof(want), f);
-    fclose(f);
-    assert_int_equal(golden_frames(3, have, sizeof(have)), len);
-    assert_memory_equal(have, want, len);
-}
-
-static int write_golden(void)
-{
-    static uint8_t out[4096];
-    size_t len = golden_frames(FT_FORMAT_NEWEST, out, sizeof(out));
-    FILE *f = fopen(GOLDEN, "wb");
-
-    return !f || fwrite(out, 1, len, f) != len || fclose(f);
+    help_golden("tests/golden/messages-v3.bin", frames, golden_frames(3, frames, sizeof(frames)), true);
 }
 
 /*
@@ -566,9 +546,4 @@ TEST(a_bulk_may_lie_in_its_frame_already)
         assert_memory_equal(frame, message_frame, (size_t)len);
         assert_ptr_equal(frame + len, at + m.bulk_len);
     }
-}
-
-int main(int argc, char **argv)
-{
-    return argc == 2 && !strcmp(argv[1], "--write-golden") ? write_golden() : help_tests_run();
 }

@@ -285,7 +285,7 @@ TEST(only_a_frame_with_a_checksum_is_checked)
     assert_int_equal(ft_message_decode(without, (size_t)len, 5, &got, message_unpacked, NULL), FT_ECHECKSUM);
 }
 
-/* What follows such a frame at random is for tests/fuzz/fuzz_message.c. */
+/* Noise is for tests/fuzz/fuzz_message.c. */
 TEST(a_length_that_none_has_is_refused_at_once)
 {
     struct ft_message m;

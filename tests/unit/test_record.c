@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The log record: round trips, a golden record, damage of every kind. With RECORD_GOLDEN_WRITE=1 the golden
- * file is written anew instead of compared; with RECORD_MEASURE=1 sizes and times are printed.
+ * The log record: round trips, a golden record (GOLDEN=rewrite: help_golden), damage. Bytes at random, with
+ * checksums that fit or not, are for tests/fuzz/fuzz_record.c.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE /* memmem */
+#include "tests/help/program.h"
 #include "tests/help/record.h"
 #include "ftcore/region/region.h"
 #include "tests/help/test.h"
-
-#include <time.h>
 
 #include <msgpack.h>
 #include <xxhash.h>
@@ -204,39 +203,18 @@ TEST(an_input_like_the_one_before_costs_a_byte)
 
 TEST(the_bytes_are_those_of_the_golden_file)
 {
-    static uint8_t golden[4096];
-
     record_sample();
-    long len = encode();
-    bool write = getenv("RECORD_GOLDEN_WRITE") != NULL;
-    FILE *file = fopen(GOLDEN, write ? "wb" : "rb");
-    assert_non_null(file);
-    if (write)
-        assert_int_equal(fwrite(wire, 1, (size_t)len, file), len);
-    else
-        assert_int_equal(fread(golden, 1, sizeof(golden), file), len);
-    fclose(file);
-    if (write)
-        return;
-    assert_memory_equal(golden, wire, (size_t)len);
-    assert_int_equal(ft_record_decode(golden, (size_t)len, back, FT_RECORD_MAX, NULL), len);
-    assert_memory_equal(rec, back, rec->size);
+    help_golden(GOLDEN, wire, (size_t)encode(), false);
 }
 
 /* What has no input that its session tells is for a peer of release 0.2 what it was. */
 TEST(the_version_before_has_its_bytes)
 {
-    static uint8_t golden[4096];
-    FILE *file = fopen("tests/golden/record-v3.bin", "rb");
-    long len;
-
-    assert_non_null(file);
     record_sample();
-    len = ft_record_encode(rec, 3, true, wire, sizeof(wire));
-    assert_int_equal(fread(golden, 1, sizeof(golden), file), len);
-    fclose(file);
-    assert_memory_equal(golden, wire, (size_t)len);
-    assert_int_equal(ft_record_decode(golden, (size_t)len, back, FT_RECORD_MAX, NULL), len);
+    long len = ft_record_encode(rec, 3, true, wire, sizeof(wire));
+
+    help_golden("tests/golden/record-v3.bin", wire, (size_t)len, true);
+    assert_int_equal(ft_record_decode(wire, (size_t)len, back, FT_RECORD_MAX, NULL), len);
     assert_memory_equal(rec, back, rec->size);
 }
 
@@ -287,12 +265,6 @@ TEST(an_input_that_is_set_aside_has_none)
     len = encode();
     same_after_decode(len);
     assert_non_null(memmem(wire, (size_t)len, inputs, sizeof(inputs)));
-}
-
-static void put64(uint8_t *p, uint64_t v)
-{
-    for (int i = 0; i < 8; i++)
-        p[i] = (uint8_t)(v >> (56 - 8 * i));
 }
 
 /* The golden record by any msgpack reader: the format is what docs/record-format.md says, not merely what
@@ -351,68 +323,48 @@ TEST(each_flipped_bit_is_refused)
     }
 }
 
-/* Bytes at random places of good records, the checksum made to fit: only the rules stand in the way. */
-TEST(forged_bytes_are_survived)
+/* The numbers of a record without its body, as who decodes it has them; where the next one begins. */
+TEST(a_peek_tells_numbers_and_length_and_looks_at_nothing_else)
 {
-    struct ft_fault fault;
-    unsigned bad = 0;
+    struct ft_record numbers;
+    struct ft_fault fault = {""};
 
-    draw_seed = 99;
-    for (unsigned i = 0; i < 20000; i++) {
-        record_sample();
-        long len = encode();
-        for (uint64_t n = 1 + draw_below(3); n; n--)
-            wire[draw_below((uint64_t)len - 9)] = (uint8_t)draw();
-        put64(wire + len - 8, XXH3_64bits(wire, (size_t)len - 9));
-        long used = record_decode_exact(wire, (size_t)len, &fault);
-        bad += used < 0;
-        if (used >= 0 && record_check(back, back->size, &fault))
-            fail_msg("decoded, yet %s", fault.text);
-    }
-    assert_true(bad > 2000);
+    record_sample();
+    long len = ft_record_encode(rec, FT_FORMAT_NEWEST, true, wire, sizeof(wire));
+    assert_int_equal(ft_record_peek(wire, sizeof(wire), &numbers, &fault), len);
+    assert_int_equal(ft_record_decode(wire, (size_t)len, back, FT_RECORD_MAX, &fault), len);
+    assert_memory_equal(&numbers, back, sizeof(numbers));
+    for (long n = 0; n < len; n++)
+        assert_int_equal(ft_record_peek(wire, (size_t)n, &numbers, &fault), FT_ETRUNC);
+    wire[len - 1] ^= 1;
+    assert_int_equal(ft_record_peek(wire, (size_t)len, &numbers, &fault), len);
+    wire[1] = 0x7f; /* where the version is, or the count */
+    assert_true(ft_record_peek(wire, (size_t)len, &numbers, &fault) < 0);
 }
 
-TEST(noise_is_survived)
+/* A checksum of 0 says that there is none; any other is verified. */
+TEST(a_record_on_the_link_has_no_checksum)
 {
-    static uint8_t noise[300];
-    struct ft_fault fault;
+    static uint8_t bare[FT_RECORD_MAX];
+    struct ft_opened opened;
+    struct ft_fault fault = {""};
 
-    draw_seed = 7;
-    for (unsigned i = 0; i < 20000; i++) {
-        for (size_t k = 0; k < sizeof(noise); k++)
-            noise[k] = (uint8_t)draw();
-        if (i & 1)
-            memcpy(noise, "\xdc\x00\x10\x01", 4);
-        assert_true(record_decode_exact(noise, draw_below(sizeof(noise)), &fault) < 0);
+    record_sample();
+    long len = ft_record_encode(rec, FT_FORMAT_NEWEST, true, wire, sizeof(wire));
+    assert_int_equal(ft_record_encode(rec, FT_FORMAT_NEWEST, false, bare, sizeof(bare)), len);
+    assert_memory_equal(bare, wire, (size_t)len - 9);
+    assert_memory_equal(bare + len - 9, "\xcf\0\0\0\0\0\0\0", 9);
+    assert_int_equal(ft_record_decode(bare, (size_t)len, back, FT_RECORD_MAX, &fault), len);
+    assert_memory_equal(rec, back, rec->size);
+    for (long at = len - 8; at < len; at++) {
+        bare[at] = 1;
+        assert_int_equal(ft_record_open(bare, (size_t)len, &opened, &fault), FT_ECHECKSUM);
+        bare[at] = 0;
     }
-}
-
-static double measure(bool decoding, long len, unsigned rounds)
-{
-    struct timespec a, b;
-
-    clock_gettime(CLOCK_MONOTONIC, &a);
-    for (unsigned i = 0; i < rounds; i++)
-        if (decoding)
-            assert_int_equal(ft_record_decode(wire, (size_t)len, back, FT_RECORD_MAX, NULL), len);
-        else
-            assert_int_equal(ft_record_encode(rec, FT_FORMAT_NEWEST, true, wire, sizeof(wire)), len);
-    clock_gettime(CLOCK_MONOTONIC, &b);
-    return ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec)) / rounds;
-}
-
-TEST(sizes_and_times_are_printed_on_request)
-{
-    if (!getenv("RECORD_MEASURE"))
-        return;
-    for (unsigned inputs = 1; inputs <= 32; inputs *= 2) {
-        bytes_of_inputs(inputs, 0);
-        rec->seq = rec->released = 123456789;
-        rec->time = 1700000000123456789ull;
-        rec->access = 4000000;
-        long len = encode();
-        print_message(
-            "# %2u inputs of 64: %ld bytes, %.2f an input beyond its 64; encode %.0f ns, decode %.0f ns\n",
-            inputs, len, (double)len / inputs - 64, measure(false, len, 200000), measure(true, len, 200000));
-    }
+    /* In two steps, for who learns from the head where the record is to lie. */
+    memset(back, 0xee, rec->size);
+    assert_int_equal(ft_record_open(bare, (size_t)len, &opened, &fault), len);
+    assert_int_equal(opened.numbers.size, rec->size);
+    assert_int_equal(ft_record_read(&opened, back, &fault), 0);
+    assert_memory_equal(rec, back, rec->size);
 }
