@@ -170,28 +170,6 @@ TEST(lists_agree_with_the_model)
     churn(64, 64, HELP_MODEL_STEPS / 8, seed + 3);
 }
 
-/* A list of numbers of one's own: an entry that has been used becomes the last one, the first makes room. */
-TEST(a_list_orders_numbers_by_use)
-{
-    uint32_t entry = 0;
-
-    open_lists(10, 0, 1);
-    for (uint32_t i = 0; i < 10; i++)
-        nf_list_insert(h.nf, lists, &head[0], i, NF_NONE);
-    for (uint32_t i = 0; i < 10; i += 3) {
-        nf_list_remove(h.nf, lists, &head[0], i);
-        nf_list_insert(h.nf, lists, &head[0], i, NF_NONE);
-    }
-    static const uint32_t order[] = {1, 2, 4, 5, 7, 8, 0, 3, 6, 9};
-    for (uint32_t i = 0; i < 10; i++) {
-        entry = nf_list_first(&head[0]);
-        assert_int_equal(entry, order[i]);
-        nf_list_remove(h.nf, lists, &head[0], entry);
-    }
-    assert_int_equal(nf_list_first(&head[0]), NF_NONE);
-    assert_int_equal(nf_lists_count(lists), 0);
-}
-
 /* ---- what came from a peer ---- */
 
 struct entry {

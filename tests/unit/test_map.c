@@ -55,30 +55,6 @@ TEST(every_size_of_key_and_value_agrees_with_the_model)
             map_model_churn(20, keys[i], values[j], 40, 600, 100 * i + j);
 }
 
-/* Whatever the capacity, that many entries go in and not one more, at every load. */
-TEST(exactly_capacity_entries_go_in)
-{
-    for (uint32_t capacity = 1; capacity <= 40; capacity++) {
-        struct help_nf h;
-        struct nf_map *map;
-        uint64_t sequence = capacity;
-
-        help_nf_open(&h, nf_map_bytes(capacity, 4, 4), capacity);
-        map = nf_map_make(h.nf, capacity, 4, 4);
-        map_model_begin(capacity, 4, 4, 3 * capacity, &sequence);
-        for (uint32_t round = 0; round < 4; round++) {
-            for (uint32_t k = 0; k < map_model.keys; k++)
-                if (map_model.slot_of[k] == NF_NONE)
-                    map_model_add(&h, map, k);
-            assert_int_equal(nf_map_count(map), capacity);
-            map_model_compare(map);
-            for (uint32_t s = round % 2; s < capacity; s += 1 + round)
-                map_model_drop(&h, map, s);
-            help_nf_audit(&h);
-        }
-    }
-}
-
 TEST(the_same_seed_gives_the_same_content)
 {
     assert_true(map_model_churn(300, 12, 20, 600, 10000, 7) == map_model_churn(300, 12, 20, 600, 10000, 7));

@@ -60,6 +60,22 @@ static int view_teardown(void **state)
     return nftw(view_directory, forget, 8, FTW_DEPTH | FTW_PHYS);
 }
 
+static void is_stored(uint64_t expected)
+{
+    struct ft_fault fault;
+    uint64_t view = 7;
+
+    assert_int_equal(load(view_path, &view, &fault), 0);
+    assert_int_equal(view, expected);
+}
+
+static void stores(uint64_t number)
+{
+    struct ft_fault fault;
+
+    assert_int_equal(store(view_path, number, &fault), 0);
+}
+
 static void put(const char *text, size_t len)
 {
     FILE *f = fopen(view_path, "w");
@@ -71,11 +87,7 @@ static void put(const char *text, size_t len)
 
 TEST_WITH(a_missing_file_is_view_zero, view_setup, view_teardown)
 {
-    struct ft_fault fault = {""};
-    uint64_t view = 7;
-
-    assert_int_equal(load(view_path, &view, &fault), 0);
-    assert_int_equal(view, 0);
+    is_stored(0);
     assert_int_not_equal(access(view_path, F_OK), 0); /* looking does not make one */
 }
 
@@ -83,13 +95,11 @@ TEST_WITH(what_is_stored_is_loaded, view_setup, view_teardown)
 {
     static const uint64_t views[] = {0, 1, 9, 10, 4711, 1ull << 40, 1ull << 61};
     struct ft_fault fault = {""};
-    uint64_t view;
     char text[64] = "";
 
     for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++) {
-        assert_int_equal(store(view_path, views[i], &fault), 0);
-        assert_int_equal(load(view_path, &view, &fault), 0);
-        assert_int_equal(view, views[i]);
+        stores(views[i]);
+        is_stored(views[i]);
     }
     store(view_path, 12, &fault);
     FILE *f = fopen(view_path, "r");
@@ -161,23 +171,19 @@ TEST_WITH(a_path_without_a_directory_is_stored, view_setup, view_teardown)
 {
     struct ft_fault fault = {""};
     char here[512];
-    uint64_t view;
 
     assert_non_null(getcwd(here, sizeof(here)));
     assert_int_equal(chdir(view_directory), 0);
     assert_int_equal(store("a.view", 5, &fault), 0);
     assert_int_equal(chdir(here), 0);
-    assert_int_equal(load(view_path, &view, &fault), 0);
-    assert_int_equal(view, 5);
+    is_stored(5);
 }
 
 /* Who may write to the directory puts a link where the new file is written: what it names is not touched. */
 TEST_WITH(a_link_at_the_new_file_is_not_followed, view_setup, view_teardown)
 {
-    struct ft_fault fault = {""};
     char new[200], victim[200], text[16] = "";
     struct stat s;
-    uint64_t view;
 
     snprintf(new, sizeof(new), "%s.new", view_path);
     snprintf(victim, sizeof(victim), "%s/victim", view_directory);
@@ -186,7 +192,7 @@ TEST_WITH(a_link_at_the_new_file_is_not_followed, view_setup, view_teardown)
     fputs("precious", f);
     fclose(f);
     assert_int_equal(symlink(victim, new), 0);
-    assert_int_equal(store(view_path, 7, &fault), 0);
+    stores(7);
     f = fopen(victim, "r");
     assert_non_null(fgets(text, sizeof(text), f));
     fclose(f);
@@ -194,20 +200,18 @@ TEST_WITH(a_link_at_the_new_file_is_not_followed, view_setup, view_teardown)
     assert_int_equal(lstat(view_path, &s), 0);
     assert_true(S_ISREG(s.st_mode)); /* nor did the link become the view file */
     assert_int_equal(s.st_mode & 0777, 0640);
-    assert_int_equal(load(view_path, &view, &fault), 0);
-    assert_int_equal(view, 7);
+    is_stored(7);
 }
 
 /* A file that somebody else holds open at that name gets nothing either. */
 TEST_WITH(what_was_left_of_a_new_file_is_replaced, view_setup, view_teardown)
 {
-    struct ft_fault fault = {""};
     char new[200], text[64];
 
     snprintf(new, sizeof(new), "%s.new", view_path);
     FILE *f = fopen(new, "w+");
     assert_non_null(f);
-    assert_int_equal(store(view_path, 7, &fault), 0);
+    stores(7);
     rewind(f);
     assert_null(fgets(text, sizeof(text), f));
     fclose(f);
@@ -237,9 +241,8 @@ TEST_WITH(what_cannot_be_written_is_an_error, view_setup, view_teardown)
 {
     struct ft_fault fault = {""};
     char deep[200], longest[400];
-    uint64_t view;
 
-    assert_int_equal(store(view_path, 5, &fault), 0);
+    stores(5);
     snprintf(deep, sizeof(deep), "%s/none/a.view", view_directory);
     assert_int_equal(store(deep, 6, &fault), FT_EIO);
     assert_non_null(strstr(fault.text, deep));
@@ -249,8 +252,7 @@ TEST_WITH(what_cannot_be_written_is_an_error, view_setup, view_teardown)
     snprintf(deep, sizeof(deep), "%s.new", view_path); /* where the new one would be written */
     assert_int_equal(mkdir(deep, 0755), 0);
     assert_int_equal(store(view_path, 6, &fault), FT_EIO);
-    assert_int_equal(load(view_path, &view, &fault), 0);
-    assert_int_equal(view, 5); /* the old one is whole */
+    is_stored(5); /* the old one is whole */
 }
 
 /* Permission means nothing to root, so a child without rights tries. */
@@ -259,7 +261,7 @@ TEST_WITH(a_file_that_is_forbidden_is_an_error, view_setup, view_teardown)
     struct ft_fault fault = {""};
     int status;
 
-    assert_int_equal(store(view_path, 5, &fault), 0);
+    stores(5);
     chmod(view_path, 0600);
     chmod(view_directory, 0755);
     pid_t pid = fork();
@@ -292,7 +294,7 @@ TEST_WITH(a_reader_never_sees_a_torn_file, view_setup, view_teardown)
     uint64_t view, last = 0;
     int status;
 
-    assert_int_equal(store(view_path, 1, &fault), 0);
+    stores(1);
     pid_t pid = fork();
     if (pid == 0) {
         for (uint64_t v = 2; v <= 300; v++)
@@ -308,8 +310,7 @@ TEST_WITH(a_reader_never_sees_a_torn_file, view_setup, view_teardown)
         last = view;
     } while (waitpid(pid, &status, WNOHANG) == 0);
     assert_int_equal(status, 0);
-    assert_int_equal(load(view_path, &view, &fault), 0);
-    assert_int_equal(view, 300);
+    is_stored(300);
 }
 
 /* The thread that writes the view file: what it is given it writes, and nobody waits for it. */
@@ -330,22 +331,19 @@ TEST_WITH(the_writer_writes_what_it_is_given, view_setup, view_teardown)
 {
     struct ft_fault fault = {""};
     struct rp_view_writer *w;
-    uint64_t view;
 
-    assert_int_equal(store(view_path, 3, &fault), 0);
+    stores(3);
     assert_int_equal(open_writer(&w, view_path, 3, &fault), 0);
     assert_int_equal(rp_view_writer_stored(w), 3);
     wait_until_written(w);
     give(w, 4, 1000);
     wait_until_written(w);
     assert_int_equal(rp_view_writer_stored(w), 4);
-    assert_int_equal(load(view_path, &view, &fault), 0);
-    assert_int_equal(view, 4);
+    is_stored(4);
     for (uint64_t v = 5; v <= 500; v++) /* the latest wins */
         give(w, v, 10000);
     rp_view_writer_close(w); /* which waits for it */
-    assert_int_equal(load(view_path, &view, &fault), 0);
-    assert_int_equal(view, 500);
+    is_stored(500);
 }
 
 /* Of a file that says 3, whose directory is at `away` since. */
@@ -355,7 +353,7 @@ static struct rp_view_writer *writer_without_a_directory(char away[128])
     struct rp_view_writer *w;
 
     snprintf(away, 128, "%s.away", view_directory);
-    assert_int_equal(store(view_path, 3, &fault), 0);
+    stores(3);
     assert_int_equal(open_writer(&w, view_path, 3, &fault), 0);
     wait_until_written(w);
     assert_int_equal(rename(view_directory, away), 0);
@@ -365,10 +363,8 @@ static struct rp_view_writer *writer_without_a_directory(char away[128])
 /* The directory is gone, and comes back: the node has said so, and the newest view is in it. */
 TEST_WITH(the_writer_tries_again, view_setup, view_teardown)
 {
-    struct ft_fault fault = {""};
     struct rp_view_writer *w;
     char away[128];
-    uint64_t view;
 
     w = writer_without_a_directory(away);
     give(w, 4, 1000);
@@ -378,8 +374,7 @@ TEST_WITH(the_writer_tries_again, view_setup, view_teardown)
     assert_int_equal(rp_view_writer_behind(w, 10000), 9000); /* since the first that the disk has not had */
     assert_int_equal(rename(away, view_directory), 0);
     wait_until_stored(w, 5);
-    assert_int_equal(load(view_path, &view, &fault), 0);
-    assert_int_equal(view, 5);
+    is_stored(5);
     rp_view_writer_close(w);
 }
 
@@ -390,10 +385,9 @@ TEST_WITH(a_disk_that_refuses_at_the_start_stops_nobody, view_setup, view_teardo
     struct ft_fault fault = {""};
     struct rp_view_writer *w;
     char away[128];
-    uint64_t view;
 
     snprintf(away, 128, "%s.away", view_directory);
-    assert_int_equal(store(view_path, 3, &fault), 0);
+    stores(3);
     assert_int_equal(rename(view_directory, away), 0);
     assert_int_equal(open_writer(&w, view_path, 3, &fault), 0);
     nanosleep(&(struct timespec){0, 20000000}, NULL);
@@ -401,33 +395,27 @@ TEST_WITH(a_disk_that_refuses_at_the_start_stops_nobody, view_setup, view_teardo
     assert_true(rp_view_writer_behind(w, UINT64_MAX) > 0);
     assert_int_equal(rename(away, view_directory), 0);
     wait_until_written(w);
-    assert_int_equal(load(view_path, &view, &fault), 0);
-    assert_int_equal(view, 3);
+    is_stored(3);
     rp_view_writer_close(w);
 }
 
 TEST_WITH(a_file_is_synced_or_is_not_certain, view_setup, view_teardown)
 {
-    struct ft_fault fault = {""};
-
     assert_int_equal(rp_view_sync(view_path), FT_EIO);
-    assert_int_equal(store(view_path, 3, &fault), 0);
+    stores(3);
     assert_int_equal(rp_view_sync(view_path), 0);
 }
 
 TEST_WITH(the_end_waits_for_no_disk_that_refuses, view_setup, view_teardown)
 {
-    struct ft_fault fault = {""};
     struct rp_view_writer *w;
     char away[128];
-    uint64_t view;
 
     w = writer_without_a_directory(away);
     give(w, 4, 1000);
     rp_view_writer_close(w);
     assert_int_equal(rename(away, view_directory), 0);
-    assert_int_equal(load(view_path, &view, &fault), 0);
-    assert_int_equal(view, 3);
+    is_stored(3);
 }
 
 /* The thread's own directory under /proc; "" while there is none of that name. */
@@ -463,7 +451,7 @@ TEST_WITH(the_writer_holds_no_socket, view_setup, view_teardown)
     int pair[2];
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-    assert_int_equal(store(view_path, 3, &fault), 0);
+    stores(3);
     assert_int_equal(open_writer(&w, view_path, 3, &fault), 0);
     give(w, 4, 1000);
     wait_until_stored(w, 4); /* it runs */
