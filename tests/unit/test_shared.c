@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shared state types in one lane, each against a plain model of its own, with audit on. */
+/* Shared state types in one lane, with audit on: what their models (test_shared_lanes.c, test_pool.c) do not
+ * ask for. */
 #include "nflib/shared/shared.h"
 #include "nflib/module/env.h"
 #include "tests/help/program.h"
@@ -25,93 +26,11 @@ static void open_nf(void)
     help_nf_open(&h, 1 << 20, 7);
 }
 
-TEST(word_is_a_number)
-{
-    open_nf();
-    struct nf_shared_word *word = HELP_NF_MAKE(&h, nf_shared_word_make(h.nf));
-
-    assert_int_equal(nf_shared_word_get(h.nf, word), 0);
-    burst(); /* between changes: audit looks at lines, a burst at a time */
-    assert_int_equal(nf_shared_word_add(h.nf, word, 7), 7);
-    burst();
-    assert_int_equal(nf_shared_word_get(h.nf, word), 7);
-    burst();
-    assert_int_equal(nf_shared_word_add(h.nf, word, 2), 9);
-    burst();
-    assert_int_equal(nf_shared_word_peek(word), 9);
-    burst();
-}
-
 #define KEYS 200u
 
 struct value {
     uint64_t a, b;
 };
-
-struct model {
-    bool there[KEYS];
-    struct value value[KEYS];
-    uint32_t count;
-};
-
-/* Under the section of the key's shard: looked up, and then added, changed or removed. */
-static void map_step(struct nf_shared_map *map, struct model *m, uint64_t *sequence, uint32_t capacity)
-{
-    uint32_t key = help_below(sequence, KEYS), kind = help_below(sequence, 3);
-    struct value v = {ft_draw(sequence), ft_draw(sequence)};
-    uint32_t shard = nf_shared_map_shard(map, &key);
-    struct nf_map *part = nf_shared_map_enter(h.nf, map, shard);
-    uint32_t slot = nf_map_find(part, &key);
-
-    assert_int_equal(slot != NF_NONE, m->there[key]);
-    if (slot != NF_NONE)
-        assert_memory_equal(nf_map_value(part, slot), &m->value[key], sizeof(v));
-    if (slot != NF_NONE && kind == 0) {
-        nf_map_remove(h.nf, part, slot);
-        m->there[key] = false;
-        m->count--;
-    } else if (kind != 0) {
-        if (slot == NF_NONE)
-            slot = nf_map_add(h.nf, part, &key);
-        assert_int_equal(slot == NF_NONE, !m->there[key] && m->count == capacity);
-    }
-    if (slot != NF_NONE && kind != 0) {
-        m->count += !m->there[key];
-        m->there[key] = true;
-        m->value[key] = v;
-        memcpy(nf_edit(h.nf, nf_map_value(part, slot), sizeof(v)), &v, sizeof(v));
-    }
-    nf_shared_map_leave(h.nf, map, shard);
-}
-
-TEST(map_is_a_map)
-{
-    open_nf();
-    struct nf_shared_map *one = HELP_NF_MAKE(&h, nf_shared_map_make(h.nf, 100, 4, sizeof(struct value), 1));
-    struct nf_shared_map *many =
-        HELP_NF_MAKE(&h, nf_shared_map_make(h.nf, 1000, 4, sizeof(struct value), 16));
-    struct model first = {.count = 0}, second = {.count = 0};
-    uint64_t sequence = 3;
-    uint32_t there = 0;
-
-    for (unsigned i = 0; i < 30000; i++) {
-        map_step(one, &first, &sequence, 100);
-        map_step(many, &second, &sequence, UINT32_MAX);
-        if (i % 100 == 99)
-            burst();
-    }
-    assert_true(first.count > 60 && second.count > 60);
-    for (uint32_t s = 0; s < nf_shared_map_shards(many); s++) {
-        const struct nf_map *part = nf_shared_map_enter(h.nf, many, s);
-
-        there += nf_map_count(part);
-        for (uint32_t slot = 0; (slot = nf_map_next(part, slot)) != NF_NONE; slot++)
-            assert_int_equal(nf_shared_map_shard(many, nf_map_key(part, slot)), s);
-        nf_shared_map_leave(h.nf, many, s);
-    }
-    assert_int_equal(there, second.count);
-    burst();
-}
 
 /* One look and one count: against an array. */
 TEST(map_counts_by_key)
@@ -230,71 +149,6 @@ TEST(a_wheel_over_a_shared_map)
     help_nf_timers = NULL;
 }
 
-/* Of a thousand free numbers the quarter that was given back last rests. */
-TEST(pool_gives_each_once_and_lets_the_last_rest)
-{
-    bool out[1000] = {false};
-
-    open_nf();
-    struct nf_shared_pool *pool = HELP_NF_MAKE(&h, nf_shared_pool_make(h.nf, 1000));
-
-    for (uint32_t i = 0; i < 1000; i++) {
-        uint32_t number = nf_shared_pool_take(h.nf, pool);
-
-        assert_true(number < 1000 && !out[number]);
-        out[number] = true;
-        if (i % 100 == 99)
-            burst();
-    }
-    assert_int_equal(nf_shared_pool_take(h.nf, pool), NF_NONE);
-    for (uint32_t i = 0; i < 8; i++)
-        nf_shared_pool_give(h.nf, pool, i);
-    assert_int_equal(nf_shared_pool_owner(pool, 3), NF_NONE);
-    assert_int_equal(nf_shared_pool_owner(pool, 8), 0);
-    assert_int_equal(nf_shared_pool_owner(pool, 1000), NF_NONE);
-    assert_true(nf_shared_pool_take(h.nf, pool) < 6);
-    for (uint32_t i = 0; i < 7; i++)
-        assert_true(nf_shared_pool_take(h.nf, pool) < 8);
-    assert_int_equal(nf_shared_pool_take(h.nf, pool), NF_NONE);
-    burst();
-}
-
-static bool take_tokens(struct nf_bucket *b, const struct nf_rate *rate, uint64_t n, uint64_t now)
-{
-    bool there = nf_bucket_fill(b, rate, now) >= n;
-
-    b->level -= there ? n : 0;
-    return there;
-}
-
-/* However time is cut, what comes in is rate * time, and never more than the burst at once. */
-TEST(bucket_lets_in_its_rate)
-{
-    struct nf_rate rate = {.rate = 1234567, .burst = 1000};
-    struct nf_bucket b;
-    uint64_t sequence = 5, now = 0, taken = 0;
-
-    nf_bucket_full(&b, &rate, 0);
-    assert_true(take_tokens(&b, &rate, 1000, 0));
-    assert_false(take_tokens(&b, &rate, 1, 0));
-    while (now < SECOND) {
-        now += help_below(&sequence, 200000);
-        now = now < SECOND ? now : SECOND;
-        while (take_tokens(&b, &rate, 1, now))
-            taken++;
-    }
-    assert_int_equal(taken, 1234567);
-    assert_false(take_tokens(&b, &rate, 1, SECOND - 500000)); /* a lane that is behind */
-    assert_false(take_tokens(&b, &rate, 1001, 100 * SECOND));
-    assert_true(take_tokens(&b, &rate, 1000, 100 * SECOND));
-    nf_bucket_fill(&b, &rate, 200 * SECOND);
-    rate = (struct nf_rate){.rate = 1, .burst = 5};
-    assert_false(take_tokens(&b, &rate, 6, 200 * SECOND));
-    assert_true(take_tokens(&b, &rate, 5, 200 * SECOND));
-    assert_false(take_tokens(&b, &rate, 1, 201 * SECOND - 1));
-    assert_true(take_tokens(&b, &rate, 1, 201 * SECOND));
-}
-
 /* Rates and times as large as they come do not overflow. */
 TEST(bucket_arithmetic_is_wide)
 {
@@ -302,7 +156,8 @@ TEST(bucket_arithmetic_is_wide)
     struct nf_bucket b;
 
     nf_bucket_full(&b, &rate, 0);
-    assert_true(take_tokens(&b, &rate, 1ull << 40, 0));
+    assert_int_equal(nf_bucket_fill(&b, &rate, 0), 1ull << 40);
+    b.level = 0;
     assert_int_equal(nf_bucket_fill(&b, &rate, SECOND), 400000000000ull);
     assert_int_equal(nf_bucket_fill(&b, &rate, UINT64_MAX), 1ull << 40);
 }
@@ -364,20 +219,6 @@ TEST(values_come_back_as_noted)
         bool whole = cut == 1 || cut == 1 + 2 + 8;
         assert_int_equal(nf_determinants_supply(v, copy, cut), whole ? 0 : FT_EMALFORMED);
     }
-}
-
-static void give_a_stranger(void *arg)
-{
-    open_nf();
-    struct nf_shared_pool *pool = HELP_NF_MAKE(&h, nf_shared_pool_make(h.nf, 10));
-
-    nf_shared_pool_give(h.nf, pool, nf_shared_pool_take(h.nf, pool));
-    nf_shared_pool_give(h.nf, pool, 0);
-}
-
-TEST(pool_refuses_what_it_did_not_give)
-{
-    assert_dies(give_a_stranger, NULL, "gives back number 0, which it has not");
 }
 
 TEST(sections_left_are_counted)
