@@ -183,18 +183,23 @@ void peer_add_run(uint64_t line, uint32_t count, bool zero)
     assert_true(ft_line_run_append(peer.content, &peer.content_len, sizeof(peer.content), &r));
 }
 
-void peer_add_record(uint16_t lane, uint64_t burst)
+void peer_end_record(void)
 {
-    record_begin(lane, 0, burst);
-    rec->seq = rec->access = 1;
-    rec->time = burst * 1000;
-    record_add_bytes();
     record_finish();
     long n = ft_record_encode(rec, FT_FORMAT_NEWEST, true, peer.content + peer.content_len,
                               sizeof(peer.content) - peer.content_len);
 
     assert_true(n > 0);
     peer.content_len += (uint32_t)n;
+}
+
+void peer_add_record(uint16_t lane, uint64_t burst)
+{
+    record_begin(lane, 0, burst);
+    rec->seq = rec->access = 1;
+    rec->time = burst * 1000;
+    record_add_bytes();
+    peer_end_record();
 }
 
 void peer_say_content(enum ft_message_type type)

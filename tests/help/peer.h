@@ -57,6 +57,7 @@ void peer_hear(void); /* reads what is there, and answers as one that joins */
  * has ever come in where the peer is primary. */
 void peer_add_run(uint64_t line, uint32_t count, bool zero);
 void peer_add_record(uint16_t lane, uint64_t burst);
+void peer_end_record(void); /* the one that the test has put together (tests/help/record.h) */
 void peer_say_content(enum ft_message_type type);
 
 /* The run of the lane's state after `burst`, with so many outputs made, added to out[*len..cap). */

@@ -321,18 +321,14 @@ TEST_WITH(a_snapshot_whose_content_lies_is_refused_and_the_next_is_taken, peer_s
     assert_int_equal(twin_status(b).refused, 4);
 }
 
-static void say_delta(bool zero)
+static void delta_of_a_constant(void)
 {
     chunk_begin(0, 1, 0, 7);
     chunk->seq = 1;
     chunk->flags |= FT_CHUNK_LAST;
-    peer_add_lane(7, 0, ft_chunk_lines(chunk), &chunk->lines, FT_CHUNK_LINES);
-    assert_true(chunk_add_run(PEER_TABLE + PEER_LINES - 1, 1, zero));
-    chunk_finish();
-    long n = ft_chunk_encode(chunk, FT_FORMAT_NEWEST, true, peer.content, sizeof(peer.content));
-
-    assert_true(n > 0);
-    peer.content_len = (uint32_t)n;
+    lane_lines(7);
+    assert_true(chunk_add_run(PEER_TABLE + PEER_LINES - 1, 1, true));
+    end_chunk();
 }
 
 TEST_WITH(a_delta_changes_no_constant, peer_setup, peer_teardown)
@@ -340,7 +336,7 @@ TEST_WITH(a_delta_changes_no_constant, peer_setup, peer_teardown)
     peer.deltas = true;
     peer_start_standby(false);
     peer_synchronise(true);
-    say_delta(true);
+    delta_of_a_constant();
     peer_is_refused(FT_MSG_DELTA,
                     "state: lane 0 table: constant at line 8194: a delta changes byte 0 from 17");
     assert_int_equal(twin_status(b).chunks_stored, 0);
@@ -350,6 +346,6 @@ TEST_WITH(a_pair_that_is_protected_by_the_log_takes_no_delta, peer_setup, peer_t
 {
     peer_start_standby(false);
     peer_synchronise(true);
-    say_delta(true);
+    delta_of_a_constant();
     peer_is_refused(FT_MSG_DELTA, "delta: this pair is protected by the log alone, and takes none");
 }

@@ -86,11 +86,7 @@ TEST_WITH(a_dependency_on_a_lane_that_is_not_there_is_refused, peer_setup, peer_
     rec->accesses = 1;
     record_add_bytes();
     record_add_dependency(1, 3, 1); /* a lane that is not there */
-    record_finish();
-    long n = ft_record_encode(rec, FT_FORMAT_NEWEST, true, peer.content, sizeof(peer.content));
-
-    assert_true(n > 0);
-    peer.content_len = (uint32_t)n;
+    peer_end_record();
     peer_is_refused(FT_MSG_LOG, "log: burst 1 of lane 0: malformed");
 }
 

@@ -16,12 +16,7 @@ static void add_record(uint64_t burst, uint64_t access, uint32_t accesses)
     rec->accesses = accesses;
     rec->time = burst * 1000;
     record_add_bytes();
-    record_finish();
-    long n = ft_record_encode(rec, FT_FORMAT_NEWEST, true, peer.content + peer.content_len,
-                              sizeof(peer.content) - peer.content_len);
-
-    assert_true(n > 0);
-    peer.content_len += (uint32_t)n;
+    peer_end_record();
 }
 
 static void begin(void)
