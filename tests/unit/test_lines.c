@@ -20,7 +20,6 @@ static void at_a_step(void);
 #include "ftcore/region/lines.c"
 #include "tests/help/program.h"
 
-#include <pthread.h>
 #include <sys/mman.h>
 #include <ucontext.h>
 
@@ -121,38 +120,6 @@ TEST(behaves_like_an_array)
     ft_lines_free(&set);
 }
 
-TEST(runs_of_lines_cross_words_of_the_bitmap)
-{
-    struct ft_lines set;
-
-    assert_int_equal(ft_lines_init(&set, 1000), 0);
-    same_run(ft_lines_find(&set, 0, 1000, UINT64_MAX), (struct ft_line_range){0});
-    ft_lines_add(&set, 60, 200);
-    ft_lines_add(&set, 999, 1);
-    ft_lines_add(&set, 1000, 0);
-    same_run(ft_lines_find(&set, 0, 1000, UINT64_MAX), (struct ft_line_range){60, 200});
-    same_run(ft_lines_find(&set, 100, 1000, 64), (struct ft_line_range){100, 64});
-    same_run(ft_lines_find(&set, 0, 61, 64), (struct ft_line_range){60, 1});
-    same_run(ft_lines_find(&set, 0, 60, 64), (struct ft_line_range){0});
-    same_run(ft_lines_take(&set, 0, 1000, 100), (struct ft_line_range){60, 100});
-    same_run(ft_lines_take(&set, 0, 1000, UINT64_MAX), (struct ft_line_range){160, 100});
-    same_run(ft_lines_take(&set, 0, 1000, UINT64_MAX), (struct ft_line_range){999, 1});
-    same_run(ft_lines_take(&set, 0, 1000, UINT64_MAX), (struct ft_line_range){0});
-    ft_lines_free(&set);
-}
-
-TEST(a_claimed_line_is_claimed_once)
-{
-    struct ft_lines set;
-
-    assert_int_equal(ft_lines_init(&set, 64), 0);
-    ft_lines_add(&set, 63, 1);
-    assert_true(ft_lines_claim(&set, 63));
-    assert_false(ft_lines_claim(&set, 63));
-    assert_int_equal(ft_lines_count(&set, 0, 64), 0);
-    ft_lines_free(&set);
-}
-
 /* Of this process, of 4 KiB. */
 static uint64_t resident_pages(void)
 {
@@ -210,64 +177,11 @@ TEST(out_of_range_is_a_broken_invariant)
     ft_lines_free(&set);
 }
 
-#define SHARED 300u
-#define ROUNDS 400000u
-
-static struct ft_lines shared;
-static _Atomic uint32_t written[SHARED]; /* how often the line was changed, by the adder */
-static uint32_t seen[SHARED];            /* what the taker found last */
-static _Atomic bool done;
-
-static void *adder(void *unused)
-{
-    uint64_t at = 12345;
-
-    for (unsigned i = 0; i < ROUNDS; i++) {
-        at = at * 6364136223846793005u + 1442695040888963407u;
-        /* Sparse, so that words keep falling empty and filling again. */
-        unsigned line = (unsigned)(at >> 33) % SHARED;
-
-        atomic_fetch_add(&written[line], 1);
-        ft_lines_add(&shared, line, 1);
-    }
-    atomic_store(&done, true);
-    return NULL;
-}
-
-static uint64_t take_some(void)
-{
-    struct ft_line_range run = ft_lines_take(&shared, 0, SHARED, 5);
-
-    for (uint64_t i = run.line; i < run.line + run.count; i++)
-        seen[i] = atomic_load(&written[i]);
-    return run.count;
-}
-
-TEST(nothing_added_is_lost)
-{
-    pthread_t thread;
-    bool last;
-
-    assert_int_equal(ft_lines_init(&shared, SHARED), 0);
-    assert_int_equal(pthread_create(&thread, NULL, adder, NULL), 0);
-    do {
-        last = atomic_load(&done);
-        while (take_some())
-            ;
-    } while (!last);
-    pthread_join(thread, NULL);
-    for (unsigned i = 0; i < SHARED; i++)
-        assert_int_equal(seen[i], atomic_load(&written[i]));
-    assert_int_equal(ft_lines_count(&shared, 0, SHARED), 0);
-    for (unsigned i = 0; i < SHARED; i++)
-        assert_false(ft_lines_has(&shared, i));
-    ft_lines_free(&shared);
-}
-
 /* ---- every order of two at work ---- */
 
 #define STEPS 32u /* more than an adder and a taker have in all */
 
+static struct ft_lines shared;
 static ucontext_t scheduler, worker[2];
 static char stack[2][64 * 1024];
 static bool over[2], turns[STEPS],

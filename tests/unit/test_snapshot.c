@@ -84,45 +84,6 @@ static uint64_t used_lines(void)
     return 2 * ((PRIVATE + 63) / 64) + SHARED / 64;
 }
 
-/* One thread does everything in turn: edits of all sizes, copying in bits, reading. */
-TEST(the_snapshot_is_the_cut)
-{
-    struct ft_region *region = open_region();
-    uint8_t *cut = snapshot(region), *snapshot = calloc(1, region->size);
-    uint64_t drawn = 7, fresh = 0, copied = 0, zero;
-    struct ft_lines had;
-
-    assert_int_equal(ft_lines_init(&had, region->size / 64), 0);
-    assert_int_equal(ft_snapshot_begin(region), 0);
-    assert_int_equal(ft_snapshot_begin(region), FT_EBUSY);
-    assert_int_equal(ft_snapshot_left(region), used_lines());
-    assert_int_equal(next_copied(region, 0, 10).count, 0);
-    while (ft_snapshot_left(region)) {
-        for (unsigned i = 0; i < 20; i++) {
-            struct ft_arena *arena = &region->arenas[1 + 2 * draw(&drawn, 2)];
-            uint64_t from, n = 1 + draw(&drawn, 200);
-
-            arena = draw(&drawn, 2) ? arena : ft_region_shared(region);
-            from = draw(&drawn, arena->used - n);
-            memset(ft_edit(region, at(arena, from), n), (int)i, n);
-        }
-        copied += ft_snapshot_copy(region, (unsigned)draw(&drawn, 2), 100, &zero);
-        fresh += gather(region, snapshot, &had, 1 + draw(&drawn, 1000));
-    }
-    fresh += gather(region, snapshot, &had, UINT64_MAX);
-    assert_int_equal(ft_snapshot_copy(region, 0, 100, &zero), 0);
-    assert_int_equal(ft_snapshot_copy(region, 1, 100, &zero), 0);
-    assert_int_equal(fresh, used_lines());
-    assert_true(copied > 0 && copied < fresh); /* some by copying, some by editing */
-    assert_memory_equal(snapshot, cut, region->size);
-    ft_snapshot_end(region);
-    assert_int_equal(atomic_load(&region->tracking), 0);
-    ft_lines_free(&had);
-    free(snapshot);
-    free(cut);
-    ft_region_close(region);
-}
-
 TEST(copying_keeps_to_its_lane_and_limit)
 {
     struct ft_region *region = open_region();
@@ -131,6 +92,8 @@ TEST(copying_keeps_to_its_lane_and_limit)
     memset(at(&region->arenas[3], 64 * 10), 0, 64 * 20);
     assert_int_equal(ft_snapshot_copy(region, 0, 10, &zero), 0); /* nothing pending */
     assert_int_equal(ft_snapshot_begin(region), 0);
+    assert_int_equal(ft_snapshot_begin(region), FT_EBUSY);
+    assert_int_equal(ft_snapshot_left(region), used_lines());
     assert_int_equal(ft_snapshot_copy(region, 1, 0, &zero), 0);
     assert_int_equal(ft_snapshot_copy(region, 1, 100, &zero), 100);
     assert_int_equal(zero, 20);
@@ -140,6 +103,7 @@ TEST(copying_keeps_to_its_lane_and_limit)
     assert_int_equal(ft_snapshot_copy(region, 0, UINT64_MAX, &zero), private + SHARED / 64);
     assert_int_equal(ft_snapshot_left(region), 0);
     ft_snapshot_end(region);
+    assert_int_equal(atomic_load(&region->tracking), 0);
     ft_region_close(region);
 }
 
