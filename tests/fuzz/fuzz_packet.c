@@ -10,6 +10,7 @@
  */
 #include "nflib/net/packet.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/help/frame.h"
 #include "nftest/frames.h"
 
 #include <stdlib.h>
@@ -150,13 +151,8 @@ static void seed(const char *name, const struct nft_spec *spec, uint8_t how)
 
 static void seeds(void)
 {
-    struct nft_spec tcp = {.src = NFT_IP(10, 0, 0, 2),
-                           .dst = NFT_IP(198, 51, 100, 7),
-                           .sport = 4000,
-                           .dport = 80,
-                           .proto = 6,
-                           .tcp = NFT_SYN,
-                           .payload = 9};
+    struct nft_spec tcp =
+        HELP_PACKET(6, NFT_IP(10, 0, 0, 2), 4000, NFT_IP(198, 51, 100, 7), 80, .tcp = NFT_SYN, .payload = 9);
     struct nft_spec udp = tcp, icmp = tcp, error = tcp, fragment = tcp, tagged = tcp;
     uint8_t inner[NFT_FRAME_MAX];
     uint8_t arp[9 + 60] = {0, 0, 0, 0, 0, 0, 0, 0, 0, [9 + 12] = 8, 6, 0, 1, 8, 0, 6, 4, 0, 1};

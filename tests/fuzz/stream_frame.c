@@ -2,6 +2,7 @@
 /* Frames of a stream. Hosts and ports are few, so that what the fuzzer changes hits a flow that exists. */
 #include "tests/fuzz/stream.h"
 #include "nftest/frames.h"
+#include "tests/help/frame.h"
 
 #include <string.h>
 
@@ -34,12 +35,9 @@ uint32_t stream_make(struct fuzz_input *in, uint8_t side, uint8_t out[STREAM_FRA
     uint8_t a = fuzz_u8(in), b = fuzz_u8(in), c = fuzz_u8(in);
     uint32_t own = side ? outside[a & 7] : inside[a & 7],
              far = side ? inside[a >> 3 & 7] : outside[a >> 3 & 7];
-    struct nft_spec s = {.src = own,
-                         .dst = side && (a & 0x40) ? outside[a >> 3 & 7] : far,
-                         .sport = ports[b & 7],
-                         .dport = ports[b >> 3 & 7],
-                         .proto = protos[b >> 6 | (c >> 5 & 4)],
-                         .payload = (uint16_t)(c & 0x1f)};
+    struct nft_spec s = HELP_PACKET(protos[b >> 6 | (c >> 5 & 4)], own, ports[b & 7],
+                                    side && (a & 0x40) ? outside[a >> 3 & 7] : far, ports[b >> 3 & 7],
+                                    .payload = (uint16_t)(c & 0x1f));
 
     if (s.proto == 6)
         s.tcp = fuzz_u8(in);
@@ -259,13 +257,8 @@ uint32_t stream_error(const uint8_t *frame, uint32_t len, uint8_t how, uint8_t o
     if (!nft_see(frame, len, &s) || s.l3 >= len)
         return 0;
     n = len - s.l3 < 60 ? len - s.l3 : 60;
-    struct nft_spec spec = {.src = how & 1 ? s.dst : outside[3],
-                            .dst = s.src,
-                            .proto = 1,
-                            .type = how & 2 ? 11 : 3,
-                            .code = how >> 2 & 7,
-                            .inner = frame + s.l3,
-                            .inner_len = (uint16_t)n};
+    struct nft_spec spec = HELP_PACKET(1, how & 1 ? s.dst : outside[3], 0, s.src, 0, .type = how & 2 ? 11 : 3,
+                                       .code = how >> 2 & 7, .inner = frame + s.l3, .inner_len = (uint16_t)n);
 
     n = nft_frame(&spec, out);
     memcpy(out, frame + 6, 6);

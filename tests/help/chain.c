@@ -243,16 +243,29 @@ bool help_chain_six(struct help_chain *h, uint8_t side, const struct six *s, str
     return true;
 }
 
+bool help_chain_error(struct help_chain *h, uint8_t side, struct six *error, const struct six *about,
+                      uint32_t more, struct six_seen *seen, struct six_seen *quoted)
+{
+    static uint8_t inner[SIX_MAX], frame[SIX_MAX + 64];
+    uint32_t whole = six_frame(about, inner) - 14, part = (six_is_ipv6(about) ? 48 : 28) + more;
+    struct nf_packet p;
+
+    error->inner = inner + 14;
+    error->inner_len = part < whole ? part : whole;
+    p = help_chain_send(h, side, frame, six_frame(error, frame));
+    if (p.drop)
+        return false;
+    assert_true(six_see(p.data, p.len, seen));
+    assert_null(seen->wrong);
+    assert_true(six_see_quoted(p.data, seen, quoted));
+    assert_null(quoted->wrong);
+    return true;
+}
+
 bool help_chain_fragment(struct help_chain *h, uint32_t src, uint32_t dst, uint16_t id, bool later)
 {
-    const struct nft_spec spec = {.src = src,
-                                  .dst = dst,
-                                  .sport = 7,
-                                  .dport = 53,
-                                  .proto = 17,
-                                  .ip_id = id,
-                                  .fragment = later ? 5 : NFT_MORE,
-                                  .payload = 32};
+    const struct nft_spec spec =
+        HELP_PACKET(17, src, 7, dst, 53, .ip_id = id, .fragment = later ? 5 : NFT_MORE, .payload = 32);
 
     return help_chain_spec(h, NF_INSIDE, &spec, NULL);
 }

@@ -85,6 +85,11 @@ struct nf_packet help_chain_arp_for(struct help_chain *h, uint8_t side, uint32_t
 bool help_chain_spec(struct help_chain *h, uint8_t side, const struct nft_spec *spec, struct nft_seen *out);
 bool help_chain_six(struct help_chain *h, uint8_t side, const struct six *s, struct six_seen *out);
 
+/* An ICMP error that quotes `about`: its header, 8 bytes behind it, and `more`. True: it passed, with right
+ * checksums; what it quotes then is in *quoted. */
+bool help_chain_error(struct help_chain *h, uint8_t side, struct six *error, const struct six *about,
+                      uint32_t more, struct six_seen *seen, struct six_seen *quoted);
+
 /* A fragment of a datagram of UDP, the first one or a later one, from inside; true: it passed. */
 bool help_chain_fragment(struct help_chain *h, uint32_t src, uint32_t dst, uint16_t id, bool later);
 

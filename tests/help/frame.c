@@ -244,26 +244,32 @@ static void put_head4(const struct six *s, uint8_t *ip, uint32_t *at)
     inet_pton(AF_INET, s->to, ip + 16);
 }
 
+bool six_is_ipv6(const struct six *s)
+{
+    return strchr(s->from, ':') != NULL;
+}
+
 uint32_t six_frame(const struct six *s, uint8_t *out)
 {
+    bool ipv6 = six_is_ipv6(s);
     uint32_t l3 = 14 + 4u * s->tags, at, n, extra = 0;
     uint8_t *ip = out + l3, *l4;
 
     memset(out, 2, 12);
     for (unsigned i = 0; i < s->tags; i++)
         help_put32(out + 12 + 4 * i, 0x81000005);
-    help_put16(out + l3 - 2, s->ipv6 ? 0x86dd : 0x0800);
-    if (s->ipv6)
+    help_put16(out + l3 - 2, ipv6 ? 0x86dd : 0x0800);
+    if (ipv6)
         extra = put_head6(s, ip, &at);
     else
         put_head4(s, ip, &at);
     l4 = ip + at;
     n = put_l4(s, l4);
-    if (s->ipv6)
+    if (ipv6)
         help_put16(ip + 4, n + extra);
     else
         help_put16(ip + 2, at + n);
-    if (!s->ipv6)
+    if (!ipv6)
         help_put16(ip + 10, help_checksum(0, ip, at));
     if (!(s->fragment & 0x1fff) && !s->no_udp_sum)
         help_put16(l4 + sum_at(s->proto), help_l4_checksum(ip, s->proto, l4, n));

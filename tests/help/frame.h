@@ -8,6 +8,29 @@
 
 #include "nftest/frames.h"
 
+/* Of TCP, UDP, ICMP or another protocol, from one end to another, and what else is said of it by field. */
+#define HELP_PACKET(protocol, source, source_port, destination, destination_port, ...)                       \
+    ((struct nft_spec){.proto = (protocol),                                                                  \
+                       .src = (source),                                                                      \
+                       .sport = (source_port),                                                               \
+                       .dst = (destination),                                                                 \
+                       .dport = (destination_port),                                                          \
+                       ##__VA_ARGS__})
+#define HELP_SEGMENT(protocol, source, source_port, destination, destination_port, ...)                      \
+    ((struct help_segment){.proto = (protocol),                                                              \
+                           .from = (source),                                                                 \
+                           .sport = (source_port),                                                           \
+                           .to = (destination),                                                              \
+                           .dport = (destination_port),                                                      \
+                           ##__VA_ARGS__})
+#define SIX(protocol, source, source_port, destination, destination_port, ...)                               \
+    ((struct six){.proto = (protocol),                                                                       \
+                  .from = (source),                                                                          \
+                  .sport = (source_port),                                                                    \
+                  .to = (destination),                                                                       \
+                  .dport = (destination_port),                                                               \
+                  ##__VA_ARGS__})
+
 /* Numbers of a packet, in host order. */
 void help_put16(uint8_t *at, uint32_t value);
 void help_put32(uint8_t *at, uint32_t value);
@@ -50,8 +73,7 @@ bool help_segment_is_right(const uint8_t *frame, uint32_t len);
 #define SIX_MAX 4096u
 
 struct six {
-    bool ipv6;
-    const char *from, *to;
+    const char *from, *to; /* which say the family */
     uint8_t proto;         /* 58 for ICMPv6 */
     uint16_t sport, dport; /* of ICMP: sport is the identifier */
     uint8_t tcp;           /* flags */
@@ -68,6 +90,7 @@ struct six {
     uint32_t inner_len;
 };
 
+bool six_is_ipv6(const struct six *s);
 /* The frame, its length. `at` has SIX_MAX bytes. */
 uint32_t six_frame(const struct six *s, uint8_t *at);
 

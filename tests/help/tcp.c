@@ -28,16 +28,9 @@ bool help_ips_send(uint8_t side, const struct help_segment *s)
 bool help_ips_tcp(uint8_t side, uint8_t flags, uint32_t seq, uint32_t ack, const char *payload)
 {
     bool client = side == NF_INSIDE;
-    const struct help_segment s = {.from = client ? 1 : 2,
-                                   .to = client ? 2 : 1,
-                                   .sport = client ? 4000 : 80,
-                                   .dport = client ? 80 : 4000,
-                                   .proto = 6,
-                                   .flags = flags,
-                                   .seq = seq,
-                                   .ack = ack,
-                                   .payload = payload,
-                                   .len = (uint32_t)strlen(payload)};
+    const struct help_segment s = HELP_SEGMENT(6, client ? 1 : 2, client ? 4000 : 80, client ? 2 : 1,
+                                               client ? 80 : 4000, .flags = flags, .seq = seq, .ack = ack,
+                                               .payload = payload, .len = (uint32_t)strlen(payload));
 
     return help_ips_send(side, &s);
 }
@@ -124,24 +117,11 @@ static void assert_right(const uint8_t *frame, uint32_t len)
 
 uint32_t syn_make(bool client, uint16_t port, uint8_t flags, uint32_t seq, uint32_t ack, uint16_t payload)
 {
-    struct nft_spec s = {.src = client ? C : S,
-                         .dst = client ? S : C,
-                         .sport = client ? port : 80,
-                         .dport = client ? 80 : port,
-                         .proto = 6,
-                         .tcp = flags,
-                         .payload = payload};
-    struct help_segment six = {.ipv6 = true,
-                               .from = client ? C6 : S6,
-                               .to = client ? S6 : C6,
-                               .sport = s.sport,
-                               .dport = s.dport,
-                               .proto = 6,
-                               .flags = flags,
-                               .seq = seq,
-                               .ack = ack,
-                               .len = payload,
-                               .window = WINDOW};
+    struct nft_spec s = HELP_PACKET(6, client ? C : S, client ? port : 80, client ? S : C, client ? 80 : port,
+                                    .tcp = flags, .payload = payload);
+    struct help_segment six =
+        HELP_SEGMENT(6, client ? C6 : S6, s.sport, client ? S6 : C6, s.dport, .ipv6 = true, .flags = flags,
+                     .seq = seq, .ack = ack, .len = payload, .window = WINDOW);
     uint32_t len;
 
     if (syn_ipv6)

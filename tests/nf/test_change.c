@@ -53,26 +53,14 @@ static void refused(const char *nfs, const char *rules, const char *text)
 
 static bool send_out(const struct flow *f, uint8_t tcp, struct nft_seen *out)
 {
-    struct nft_spec s = {.src = f->host,
-                         .dst = f->remote,
-                         .sport = f->port,
-                         .dport = 443,
-                         .proto = f->proto,
-                         .tcp = tcp,
-                         .payload = 20};
+    struct nft_spec s = HELP_PACKET(f->proto, f->host, f->port, f->remote, 443, .tcp = tcp, .payload = 20);
 
     return help_chain_spec(&h, NF_INSIDE, &s, out);
 }
 
 static bool answer(const struct flow *f, uint8_t tcp, struct nft_seen *out)
 {
-    struct nft_spec s = {.src = f->remote,
-                         .dst = SITE,
-                         .sport = 443,
-                         .dport = f->seen,
-                         .proto = f->proto,
-                         .tcp = tcp,
-                         .payload = 20};
+    struct nft_spec s = HELP_PACKET(f->proto, f->remote, 443, SITE, f->seen, .tcp = tcp, .payload = 20);
 
     return help_chain_spec(&h, NF_OUTSIDE, &s, out);
 }
@@ -204,12 +192,7 @@ CHAIN_TEST(test_timers_go_on)
 CHAIN_TEST(test_backend_added)
 {
     static const char one[] = "10.9.0.1", two[] = "10.9.0.1 10.9.0.2", other[] = "10.9.0.2";
-    struct nft_spec s = {.src = NFT_IP(10, 1, 2, 3),
-                         .dst = NFT_IP(198, 51, 100, 200),
-                         .sport = 1,
-                         .dport = 80,
-                         .proto = 6,
-                         .tcp = NFT_SYN};
+    struct nft_spec s = HELP_PACKET(6, NFT_IP(10, 1, 2, 3), 1, NFT_IP(198, 51, 100, 200), 80, .tcp = NFT_SYN);
     char nfs[256];
     unsigned at[2] = {0, 0};
     struct nft_seen seen;
@@ -444,12 +427,7 @@ static void close_lanes(void)
 
 static struct nft_spec out_of(unsigned l, unsigned i)
 {
-    return (struct nft_spec){.src = NFT_IP(10, 1, 2, 3) + l,
-                             .dst = REMOTE,
-                             .sport = (uint16_t)(5000 + i),
-                             .dport = 53,
-                             .proto = 17,
-                             .payload = 20};
+    return HELP_PACKET(17, NFT_IP(10, 1, 2, 3) + l, (uint16_t)(5000 + i), REMOTE, 53, .payload = 20);
 }
 
 /* The flow leaves by a port that no other flow has, of whichever lane, and by the same one ever after. */
@@ -480,12 +458,7 @@ static void answer_flows(unsigned to)
 
     for (unsigned i = 0; i < to; i++)
         for (unsigned l = 0; l < LANES; l++) {
-            struct nft_spec s = {.src = REMOTE,
-                                 .dst = SITE,
-                                 .sport = 53,
-                                 .dport = seen_port[l][i],
-                                 .proto = 17,
-                                 .payload = 20};
+            struct nft_spec s = HELP_PACKET(17, REMOTE, 53, SITE, seen_port[l][i], .payload = 20);
 
             assert_true(help_chain_spec(&lane[l], NF_OUTSIDE, &s, &seen));
             assert_int_equal(seen.dport, 5000 + i);

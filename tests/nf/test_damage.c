@@ -31,14 +31,11 @@ static uint32_t help_traffic_frame(uint64_t *draws, uint8_t side, uint8_t out[NF
 {
     static const uint8_t protos[] = {6, 6, 17, 1, 47};
     static const uint8_t flags[] = {NFT_SYN, NFT_SYN, NFT_ACK, NFT_ACK | NFT_SYN, NFT_FIN | NFT_ACK, NFT_RST};
-    struct nft_spec s = {.src = NFT_IP(10, 0, 0, 2 + help_below(draws, 6)),
-                         .dst = NFT_IP(198, 51, 100, 1 + help_below(draws, 4)),
-                         .sport = (uint16_t)(1000 + help_below(draws, 8)),
-                         .dport = (uint16_t)(help_below(draws, 2) ? 80 : 53),
-                         .proto = protos[help_below(draws, 5)],
-                         .tcp = flags[help_below(draws, 6)],
-                         .type = help_below(draws, 2) ? 8 : 0,
-                         .payload = (uint16_t)help_below(draws, 60)};
+    struct nft_spec s =
+        HELP_PACKET(protos[help_below(draws, 5)], NFT_IP(10, 0, 0, 2 + help_below(draws, 6)),
+                    (uint16_t)(1000 + help_below(draws, 8)), NFT_IP(198, 51, 100, 1 + help_below(draws, 4)),
+                    (uint16_t)(help_below(draws, 2) ? 80 : 53), .tcp = flags[help_below(draws, 6)],
+                    .type = help_below(draws, 2) ? 8 : 0, .payload = (uint16_t)help_below(draws, 60));
 
     if (side == NF_OUTSIDE) {
         s.dst = help_below(draws, 2) ? HELP_NAT : HELP_SERVICE;

@@ -263,42 +263,10 @@ CHAIN_TEST(one_host_does_not_fill_the_table)
     assert_int_equal(counter("table_full"), 0);
 }
 
-/* Errors pass when they quote a connection's packet, whichever way it went. */
-CHAIN_TEST(errors_about_known_flows_pass)
-{
-    uint8_t inner[NFT_FRAME_MAX];
-    struct nft_spec quoted = {.src = SITE, .dst = REMOTE, .sport = 7, .dport = 53, .proto = 17, .payload = 9};
-    struct nft_spec error = {.src = NFT_IP(198, 51, 9, 9), .dst = SITE, .proto = 1, .type = 11};
-    nft_frame(&quoted, inner);
-    error.inner = inner + 14;
-    error.inner_len = 28;
-    assert_false(help_chain_spec(&h, IN, &error, NULL));
-    assert_true(help_chain_spec(&h, OUT, &quoted, NULL));
-    assert_true(help_chain_spec(&h, IN, &error, NULL));
-    assert_int_equal(counter("related"), 1);
-    struct nft_spec reply = {.src = REMOTE, .dst = SITE, .sport = 53, .dport = 7, .proto = 17, .payload = 9};
-    struct nft_spec answer = {.src = SITE, .dst = REMOTE, .proto = 1, .type = 3, .code = 3};
-    assert_true(help_chain_spec(&h, IN, &reply, NULL));
-    nft_frame(&reply, inner);
-    answer.inner = inner + 14;
-    answer.inner_len = 28;
-    assert_true(help_chain_spec(&h, OUT, &answer, NULL));
-    assert_int_equal(counter("related"), 2);
-    quoted.sport = 8;
-    nft_frame(&quoted, inner);
-    assert_false(help_chain_spec(&h, IN, &error, NULL));
-}
-
 CHAIN_TEST(fragments_go_with_their_first)
 {
-    struct nft_spec first = {.src = SITE,
-                             .dst = REMOTE,
-                             .sport = 7,
-                             .dport = 53,
-                             .proto = 17,
-                             .ip_id = 5,
-                             .fragment = NFT_MORE,
-                             .payload = 32};
+    struct nft_spec first =
+        HELP_PACKET(17, SITE, 7, REMOTE, 53, .ip_id = 5, .fragment = NFT_MORE, .payload = 32);
     struct nft_spec later = first;
     later.fragment = 5;
     assert_false(help_chain_spec(&h, OUT, &later, NULL));

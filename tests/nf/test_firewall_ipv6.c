@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The firewall and IPv6: rules of either family, connections, errors about them, neighbour discovery,
- * fragments. Frames are written here, header by header. */
+/* The firewall and IPv6: rules of either family, connections, neighbour discovery, fragments. Errors about
+ * connections are test_related.c's. */
 #include "tests/help/chain.h"
 #include "tests/help/test.h"
 
@@ -34,39 +34,16 @@ static bool send_frame(uint8_t side, uint32_t len)
 
 static bool tcp(uint8_t side, const char *from, uint16_t sport, const char *to, uint16_t dport, uint8_t flags)
 {
-    uint8_t *l4 = frame + 54;
+    struct six s = SIX(6, from, sport, to, dport, .tcp = flags);
 
-    help_ipv6_header(frame + 14, 6, from, to, 20);
-    memset(l4, 0, 20);
-    help_put16(l4, sport);
-    help_put16(l4 + 2, dport);
-    l4[12] = 0x50;
-    l4[13] = flags;
-    return send_frame(side, 74);
+    return help_chain_six(&h, side, &s, NULL);
 }
 
 static bool icmpv6(uint8_t side, const char *from, const char *to, uint8_t type, uint8_t limit)
 {
-    help_ipv6_header(frame + 14, 58, from, to, 32);
-    frame[14 + 7] = limit;
-    memset(frame + 54, 0, 32);
-    frame[54] = type;
-    help_put16(frame + 58, type); /* its identifier */
-    return send_frame(side, 86);
-}
+    struct six s = SIX(58, from, type, to, 0, .type = type, .limit = limit, .payload = 24);
 
-/* "Packet too big" from a router, about what `from` sent. */
-static bool too_big(uint8_t side, const char *router, const char *from, uint16_t sport, const char *to,
-                    uint16_t dport)
-{
-    help_ipv6_header(frame + 14, 58, router, from, 8 + 40 + 8);
-    memset(frame + 54, 0, 8);
-    frame[54] = 2;
-    help_ipv6_header(frame + 62, 6, from, to, 20);
-    memset(frame + 102, 0, 8);
-    help_put16(frame + 102, sport);
-    help_put16(frame + 104, dport);
-    return send_frame(side, 110);
+    return help_chain_six(&h, side, &s, NULL);
 }
 
 CHAIN_TEST(rules_are_of_their_hosts_family_or_of_both)
@@ -124,11 +101,6 @@ CHAIN_TEST(what_belongs_to_a_connection_passes)
     assert_false(tcp(IN, REMOTE, 443, SITE, 1001, NFT_ACK));
     help_chain_has(&h, "firewall", "\"from\":\"[2001:db8:5::1]:1000\"");
     help_chain_has(&h, "firewall", "\"to\":\"[2001:db8:1::7]:443\"");
-    assert_true(too_big(IN, "2001:db8:9::1", SITE, 1000, REMOTE, 443));
-    assert_int_equal(counter("related"), 1);
-    assert_false(too_big(IN, "2001:db8:9::1", SITE, 1001, REMOTE, 443));
-    assert_false(too_big(IN, "2001:db8:9::1", "2001:db8:5::2", 1000, REMOTE, 443));
-    assert_int_equal(counter("related"), 1);
 }
 
 CHAIN_TEST(neighbours_are_no_matter_of_rules)
@@ -140,27 +112,19 @@ CHAIN_TEST(neighbours_are_no_matter_of_rules)
     assert_false(icmpv6(IN, REMOTE, SITE, 138, 255));
 }
 
+static bool fragment(uint32_t id, bool later)
+{
+    struct six s = SIX(17, SITE, 5000, REMOTE, 53, .id = id, .fragment = later ? 3 : 0x2000,
+                       .payload = later ? 24 : 16, .no_udp_sum = true);
+
+    return help_chain_six(&h, OUT, &s, NULL);
+}
+
 CHAIN_TEST(a_later_fragment_follows_its_first)
 {
-    for (unsigned known = 0; known < 2; known++) {
-        help_ipv6_header(frame + 14, 44, SITE, REMOTE, 8 + 24);
-        memset(frame + 54, 0, 32);
-        frame[54] = 17;
-        help_put16(frame + 56, 1 /* more */);
-        help_put16(frame + 60, (uint16_t)(7 + known));
-        help_put16(frame + 62, 5000);
-        help_put16(frame + 64, 53);
-        help_put16(frame + 66, 48);
-        if (known)
-            assert_true(send_frame(OUT, 86));
-        help_ipv6_header(frame + 14, 44, SITE, REMOTE, 8 + 24);
-        memset(frame + 54, 0, 32);
-        frame[54] = 17;
-        help_put16(frame + 56, 24);
-        help_put16(frame + 60, (uint16_t)(7 + known));
-        assert_int_equal(send_frame(OUT, 86), known);
-    }
+    assert_false(fragment(7, true));
     assert_int_equal(counter("fragment_unknown"), 1);
+    assert_true(fragment(8, false) && fragment(8, true));
 }
 
 CHAIN_TEST(what_ends_inside_a_header_is_malformed)

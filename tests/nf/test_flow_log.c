@@ -123,13 +123,7 @@ static void is_text(const void *at, const char *expected)
 
 CHAIN_TEST(between_families_both_are_told)
 {
-    const struct six out = {.ipv6 = true,
-                            .from = "2001:db8::c",
-                            .to = "64:ff9b::c633:6407",
-                            .proto = 17,
-                            .sport = 4000,
-                            .dport = 53,
-                            .payload = 9};
+    const struct six out = SIX(17, "2001:db8::c", 4000, "64:ff9b::c633:6407", 53, .payload = 9);
     const struct nf_log_event *e;
     struct six_seen seen;
 
@@ -206,12 +200,7 @@ CHAIN_TEST(a_flow_behind_a_nat_is_told_with_its_host)
     static const char *const nfs[] = {
         NAT "    - monitor: { max_flows: 9, timeout: 3 }\n" LOG,
         "    - nat64: { outside: 203.0.113.1, udp: 600 }\n    - monitor: { max_flows: 9, timeout: 3 }\n" LOG};
-    const struct six out = {.ipv6 = true,
-                            .from = "2001:db8::c",
-                            .to = "64:ff9b::c633:6407",
-                            .proto = 17,
-                            .sport = 4000,
-                            .dport = 53};
+    const struct six out = SIX(17, "2001:db8::c", 4000, "64:ff9b::c633:6407", 53);
     const struct nf_log_event *e;
     struct six_seen seen;
 

@@ -8,12 +8,7 @@ static struct help_chain h;
 CHAIN_TEST(packets_and_bytes_are_counted)
 {
     uint8_t frame[64] = {[12] = 0x88, [13] = 0x47}, before[64];
-    struct nft_spec spec = {.src = NFT_IP(10, 0, 0, 1),
-                            .dst = NFT_IP(10, 0, 0, 2),
-                            .sport = 1,
-                            .dport = 2,
-                            .proto = 17,
-                            .payload = 100};
+    struct nft_spec spec = HELP_PACKET(17, NFT_IP(10, 0, 0, 1), 1, NFT_IP(10, 0, 0, 2), 2, .payload = 100);
     help_chain_open(&h, "    - forward: { read: true }\n", NULL, 1);
     memcpy(before, frame, sizeof(frame));
     assert_false(help_chain_send(&h, NF_INSIDE, frame, sizeof(frame)).drop);

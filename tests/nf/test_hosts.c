@@ -27,13 +27,8 @@ static bool send_six(uint8_t side, bool back, uint32_t host, uint16_t port, uint
 {
     static const char *const server = "2001:db8:2::1";
     char at[32];
-    struct six s = {.ipv6 = true,
-                    .from = back ? server : at,
-                    .to = back ? at : server,
-                    .proto = 6,
-                    .sport = back ? 443 : port,
-                    .dport = back ? port : 443,
-                    .tcp = flags};
+    struct six s =
+        SIX(6, back ? server : at, back ? 443 : port, back ? at : server, back ? port : 443, .tcp = flags);
 
     snprintf(at, sizeof(at), "%s%u", hosts_are_in, host);
     h.now += 1000;
@@ -241,14 +236,9 @@ CHAIN_TEST(networks_are_those_of_their_sessions)
 static bool send_four(bool back, uint8_t proto, uint32_t client, uint16_t port, uint8_t tcp)
 {
     uint32_t site = NFT_IP(203, 0, 113, 9);
-    struct nft_spec s = {.src = back ? site : client,
-                         .dst = back ? client : site,
-                         .sport = back && proto != 1 ? 53 : port,
-                         .dport = back ? port : 53,
-                         .proto = proto,
-                         .tcp = tcp,
-                         .type = back ? 0 : 8,
-                         .payload = 9};
+    struct nft_spec s =
+        HELP_PACKET(proto, back ? site : client, back && proto != 1 ? 53 : port, back ? client : site,
+                    back ? port : 53, .tcp = tcp, .type = back ? 0 : 8, .payload = 9);
 
     h.now += 1000;
     return help_chain_spec(&h, back ? NF_INSIDE : NF_OUTSIDE, &s, NULL);

@@ -14,13 +14,9 @@
 static bool udp(uint8_t side, const char *payload)
 {
     bool client = side == NF_INSIDE;
-    const struct help_segment s = {.from = client ? 1 : 2,
-                                   .to = client ? 2 : 1,
-                                   .sport = client ? 4000 : 53,
-                                   .dport = client ? 53 : 4000,
-                                   .proto = 17,
-                                   .payload = payload,
-                                   .len = (uint32_t)strlen(payload)};
+    const struct help_segment s =
+        HELP_SEGMENT(17, client ? 1 : 2, client ? 4000 : 53, client ? 2 : 1, client ? 53 : 4000,
+                     .payload = payload, .len = (uint32_t)strlen(payload));
 
     return help_ips_send(side, &s);
 }
@@ -214,22 +210,9 @@ CHAIN_TEST(thresholds_decide_who_is_told_and_what_is_dropped)
 CHAIN_TEST(what_cannot_be_looked_into_is_dropped)
 {
     uint8_t frame[NFT_FRAME_MAX];
-    const struct nft_spec fragment = {.src = 1,
-                                      .dst = 2,
-                                      .sport = 1,
-                                      .dport = 80,
-                                      .proto = 6,
-                                      .tcp = NFT_ACK,
-                                      .payload = 64,
-                                      .fragment = NFT_MORE};
-    const struct help_segment s = {.from = 1,
-                                   .to = 2,
-                                   .sport = 1,
-                                   .dport = 80,
-                                   .proto = 6,
-                                   .flags = NFT_ACK,
-                                   .payload = "abc",
-                                   .len = 3};
+    const struct nft_spec fragment =
+        HELP_PACKET(6, 1, 1, 2, 80, .tcp = NFT_ACK, .payload = 64, .fragment = NFT_MORE);
+    const struct help_segment s = HELP_SEGMENT(6, 1, 1, 2, 80, .flags = NFT_ACK, .payload = "abc", .len = 3);
     uint32_t len = help_segment_frame(&s, frame);
 
     help_ips_open(IPS(", loose: false"), DROP);
@@ -293,14 +276,8 @@ CHAIN_TEST(other_rules_take_the_place_of_these_while_streams_go_on)
 /* What a rule drops, `n` bytes in front of its IP header. True: it passed. */
 static bool send_wrapped(const uint8_t *between, uint32_t n)
 {
-    const struct help_segment segment = {.from = 1,
-                                         .to = 2,
-                                         .sport = 4000,
-                                         .dport = 80,
-                                         .proto = 6,
-                                         .flags = NFT_SYN,
-                                         .payload = "attack",
-                                         .len = 6};
+    const struct help_segment segment =
+        HELP_SEGMENT(6, 1, 4000, 2, 80, .flags = NFT_SYN, .payload = "attack", .len = 6);
     uint8_t frame[NFT_FRAME_MAX], out[NFT_FRAME_MAX];
     uint32_t len = help_segment_frame(&segment, frame);
 
@@ -371,16 +348,8 @@ CHAIN_TEST(both_ends_of_what_is_rejected_are_told)
  * 3.10.7). */
 CHAIN_TEST(a_reset_acknowledges_a_syn_and_an_end)
 {
-    struct help_segment s = {.from = 1,
-                             .to = 2,
-                             .sport = 7,
-                             .dport = 80,
-                             .proto = 6,
-                             .flags = NFT_SYN,
-                             .seq = 100,
-                             .ack = 777,
-                             .payload = "attack",
-                             .len = 6};
+    struct help_segment s =
+        HELP_SEGMENT(6, 1, 7, 2, 80, .flags = NFT_SYN, .seq = 100, .ack = 777, .payload = "attack", .len = 6);
     const struct nf_emitted *made;
 
     help_ips_open(IPS(), "reject tcp any any -> any any (content:\"attack\"; sid:1;)\n");
@@ -491,16 +460,8 @@ CHAIN_TEST(ends_of_ipv6_are_told)
                          "reject udp any any -> any any (content:\"attack\"; sid:2;)\n");
     s.flags = NFT_SYN;
     assert_true(help_ips_send(NF_INSIDE, &s));
-    s = (struct help_segment){.ipv6 = true,
-                              .from = 1,
-                              .to = 2,
-                              .sport = 7,
-                              .dport = 80,
-                              .proto = 6,
-                              .flags = NFT_ACK,
-                              .seq = 101,
-                              .payload = "attack",
-                              .len = 6};
+    s = HELP_SEGMENT(6, 1, 7, 2, 80, .ipv6 = true, .flags = NFT_ACK, .seq = 101, .payload = "attack",
+                     .len = 6);
     assert_false(help_ips_send(NF_INSIDE, &s));
     assert_int_equal(nf_chain_emitted(help_ips.chain, &made), 2);
     for (unsigned i = 0; i < 2; i++) {
@@ -630,16 +591,10 @@ static bool send_greedy(uint32_t host, uint8_t side, uint8_t flags, uint32_t seq
                         const char *text)
 {
     const uint8_t who = (uint8_t)(3 + host % 200);
-    const struct help_segment s = {.from = side == NF_INSIDE ? who : 2,
-                                   .to = side == NF_INSIDE ? 2 : who,
-                                   .sport = (uint16_t)(side == NF_INSIDE ? 5000 + host : 80),
-                                   .dport = (uint16_t)(side == NF_INSIDE ? 80 : 5000 + host),
-                                   .proto = 6,
-                                   .flags = flags,
-                                   .seq = seq,
-                                   .ack = ack,
-                                   .payload = text,
-                                   .len = (uint32_t)strlen(text)};
+    const struct help_segment s =
+        HELP_SEGMENT(6, side == NF_INSIDE ? who : 2, (uint16_t)(side == NF_INSIDE ? 5000 + host : 80),
+                     side == NF_INSIDE ? 2 : who, (uint16_t)(side == NF_INSIDE ? 80 : 5000 + host),
+                     .flags = flags, .seq = seq, .ack = ack, .payload = text, .len = (uint32_t)strlen(text));
 
     return help_ips_send(side, &s);
 }
@@ -674,13 +629,8 @@ CHAIN_TEST(one_host_does_not_fill_the_table)
     help_ips_open("    - ips: { rules: firewall.rules, max_flows: 400 }\n",
                   "drop udp any any -> any any (content:\"evil\"; sid:1;)\n");
     for (uint16_t i = 0; i < 450; i++, help_ips.now++) {
-        struct help_segment s = {.from = i < 400 ? 1 : 3,
-                                 .to = 2,
-                                 .sport = (uint16_t)(4000 + i),
-                                 .dport = 53,
-                                 .proto = 17,
-                                 .payload = "x",
-                                 .len = 1},
+        struct help_segment s = HELP_SEGMENT(17, i < 400 ? 1 : 3, (uint16_t)(4000 + i), 2, 53, .payload = "x",
+                                             .len = 1),
                             answer = s;
 
         answer.from = 2, answer.to = s.from, answer.sport = 53, answer.dport = s.sport;

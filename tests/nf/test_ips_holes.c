@@ -15,16 +15,8 @@ static char data[2 * MIB];
 /* Bytes `at` to `at + n` of the data, from host `from` of 10.0.0.0/24. */
 static struct help_segment segment_of(uint8_t from, uint32_t at, uint32_t n)
 {
-    return (struct help_segment){.from = from,
-                                 .to = 2,
-                                 .sport = 4000,
-                                 .dport = 80,
-                                 .proto = 6,
-                                 .flags = NFT_ACK,
-                                 .seq = 101 + at,
-                                 .ack = 501,
-                                 .payload = data + at,
-                                 .len = n};
+    return HELP_SEGMENT(6, from, 4000, 2, 80, .flags = NFT_ACK, .seq = 101 + at, .ack = 501,
+                        .payload = data + at, .len = n);
 }
 
 static bool send_part(uint8_t from, uint32_t at, uint32_t n)
@@ -36,14 +28,8 @@ static bool send_part(uint8_t from, uint32_t at, uint32_t n)
 
 static bool send_flags(bool client, uint8_t from, uint8_t flags, uint32_t seq, uint32_t ack)
 {
-    const struct help_segment s = {.from = client ? from : 2,
-                                   .to = client ? 2 : from,
-                                   .sport = client ? 4000 : 80,
-                                   .dport = client ? 80 : 4000,
-                                   .proto = 6,
-                                   .flags = flags,
-                                   .seq = seq,
-                                   .ack = ack};
+    const struct help_segment s = HELP_SEGMENT(6, client ? from : 2, client ? 4000 : 80, client ? 2 : from,
+                                               client ? 80 : 4000, .flags = flags, .seq = seq, .ack = ack);
 
     return help_ips_send(client ? NF_INSIDE : NF_OUTSIDE, &s);
 }

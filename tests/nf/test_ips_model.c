@@ -240,17 +240,8 @@ static struct help_chain h;
 static struct nf_packet send_part(const char *stream, uint32_t isn, uint32_t at, uint32_t n, bool ipv6)
 {
     static uint8_t frame[NFT_FRAME_MAX];
-    struct help_segment s = {.ipv6 = ipv6,
-                             .from = 1,
-                             .to = 2,
-                             .sport = 4000,
-                             .dport = 80,
-                             .proto = 6,
-                             .flags = NFT_ACK,
-                             .seq = isn + 1 + at,
-                             .ack = 501,
-                             .payload = stream + at,
-                             .len = n};
+    struct help_segment s = HELP_SEGMENT(6, 1, 4000, 2, 80, .ipv6 = ipv6, .flags = NFT_ACK,
+                                         .seq = isn + 1 + at, .ack = 501, .payload = stream + at, .len = n);
 
     return help_chain_send(&h, NF_INSIDE, frame, help_segment_frame(&s, frame));
 }
@@ -258,14 +249,7 @@ static struct nf_packet send_part(const char *stream, uint32_t isn, uint32_t at,
 static void begin(uint32_t isn, bool ipv6)
 {
     uint8_t frame[NFT_FRAME_MAX];
-    struct help_segment s = {.ipv6 = ipv6,
-                             .from = 1,
-                             .to = 2,
-                             .sport = 4000,
-                             .dport = 80,
-                             .proto = 6,
-                             .flags = NFT_SYN,
-                             .seq = isn};
+    struct help_segment s = HELP_SEGMENT(6, 1, 4000, 2, 80, .ipv6 = ipv6, .flags = NFT_SYN, .seq = isn);
 
     assert_int_equal(help_chain_send(&h, NF_INSIDE, frame, help_segment_frame(&s, frame)).drop, 0);
 }
@@ -358,14 +342,8 @@ static void pass(struct copies *c, uint32_t at, const char *bytes, uint32_t n)
 static void acknowledge(uint32_t isn, uint32_t bytes, uint8_t flags)
 {
     uint8_t frame[NFT_FRAME_MAX];
-    struct help_segment s = {.from = 2,
-                             .to = 1,
-                             .sport = 80,
-                             .dport = 4000,
-                             .proto = 6,
-                             .flags = flags,
-                             .seq = flags & NFT_SYN ? 500 : 501,
-                             .ack = isn + 1 + bytes};
+    struct help_segment s = HELP_SEGMENT(6, 2, 80, 1, 4000, .flags = flags,
+                                         .seq = flags & NFT_SYN ? 500 : 501, .ack = isn + 1 + bytes);
 
     assert_int_equal(help_chain_send(&h, NF_OUTSIDE, frame, help_segment_frame(&s, frame)).drop, 0);
 }

@@ -293,14 +293,8 @@ CHAIN_TEST(a_reset_that_may_be_none_is_not_believed)
     for (unsigned i = 0; i < 4; i++) {
         struct help_segment s = {
             .from = 1, .to = 2, .sport = 4000, .dport = 80, .proto = 6, .flags = NFT_RST};
-        struct nft_spec options = {.src = NFT_IP(10, 0, 0, 1),
-                                   .dst = NFT_IP(10, 0, 0, 2),
-                                   .sport = 4000,
-                                   .dport = 80,
-                                   .proto = 6,
-                                   .tcp = NFT_RST,
-                                   .seq = 104,
-                                   .options = 1};
+        struct nft_spec options = HELP_PACKET(6, NFT_IP(10, 0, 0, 1), 4000, NFT_IP(10, 0, 0, 2), 80,
+                                              .tcp = NFT_RST, .seq = 104, .options = 1);
 
         help_ips_open(IPS(", checksums: false"), DROP);
         help_ips_begin();
@@ -351,16 +345,8 @@ CHAIN_TEST(a_receiver_that_forgets_is_believed)
 CHAIN_TEST(urgent_data_is_made_ordinary)
 {
     uint8_t frame[NFT_FRAME_MAX], *tcp = frame + 34;
-    struct help_segment s = {.from = 1,
-                             .to = 2,
-                             .sport = 4000,
-                             .dport = 80,
-                             .proto = 6,
-                             .flags = NFT_ACK | URG,
-                             .seq = 101,
-                             .ack = 501,
-                             .payload = "atxtack",
-                             .len = 7};
+    struct help_segment s = HELP_SEGMENT(6, 1, 4000, 2, 80, .flags = NFT_ACK | URG, .seq = 101, .ack = 501,
+                                         .payload = "atxtack", .len = 7);
     uint32_t n = help_segment_frame(&s, frame);
 
     help_ips_open(IPS(), DROP);

@@ -46,12 +46,7 @@ static unsigned ask(uint32_t client, uint16_t port, uint8_t flags)
 static bool answer(uint32_t client, uint16_t port, unsigned backend, uint8_t flags)
 {
     struct nft_seen s;
-    struct nft_spec spec = {.src = B(backend),
-                            .dst = client,
-                            .sport = backend == 3 ? 8080 : 80,
-                            .dport = port,
-                            .proto = 6,
-                            .tcp = flags};
+    struct nft_spec spec = HELP_PACKET(6, B(backend), backend == 3 ? 8080 : 80, client, port, .tcp = flags);
     assert_true(help_chain_spec(&h, NF_INSIDE, &spec, &s));
     assert_int_equal(s.dst, client);
     return s.src == VIP && s.sport == 80;
@@ -257,16 +252,8 @@ CHAIN_TEST(a_full_table_takes_no_new_flow)
 CHAIN_TEST(fragments_go_with_their_first)
 {
     struct nft_seen s;
-    struct nft_spec first = {.src = CLIENT,
-                             .dst = VIP,
-                             .sport = 9,
-                             .dport = 80,
-                             .proto = 6,
-                             .tcp = NFT_ACK,
-                             .ip_id = 77,
-                             .fragment = NFT_MORE,
-                             .payload = 100,
-                             .tags = 1};
+    struct nft_spec first = HELP_PACKET(6, CLIENT, 9, VIP, 80, .tcp = NFT_ACK, .ip_id = 77,
+                                        .fragment = NFT_MORE, .payload = 100, .tags = 1);
     struct nft_spec later = {
         .src = CLIENT, .dst = VIP, .proto = 6, .ip_id = 77, .fragment = 15, .payload = 50};
     open_balancer(BALANCE(THREE));
@@ -277,16 +264,8 @@ CHAIN_TEST(fragments_go_with_their_first)
     assert_true(help_chain_spec(&h, NF_OUTSIDE, &later, &s));
     assert_int_equal(s.dst, B(1));
     /* The answer's. */
-    first = (struct nft_spec){.src = B(1),
-                              .dst = CLIENT,
-                              .sport = 80,
-                              .dport = 9,
-                              .proto = 6,
-                              .tcp = NFT_ACK,
-                              .ip_id = 78,
-                              .fragment = NFT_MORE,
-                              .payload = 100,
-                              .options = 2};
+    first = HELP_PACKET(6, B(1), 80, CLIENT, 9, .tcp = NFT_ACK, .ip_id = 78, .fragment = NFT_MORE,
+                        .payload = 100, .options = 2);
     later = (struct nft_spec){
         .src = B(1), .dst = CLIENT, .proto = 6, .ip_id = 78, .fragment = 15, .payload = 50, .tags = 2};
     assert_true(help_chain_spec(&h, NF_INSIDE, &later, &s));
@@ -305,68 +284,6 @@ CHAIN_TEST(fragments_go_with_their_first)
     ask(CLIENT + 1, 9, NFT_SYN); /* nor when another flow has its place */
     assert_true(help_chain_spec(&h, NF_INSIDE, &later, &s));
     assert_int_equal(s.src, B(1));
-}
-
-static uint32_t quote(const struct nft_spec *spec, uint8_t out[NFT_FRAME_MAX], struct nft_seen *s)
-{
-    uint32_t len = nft_frame(spec, out);
-    assert_true(nft_see(out, len, s));
-    return s->end - s->l3;
-}
-
-CHAIN_TEST(icmp_errors_are_translated_both_ways)
-{
-    uint8_t frame[NFT_FRAME_MAX], error[NFT_FRAME_MAX];
-    struct nft_seen s, in;
-    struct nft_spec sent = {
-        .src = VIP, .dst = CLIENT, .sport = 80, .dport = 9, .proto = 6, .tcp = NFT_ACK, .payload = 30};
-    struct nft_spec about = {.src = NFT_IP(192, 0, 2, 1), .dst = VIP, .proto = 1, .type = 3, .code = 1};
-    open_balancer(BALANCE(THREE));
-    ask(CLIENT, 1, NFT_SYN);
-    ask(CLIENT, 2, NFT_SYN);
-    assert_int_equal(ask(CLIENT, 9, NFT_SYN), 3);
-    /* From a router, about what the service sent: the backend hears of its own packet. */
-    about.inner_len = (uint16_t)quote(&sent, frame, &s);
-    about.inner = frame + s.l3;
-    uint32_t len = nft_frame(&about, error);
-    assert_false(help_chain_send(&h, NF_OUTSIDE, error, len).drop);
-    assert_null(nft_checksums(error, len));
-    assert_true(nft_see(error, len, &s));
-    assert_int_equal(s.dst, B(3));
-    memmove(error + 14, error + s.l4 + 8, len - s.l4 - 8);
-    assert_true(nft_see(error, len - s.l4 - 8 + 14, &in));
-    assert_int_equal(in.src, B(3));
-    assert_int_equal(in.sport, 8080);
-    /* From the backend, about what it was sent: to the client it is the service that complains. */
-    sent = (struct nft_spec){
-        .src = CLIENT, .dst = B(3), .sport = 9, .dport = 8080, .proto = 6, .tcp = NFT_ACK, .payload = 30};
-    about = (struct nft_spec){.src = B(3), .dst = CLIENT, .proto = 1, .type = 3, .code = 3, .tags = 1};
-    about.inner_len = (uint16_t)quote(&sent, frame, &s);
-    about.inner = frame + s.l3;
-    len = nft_frame(&about, error);
-    assert_false(help_chain_send(&h, NF_INSIDE, error, len).drop);
-    assert_null(nft_checksums(error, len));
-    assert_true(nft_see(error, len, &s));
-    assert_int_equal(s.src, VIP);
-    memmove(error + 14 + 4, error + s.l4 + 8, len - s.l4 - 8);
-    assert_true(nft_see(error, len - s.l4 - 8 + 18, &in));
-    assert_int_equal(in.dst, VIP);
-    assert_int_equal(in.dport, 80);
-    assert_int_equal(counter("icmp_errors_translated"), 2);
-    /* About nothing known. */
-    sent = (struct nft_spec){.src = VIP, .dst = CLIENT, .sport = 80, .dport = 10, .proto = 6};
-    about = (struct nft_spec){.src = CLIENT, .dst = VIP, .proto = 1, .type = 3};
-    about.inner_len = (uint16_t)quote(&sent, frame, &s);
-    about.inner = frame + s.l3;
-    len = nft_frame(&about, error);
-    assert_true(help_chain_send(&h, NF_OUTSIDE, error, len).drop);
-    assert_int_equal(counter("no_flow"), 1);
-    about.inner_len = 8; /* nor does it say what it is about */
-    len = nft_frame(&about, error);
-    assert_true(help_chain_send(&h, NF_OUTSIDE, error, len).drop);
-    about.dst = NFT_IP(198, 51, 100, 200); /* nobody's here */
-    len = nft_frame(&about, error);
-    assert_false(help_chain_send(&h, NF_OUTSIDE, error, len).drop);
 }
 
 /* Any address is the service: answers get back the one that was asked for. */

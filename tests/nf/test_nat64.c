@@ -138,26 +138,13 @@ static uint64_t nat64_counter(const char *name)
 
 static struct six nat64_from_client(uint8_t proto)
 {
-    return (struct six){.ipv6 = true,
-                        .from = NAT64_C,
-                        .to = NAT64_S,
-                        .proto = proto,
-                        .sport = 5000,
-                        .dport = 443,
-                        .tcp = NFT_SYN,
-                        .type = 128,
-                        .payload = 11};
+    return SIX(proto, NAT64_C, 5000, NAT64_S, 443, .tcp = NFT_SYN, .type = 128, .payload = 11);
 }
 
 static struct six nat64_from_server(uint8_t proto, uint16_t port)
 {
-    return (struct six){.from = NAT64_S4,
-                        .to = NAT64_OUT,
-                        .proto = proto,
-                        .sport = proto == 1 ? port : 443,
-                        .dport = port,
-                        .tcp = NFT_SYN | NFT_ACK,
-                        .payload = 11};
+    return SIX(proto, NAT64_S4, proto == 1 ? port : 443, NAT64_OUT, port, .tcp = NFT_SYN | NFT_ACK,
+               .payload = 11);
 }
 
 static void nat64_ends_are(const char *from, uint16_t sport, const char *to, uint16_t dport)
@@ -453,15 +440,9 @@ static bool send_error(uint8_t side, const struct six *about, uint32_t quoted, u
 {
     static uint8_t inner[SIX_MAX];
     uint32_t l3 = 14, len = six_frame(about, inner) - l3;
-    struct six error = {.ipv6 = side == NF_INSIDE,
-                        .from = side == NF_INSIDE ? "2001:db8::5" : "192.0.2.9",
-                        .to = side == NF_INSIDE ? NAT64_S : NAT64_OUT,
-                        .proto = side == NF_INSIDE ? 58 : 1,
-                        .type = type,
-                        .code = code,
-                        .rest = rest,
-                        .inner = inner + l3,
-                        .inner_len = quoted < len ? quoted : len};
+    struct six error = SIX(side == NF_INSIDE ? 58 : 1, side == NF_INSIDE ? "2001:db8::5" : "192.0.2.9", 0,
+                           side == NF_INSIDE ? NAT64_S : NAT64_OUT, 0, .type = type, .code = code,
+                           .rest = rest, .inner = inner + l3, .inner_len = quoted < len ? quoted : len);
 
     return nat64_sends(side, &error);
 }

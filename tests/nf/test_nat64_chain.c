@@ -41,26 +41,12 @@ static bool pass(uint8_t side, const struct six *s)
 
 static struct six from_client(uint8_t proto, uint16_t port)
 {
-    return (struct six){.ipv6 = true,
-                        .from = C,
-                        .to = S,
-                        .proto = proto,
-                        .sport = port,
-                        .dport = 443,
-                        .tcp = NFT_SYN,
-                        .type = 128,
-                        .payload = 10};
+    return SIX(proto, C, port, S, 443, .tcp = NFT_SYN, .type = 128, .payload = 10);
 }
 
 static struct six from_server(uint8_t proto, uint16_t port)
 {
-    return (struct six){.from = S4,
-                        .to = OUT,
-                        .proto = proto,
-                        .sport = proto == 1 ? port : 443,
-                        .dport = port,
-                        .tcp = NFT_SYN | NFT_ACK,
-                        .payload = 10};
+    return SIX(proto, S4, proto == 1 ? port : 443, OUT, port, .tcp = NFT_SYN | NFT_ACK, .payload = 10);
 }
 
 /* A connection, an echo, a datagram in two fragments, both ways. */
@@ -117,14 +103,7 @@ static void errors_pass(void)
     about.to = C;
     about.dport = 5000;
     n = six_frame(&about, inner) - 14;
-    error = (struct six){.ipv6 = true,
-                         .from = C,
-                         .to = S,
-                         .proto = 58,
-                         .type = 1,
-                         .code = 4,
-                         .inner = inner + 14,
-                         .inner_len = n};
+    error = SIX(58, C, 0, S, 0, .type = 1, .code = 4, .inner = inner + 14, .inner_len = n);
     assert_true(pass(NF_INSIDE, &error));
     assert_int_equal(seen.type, 3);
     assert_int_equal(seen.code, 3);

@@ -29,16 +29,9 @@ static bool passes(uint8_t side, const uint8_t *frame, uint32_t len)
 
 static bool passes_ipv6(uint8_t side, uint8_t proto, uint16_t fragment)
 {
-    struct six s = {.ipv6 = true,
-                    .from = side == NF_INSIDE ? "2001:db8::c" : "2001:db8:1::5",
-                    .to = side == NF_INSIDE ? "2001:db8:1::5" : "2001:db8::c",
-                    .proto = proto,
-                    .sport = 5000,
-                    .dport = 443,
-                    .type = 128,
-                    .tcp = NFT_SYN,
-                    .fragment = fragment,
-                    .payload = 40};
+    struct six s = SIX(proto, side == NF_INSIDE ? "2001:db8::c" : "2001:db8:1::5", 5000,
+                       side == NF_INSIDE ? "2001:db8:1::5" : "2001:db8::c", 443, .type = 128, .tcp = NFT_SYN,
+                       .fragment = fragment, .payload = 40);
     uint8_t frame[SIX_MAX];
 
     return passes(side, frame, six_frame(&s, frame));

@@ -18,25 +18,13 @@ static uint64_t counter(const char *name)
 
 static bool from_outside(uint8_t proto, uint16_t sport, uint16_t dport, uint8_t flags, struct nft_seen *seen)
 {
-    struct nft_spec spec = {.src = REMOTE,
-                            .dst = OUTSIDE,
-                            .sport = sport,
-                            .dport = dport,
-                            .proto = proto,
-                            .tcp = flags,
-                            .payload = 5};
+    struct nft_spec spec = HELP_PACKET(proto, REMOTE, sport, OUTSIDE, dport, .tcp = flags, .payload = 5);
     return help_chain_spec(&h, NF_OUTSIDE, &spec, seen);
 }
 
 static bool from_inside(uint8_t proto, uint16_t sport, uint16_t dport, uint8_t flags, struct nft_seen *seen)
 {
-    struct nft_spec spec = {.src = HOST,
-                            .dst = REMOTE,
-                            .sport = sport,
-                            .dport = dport,
-                            .proto = proto,
-                            .tcp = flags,
-                            .payload = 7};
+    struct nft_spec spec = HELP_PACKET(proto, HOST, sport, REMOTE, dport, .tcp = flags, .payload = 7);
     return help_chain_spec(&h, NF_INSIDE, &spec, seen);
 }
 
@@ -139,12 +127,8 @@ CHAIN_TEST(a_load_balancer_behind_it_sees_the_service)
     for (unsigned i = 0; i < 3; i++) {
         assert_true(help_chain_spec(&h, NF_INSIDE, &out, &s));
         assert_true(s.src == OUTSIDE && s.dst == ROUTER && s.dport == 80);
-        struct nft_spec back = {.src = ROUTER,
-                                .dst = OUTSIDE,
-                                .sport = 80,
-                                .dport = s.sport,
-                                .proto = 6,
-                                .tcp = i ? NFT_ACK : NFT_SYN | NFT_ACK};
+        struct nft_spec back =
+            HELP_PACKET(6, ROUTER, 80, OUTSIDE, s.sport, .tcp = i ? NFT_ACK : NFT_SYN | NFT_ACK);
         assert_true(help_chain_spec(&h, NF_OUTSIDE, &back, &s));
         assert_true(s.src == REMOTE && s.sport == 80 && s.dst == HOST && s.dport == 5000);
         out.tcp = NFT_ACK;

@@ -30,14 +30,9 @@ static struct nf_packet packet(uint8_t frame[SIX_MAX], uint8_t side, uint8_t pro
     char from[32];
     bool six = name[3] == '6' && side == NF_INSIDE;
     const char *server = six ? "64:ff9b::198.51.100.1" : "198.51.100.1";
-    struct six s = {.ipv6 = six,
-                    .from = side == NF_INSIDE ? from : server,
-                    .to = side == NF_INSIDE ? server : "203.0.113.1",
-                    .proto = proto,
-                    .sport = side == NF_INSIDE ? sport : 53,
-                    .dport = side == NF_INSIDE ? 53 : sport,
-                    .tcp = tcp,
-                    .payload = 9};
+    struct six s = SIX(proto, side == NF_INSIDE ? from : server, side == NF_INSIDE ? sport : 53,
+                       side == NF_INSIDE ? server : "203.0.113.1", side == NF_INSIDE ? 53 : sport, .tcp = tcp,
+                       .payload = 9);
     struct nf_packet p = {.data = frame, .side = side, .in_port = side};
 
     /* A /64 for each: what one may have is the subject of test_hosts.c. */

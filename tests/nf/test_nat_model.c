@@ -166,16 +166,10 @@ static bool pass(uint8_t side, const struct six *s, struct six_seen *seen)
 /* The client's next packet. */
 static void step_out(struct flow *f)
 {
-    struct six s = {.ipv6 = m.ipv6,
-                    .from = f->client,
-                    .to = f->server6,
-                    .proto = f->proto,
-                    .sport = f->cport,
-                    .dport = f->sport,
-                    .tcp = !f->live || f->phase == 0 ? NFT_SYN : NFT_ACK,
-                    .type = m.ipv6 ? 128 : 8,
-                    .payload = (uint16_t)below(600),
-                    .no_udp_sum = !m.ipv6 && f->kind == 1 && below(8) == 0};
+    struct six s =
+        SIX(f->proto, f->client, f->cport, f->server6, f->sport,
+            .tcp = !f->live || f->phase == 0 ? NFT_SYN : NFT_ACK, .type = m.ipv6 ? 128 : 8,
+            .payload = (uint16_t)below(600), .no_udp_sum = !m.ipv6 && f->kind == 1 && below(8) == 0);
     uint16_t known = f->live ? f->port : port_of_end(f);
     int *place = &m.place[(f - m.flow) % CLIENTS];
     bool room = true;
@@ -225,15 +219,12 @@ enum sender { SERVER, STRANGER, OTHER_PORT };
 /* An answer, to the port that the flow has or had. */
 static void step_in(struct flow *f, enum sender sender)
 {
-    struct six s = {.from = sender == STRANGER ? "192.0.2.77" : f->server4,
-                    .to = outsides[f->place],
-                    .proto = f->kind == 2 ? 1 : f->proto,
-                    .sport = f->kind == 2           ? f->port
-                             : sender == OTHER_PORT ? 7
-                                                    : f->sport,
-                    .dport = f->port,
-                    .tcp = f->phase < 2 ? NFT_SYN | NFT_ACK : NFT_ACK,
-                    .payload = (uint16_t)below(600)};
+    struct six s = SIX(f->kind == 2 ? 1 : f->proto, sender == STRANGER ? "192.0.2.77" : f->server4,
+                       f->kind == 2           ? f->port
+                       : sender == OTHER_PORT ? 7
+                                              : f->sport,
+                       outsides[f->place], f->port, .tcp = f->phase < 2 ? NFT_SYN | NFT_ACK : NFT_ACK,
+                       .payload = (uint16_t)below(600));
     struct six_seen seen;
 
     if (!f->live || sender != SERVER) {

@@ -143,23 +143,12 @@ CHAIN_TEST(errors_and_fragments_pass)
 {
     struct nft_spec asks = {
         .src = OFFICE, .dst = GUEST, .proto = 17, .sport = 4001, .dport = 9, .payload = 8};
-    struct nft_spec part = {.src = OFFICE,
-                            .dst = GUEST,
-                            .proto = 17,
-                            .sport = 4002,
-                            .dport = 9,
-                            .ip_id = 5,
-                            .fragment = NFT_MORE,
-                            .payload = 32};
+    struct nft_spec part =
+        HELP_PACKET(17, OFFICE, 4002, GUEST, 9, .ip_id = 5, .fragment = NFT_MORE, .payload = 32);
     uint8_t frame[NFT_FRAME_MAX];
     uint32_t len = nft_frame(&asks, frame);
-    struct nft_spec error = {.src = GUEST,
-                             .dst = OFFICE,
-                             .proto = 1,
-                             .type = 3,
-                             .code = 3,
-                             .inner = frame + 14,
-                             .inner_len = (uint16_t)(len < 62 ? len - 14 : 48)};
+    struct nft_spec error = HELP_PACKET(1, GUEST, 0, OFFICE, 0, .type = 3, .code = 3, .inner = frame + 14,
+                                        .inner_len = (uint16_t)(len < 62 ? len - 14 : 48));
     struct nft_seen s;
 
     open_router("    - nat: { inside: [10.0.0.0/8], outside: 203.0.113.1 }\n");

@@ -34,14 +34,8 @@ static uint64_t counter(const char *name)
 static bool sends(uint8_t side, uint8_t proto, uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport,
                   struct nft_seen *seen)
 {
-    struct nft_spec spec = {.src = src,
-                            .dst = dst,
-                            .sport = sport,
-                            .dport = dport,
-                            .proto = proto,
-                            .tcp = NFT_SYN,
-                            .type = 8,
-                            .payload = 9};
+    struct nft_spec spec =
+        HELP_PACKET(proto, src, sport, dst, dport, .tcp = NFT_SYN, .type = 8, .payload = 9);
 
     return help_chain_spec(&h, side, &spec, seen);
 }
@@ -195,13 +189,8 @@ CHAIN_TEST(fragments_and_errors_have_the_address)
                             .fragment = NFT_MORE,
                             .payload = 40};
     struct nft_spec quoted = {.src = SECOND_ADDRESS, .dst = REMOTE, .dport = 53, .proto = 17, .payload = 4};
-    struct nft_spec error = {.src = REMOTE + 9,
-                             .dst = SECOND_ADDRESS,
-                             .proto = 1,
-                             .type = 3,
-                             .code = 4,
-                             .inner = inner,
-                             .inner_len = 28};
+    struct nft_spec error = HELP_PACKET(1, REMOTE + 9, 0, SECOND_ADDRESS, 0, .type = 3, .code = 4,
+                                        .inner = inner, .inner_len = 28);
     struct nft_seen s;
 
     open_with(NAT(""));

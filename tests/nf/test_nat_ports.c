@@ -32,13 +32,7 @@ static uint16_t port_of(uint32_t host, uint16_t sport)
 {
     char from[32];
     bool six = name[3] == '6';
-    struct six s = {.ipv6 = six,
-                    .from = from,
-                    .to = six ? "64:ff9b::198.51.100.1" : "198.51.100.1",
-                    .proto = 17,
-                    .sport = sport,
-                    .dport = 53,
-                    .payload = 9};
+    struct six s = SIX(17, from, sport, six ? "64:ff9b::198.51.100.1" : "198.51.100.1", 53, .payload = 9);
     struct six_seen seen;
 
     snprintf(from, sizeof(from), six ? "2001:db8:0:%u::1" : "10.0.0.%u", host);

@@ -20,7 +20,6 @@
 #define RULES         "default allow out\nallow in tcp to any port 80,8080\ndefault deny in\n"
 
 static struct help_chain h;
-static uint8_t frame[SIX_MAX + 64];
 static struct six_seen seen, quoted;
 
 static uint64_t counter(const char *nf, const char *name)
@@ -35,33 +34,16 @@ static bool pass(uint8_t side, const struct six *s)
 
 static struct six packet(uint8_t proto, const char *from, uint16_t sport, const char *to, uint16_t dport)
 {
-    return (struct six){.from = from,
-                        .to = to,
-                        .proto = proto,
-                        .sport = sport,
-                        .dport = dport,
-                        .tcp = NFT_ACK,
-                        .type = 8,
-                        .payload = 40};
+    return SIX(proto, from, sport, to, dport, .tcp = NFT_ACK, .type = 8, .payload = 40);
 }
 
 /* To the source of what it quotes. */
-static bool error(uint8_t side, const char *from, uint8_t type, uint8_t code, const struct six *about)
+static bool error(uint8_t side, const char *from, uint8_t type, uint8_t code, const struct six *about,
+                  uint32_t more)
 {
-    static uint8_t inner[SIX_MAX];
-    struct six e = {.from = from, .to = about->from, .proto = 1, .type = type, .code = code, .rest = 1300};
-    struct nf_packet p;
+    struct six e = SIX(1, from, 0, about->from, 0, .type = type, .code = code, .rest = 1300);
 
-    six_frame(about, inner);
-    e.inner = inner + 14;
-    e.inner_len = 28;
-    p = help_chain_send(&h, side, frame, six_frame(&e, frame));
-    if (p.drop)
-        return false;
-    assert_true(six_see(p.data, p.len, &seen));
-    assert_null(seen.wrong);
-    assert_true(six_see_quoted(p.data, &seen, &quoted));
-    return true;
+    return help_chain_error(&h, side, &e, about, more, &seen, &quoted);
 }
 
 /* "Fragmentation needed" and "time exceeded" of a router outside, about what left, for `host`. */
@@ -70,7 +52,7 @@ static void errors_of_a_router_reach(const struct six *left, const char *host, u
     static const uint8_t say[][2] = {{3, 4}, {11, 0}, {3, 3}};
 
     for (unsigned i = 0; i < 3; i++) {
-        assert_true(error(NF_OUTSIDE, ROUTER, say[i][0], say[i][1], left));
+        assert_true(error(NF_OUTSIDE, ROUTER, say[i][0], say[i][1], left, i * 20));
         assert_string_equal(seen.from, seen.ipv6 ? "64:ff9b::c633:6401" : ROUTER);
         assert_string_equal(seen.to, host);
         assert_string_equal(quoted.from, host);
@@ -115,7 +97,7 @@ static void the_service_hears_of_errors(uint16_t port)
     assert_true(pass(NF_OUTSIDE, &ask));
     assert_string_equal(seen.to, BACKEND);
     errors_of_a_router_reach(&answer, BACKEND, 80);
-    assert_true(error(NF_INSIDE, BACKEND, 3, 3, &came));
+    assert_true(error(NF_INSIDE, BACKEND, 3, 3, &came, 0));
     assert_string_equal(seen.from, SITE);
     assert_string_equal(quoted.to, SITE);
     assert_int_equal(quoted.dport, port);
@@ -152,11 +134,11 @@ CHAIN_TEST(about_nothing_known_who_has_the_port_drops_it)
     struct six later = packet(6, SERVER, 0, SITE, 0);
 
     help_chain_open(&h, NAT() BALANCE(", port: 8080"), NULL, 1);
-    assert_false(error(NF_OUTSIDE, ROUTER, 3, 4, &service));
+    assert_false(error(NF_OUTSIDE, ROUTER, 3, 4, &service, 0));
     assert_int_equal(counter("load_balancer", "no_flow"), 1);
-    assert_false(error(NF_OUTSIDE, ROUTER, 3, 4, &other));
-    assert_false(error(NF_OUTSIDE, ROUTER, 3, 4, &datagram));
-    assert_false(error(NF_OUTSIDE, ROUTER, 3, 4, &echo));
+    assert_false(error(NF_OUTSIDE, ROUTER, 3, 4, &other, 0));
+    assert_false(error(NF_OUTSIDE, ROUTER, 3, 4, &datagram, 0));
+    assert_false(error(NF_OUTSIDE, ROUTER, 3, 4, &echo, 0));
     assert_int_equal(counter("load_balancer", "no_flow"), 1);
     assert_int_equal(counter("nat", "no_mapping"), 3);
     later.fragment = 6;
@@ -193,7 +175,6 @@ CHAIN_TEST(nat64_and_a_service)
         struct six out = packet(protos[i], "2001:db8::c", (uint16_t)(5000 + i), "64:ff9b::c633:6409", 443);
         struct six left = packet(i == 2 ? 1 : protos[i], SITE, (uint16_t)(5000 + i), SERVER, 443);
 
-        out.ipv6 = true;
         out.tcp = NFT_SYN;
         out.type = 128;
         assert_true(pass(NF_INSIDE, &out));

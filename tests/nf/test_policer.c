@@ -36,12 +36,9 @@ static void wait_ms(uint64_t ms)
 #define NONE 64u
 static unsigned send_ipv4(uint8_t side, uint32_t size, unsigned dscp)
 {
-    struct nft_spec spec = {.src = side == NF_INSIDE ? HOST : REMOTE,
-                            .dst = side == NF_INSIDE ? REMOTE : HOST,
-                            .sport = 1,
-                            .dport = 2,
-                            .proto = 17,
-                            .payload = (uint16_t)(size - 42)};
+    struct nft_spec spec =
+        HELP_PACKET(17, side == NF_INSIDE ? HOST : REMOTE, 1, side == NF_INSIDE ? REMOTE : HOST, 2,
+                    .payload = (uint16_t)(size - 42));
     uint32_t len = nft_frame(&spec, frame);
 
     assert_int_equal(len, size);

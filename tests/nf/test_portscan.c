@@ -29,14 +29,7 @@ static uint64_t help_portscan_counter(const char *name)
 static bool help_portscan_tcp(uint8_t side, uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport,
                               uint8_t flags)
 {
-    struct nft_spec s = {.src = src,
-                         .dst = dst,
-                         .sport = sport,
-                         .dport = dport,
-                         .proto = 6,
-                         .tcp = flags,
-                         .seq = 1000,
-                         .ack = 1001};
+    struct nft_spec s = HELP_PACKET(6, src, sport, dst, dport, .tcp = flags, .seq = 1000, .ack = 1001);
 
     return help_chain_spec(&help_portscan, side, &s, NULL);
 }
@@ -329,15 +322,8 @@ CHAIN_TEST(operators_change_the_action_and_release_hosts)
 
 static struct help_segment segment6(bool back, uint8_t host, uint8_t flags)
 {
-    return (struct help_segment){.ipv6 = true,
-                                 .from = back ? host : 99,
-                                 .to = back ? 99 : host,
-                                 .sport = back ? 80 : 4000,
-                                 .dport = back ? 4000 : 80,
-                                 .proto = 6,
-                                 .flags = flags,
-                                 .seq = 1000,
-                                 .ack = 1001};
+    return HELP_SEGMENT(6, back ? host : 99, back ? 80 : 4000, back ? 99 : host, back ? 4000 : 80,
+                        .ipv6 = true, .flags = flags, .seq = 1000, .ack = 1001);
 }
 
 static bool tcp6(uint8_t side, bool back, uint8_t host, uint8_t flags)
@@ -471,14 +457,7 @@ CHAIN_TEST(a_syn_with_another_number_is_answered_by_that)
 CHAIN_TEST(what_hides_its_flags_is_dropped)
 {
     uint8_t frame[NFT_FRAME_MAX];
-    struct help_segment v6 = {.ipv6 = true,
-                              .from = 99,
-                              .to = 1,
-                              .sport = 4000,
-                              .dport = 80,
-                              .proto = 6,
-                              .flags = NFT_SYN,
-                              .seq = 1000};
+    struct help_segment v6 = HELP_SEGMENT(6, 99, 4000, 1, 80, .ipv6 = true, .flags = NFT_SYN, .seq = 1000);
     struct nft_spec s = {.src = S, .dst = D(0), .proto = 6, .tcp = NFT_SYN, .fragment = NFT_MORE};
     uint32_t n;
 

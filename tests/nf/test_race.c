@@ -121,12 +121,8 @@ static void fill_flows(unsigned lane, uint32_t burst, struct nf_packet packets[]
     uint32_t in = *(const uint32_t *)ctx;
     for (uint32_t i = 0; i < n; i++) {
         uint32_t flow = (burst * n + i) / in;
-        struct nft_spec spec = {.src = NFT_IP(10, lane, 0, 1) + (flow >> 15),
-                                .dst = REMOTE,
-                                .sport = (uint16_t)(1 + (flow & 0x7fff)),
-                                .dport = 53,
-                                .proto = 17,
-                                .payload = 20};
+        struct nft_spec spec = HELP_PACKET(17, NFT_IP(10, lane, 0, 1) + (flow >> 15),
+                                           (uint16_t)(1 + (flow & 0x7fff)), REMOTE, 53, .payload = 20);
         packets[i] = frame_of(&spec, NF_INSIDE, frames[i]);
     }
 }

@@ -16,8 +16,7 @@ static uint64_t counter(const char *name)
 
 static bool tcp(uint8_t side, const char *from, uint16_t sport, const char *to, uint8_t flags)
 {
-    const struct six s = {
-        .ipv6 = true, .from = from, .to = to, .proto = 6, .sport = sport, .dport = 80, .tcp = flags};
+    const struct six s = {.from = from, .to = to, .proto = 6, .sport = sport, .dport = 80, .tcp = flags};
 
     return help_chain_six(&h, side, &s, NULL);
 }

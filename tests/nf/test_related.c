@@ -13,7 +13,6 @@
 #define WALL "    - firewall: { rules: firewall.rules, ipv6: true }\n"
 
 static struct help_chain h;
-static uint8_t frame[SIX_MAX + 64];
 static struct six_seen seen, quoted;
 
 static bool pass(uint8_t side, const struct six *s)
@@ -25,21 +24,9 @@ static bool pass(uint8_t side, const struct six *s)
 static bool error(uint8_t side, const char *from, const char *to, uint8_t type, const struct six *about,
                   uint32_t more)
 {
-    static uint8_t inner[SIX_MAX];
-    struct six e = {.ipv6 = about->ipv6, .from = from, .to = to, .proto = about->ipv6 ? 58 : 1, .type = type};
-    uint32_t headers = about->ipv6 ? 48 : 28;
-    struct nf_packet p;
+    struct six e = SIX(six_is_ipv6(about) ? 58 : 1, from, 0, to, 0, .type = type);
 
-    six_frame(about, inner);
-    e.inner = inner + 14;
-    e.inner_len = headers + more;
-    p = help_chain_send(&h, side, frame, six_frame(&e, frame));
-    if (p.drop)
-        return false;
-    assert_true(six_see(p.data, p.len, &seen));
-    assert_null(seen.wrong);
-    assert_true(six_see_quoted(p.data, &seen, &quoted));
-    return true;
+    return help_chain_error(&h, side, &e, about, more, &seen, &quoted);
 }
 
 static uint64_t counter(const char *nf, const char *name)
@@ -64,22 +51,9 @@ CHAIN_TEST(what_a_firewall_lets_pass_is_addressed_to_the_sender)
 {
     for (unsigned i = 0; i < 2; i++) {
         const struct family *f = &families[i];
-        struct six asked = {.ipv6 = f->ipv6,
-                            .from = f->client,
-                            .to = f->server,
-                            .proto = 6,
-                            .sport = 1111,
-                            .dport = 80,
-                            .tcp = NFT_SYN,
-                            .payload = 600};
-        struct six answered = {.ipv6 = f->ipv6,
-                               .from = f->server,
-                               .to = f->client,
-                               .proto = 6,
-                               .sport = 80,
-                               .dport = 1111,
-                               .tcp = NFT_SYN | NFT_ACK,
-                               .payload = 600};
+        struct six asked = SIX(6, f->client, 1111, f->server, 80, .tcp = NFT_SYN, .payload = 600);
+        struct six answered =
+            SIX(6, f->server, 80, f->client, 1111, .tcp = NFT_SYN | NFT_ACK, .payload = 600);
         uint64_t related = 0;
 
         help_chain_open(&h, WALL, RULES, 1);
@@ -112,13 +86,7 @@ CHAIN_TEST(what_has_no_ports_has_errors_too)
 
     for (unsigned i = 0; i < 2 * sizeof(protos); i++) {
         const struct family *f = &families[i % 2];
-        struct six sent = {.ipv6 = f->ipv6,
-                           .from = f->server,
-                           .to = f->client,
-                           .proto = protos[i / 2],
-                           .sport = 1111,
-                           .dport = 80,
-                           .payload = 600};
+        struct six sent = SIX(protos[i / 2], f->server, 1111, f->client, 80, .payload = 600);
         uint8_t type = f->ipv6 ? 2 : 3;
 
         help_chain_open(&h, WALL, "default allow out\ndefault deny in\n", 1);
@@ -196,13 +164,7 @@ CHAIN_TEST(errors_through_a_nat_in_either_order)
 /* It passes as any packet that is none of the service's. */
 CHAIN_TEST(the_load_balancer_leaves_others_as_they_are)
 {
-    struct six ask = {.from = "198.51.100.9",
-                      .to = "203.0.113.10",
-                      .proto = 6,
-                      .sport = 4000,
-                      .dport = 80,
-                      .tcp = NFT_SYN,
-                      .payload = 30};
+    struct six ask = SIX(6, "198.51.100.9", 4000, "203.0.113.10", 80, .tcp = NFT_SYN, .payload = 30);
     struct six answer = {
         .from = "203.0.113.10", .to = "198.51.100.9", .proto = 6, .sport = 80, .dport = 4000, .payload = 30};
     struct six came = ask;
@@ -230,24 +192,12 @@ CHAIN_TEST(the_load_balancer_leaves_others_as_they_are)
 
 CHAIN_TEST(errors_through_nat64)
 {
-    struct six out = {.ipv6 = true,
-                      .from = "2001:db8::c",
-                      .to = "64:ff9b::c633:6401",
-                      .proto = 17,
-                      .sport = 5000,
-                      .dport = 53,
-                      .payload = 30};
+    struct six out = SIX(17, "2001:db8::c", 5000, "64:ff9b::c633:6401", 53, .payload = 30);
     struct six left = {
         .from = "203.0.113.1", .to = "198.51.100.1", .proto = 17, .sport = 5000, .dport = 53, .payload = 30};
     struct six in = {
         .from = "198.51.100.1", .to = "203.0.113.1", .proto = 17, .sport = 53, .dport = 5000, .payload = 30};
-    struct six came = {.ipv6 = true,
-                       .from = "64:ff9b::c633:6401",
-                       .to = "2001:db8::c",
-                       .proto = 17,
-                       .sport = 53,
-                       .dport = 5000,
-                       .payload = 30};
+    struct six came = SIX(17, "64:ff9b::c633:6401", 53, "2001:db8::c", 5000, .payload = 30);
 
     help_chain_open(&h, "    - nat64: { outside: [203.0.113.1, 203.0.113.2], preserve_ports: true }\n" WALL,
                     RULES, 1);
@@ -271,13 +221,7 @@ CHAIN_TEST(errors_through_nat64)
 /* The prefix is another one outside, in the error as in what it quotes. */
 static void errors_through_nptv6(const char *nfs)
 {
-    struct six out = {.ipv6 = true,
-                      .from = "fd00:1:2:3::5",
-                      .to = "2001:db8:9::9",
-                      .proto = 17,
-                      .sport = 5000,
-                      .dport = 53,
-                      .payload = 30};
+    struct six out = SIX(17, "fd00:1:2:3::5", 5000, "2001:db8:9::9", 53, .payload = 30);
     struct six left = out;
     char own[46];
 

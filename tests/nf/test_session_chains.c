@@ -34,12 +34,8 @@ static bool send_udp(uint8_t side, uint32_t src, uint16_t sport, uint32_t dst, u
 static bool send_tcp(uint8_t side, uint8_t flags)
 {
     bool in = side == NF_OUTSIDE;
-    struct nft_spec s = {.src = in ? REMOTE : HOST,
-                         .dst = in ? HOST : REMOTE,
-                         .sport = in ? 80 : 1000,
-                         .dport = in ? 1000 : 80,
-                         .proto = 6,
-                         .tcp = flags};
+    struct nft_spec s =
+        HELP_PACKET(6, in ? REMOTE : HOST, in ? 80 : 1000, in ? HOST : REMOTE, in ? 1000 : 80, .tcp = flags);
 
     return help_chain_spec(&h, side, &s, NULL);
 }
@@ -263,12 +259,8 @@ static void cross_packets(const char *nfs, uint32_t host, struct nf_packet packe
     nf_sessions_lane(nf_chain_nf(h.chain, 1))->out_side = back_where_it_came_from;
     memset(packets, 0, 2 * sizeof(*packets));
     for (unsigned i = 0; i < 2; i++) {
-        struct nft_spec s = {.src = i ? REMOTE : host,
-                             .dst = i ? host : REMOTE,
-                             .sport = i ? 2 : 1,
-                             .dport = i ? 1 : 2,
-                             .proto = 17,
-                             .payload = 9};
+        struct nft_spec s =
+            HELP_PACKET(17, i ? REMOTE : host, i ? 2 : 1, i ? host : REMOTE, i ? 1 : 2, .payload = 9);
 
         packets[i] = (struct nf_packet){.data = frame[i], .side = NF_INSIDE};
         packets[i].len = packets[i].have = nft_frame(&s, frame[i]);

@@ -6,6 +6,7 @@
 #include "nflib/chain/chain.h"
 #include "nflib/session/index.h"
 #include "nftest/frames.h"
+#include "tests/help/frame.h"
 #include "tests/help/test.h"
 #include <arpa/inet.h>
 
@@ -320,12 +321,8 @@ TEST(and_quotes_no_session)
 {
     uint8_t frame[NFT_FRAME_MAX], error[NFT_FRAME_MAX];
     struct nft_spec udp = {.src = 1, .dst = 2, .sport = 3, .dport = 4, .proto = NF_PROTO_UDP},
-                    about = {.src = 2,
-                             .dst = 1,
-                             .proto = NF_PROTO_ICMP,
-                             .type = 3,
-                             .inner = frame + 14,
-                             .inner_len = 28};
+                    about = HELP_PACKET(NF_PROTO_ICMP, 2, 0, 1, 0, .type = 3, .inner = frame + 14,
+                                        .inner_len = 28);
     uint32_t len, error_len;
 
     open_chain(&asks);

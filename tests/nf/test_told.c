@@ -69,16 +69,12 @@ static void make_fresh(struct input *in)
 {
     static const uint8_t flags[] = {NFT_SYN, NFT_SYN, NFT_SYN, NFT_SYN, NFT_ACK, NFT_RST, NFT_FIN | NFT_ACK};
     uint8_t bytes[NFT_FRAME_MAX];
-    struct nft_spec spec = {.src = NFT_IP(10, 1, 0, 2 + draw_below(HOSTS)),
-                            .dst = draw_below(3) ? NFT_IP(198, 51, 100, 1 + draw_below(8))
-                                                 : NFT_IP(203, 0, 113, draw_below(2) ? 10 : 1),
-                            .sport = (uint16_t)(1024 + draw_below(4)),
-                            .dport = draw_below(2) ? 80 : 443,
-                            .proto = draw_below(3) ? NF_PROTO_TCP : NF_PROTO_UDP,
-                            .tcp = flags[draw_below(sizeof(flags))],
-                            .seq = (uint32_t)draw(),
-                            .ip_id = (uint16_t)draw(),
-                            .payload = (uint16_t)draw_below(80)};
+    struct nft_spec spec = HELP_PACKET(
+        draw_below(3) ? NF_PROTO_TCP : NF_PROTO_UDP, NFT_IP(10, 1, 0, 2 + draw_below(HOSTS)),
+        (uint16_t)(1024 + draw_below(4)),
+        draw_below(3) ? NFT_IP(198, 51, 100, 1 + draw_below(8)) : NFT_IP(203, 0, 113, draw_below(2) ? 10 : 1),
+        draw_below(2) ? 80 : 443, .tcp = flags[draw_below(sizeof(flags))], .seq = (uint32_t)draw(),
+        .ip_id = (uint16_t)draw(), .payload = (uint16_t)draw_below(80));
 
     in->side = NF_INSIDE;
     if (!draw_below(6)) { /* from outside to the service, or to nobody */
@@ -340,13 +336,8 @@ static struct input base; /* of a connection that is there */
 static void begin(void)
 {
     uint8_t bytes[NFT_FRAME_MAX];
-    struct nft_spec spec = {.src = NFT_IP(10, 1, 0, 2),
-                            .dst = NFT_IP(198, 51, 100, 1),
-                            .sport = 1024,
-                            .dport = 80,
-                            .proto = NF_PROTO_TCP,
-                            .tcp = NFT_SYN,
-                            .payload = 20};
+    struct nft_spec spec = HELP_PACKET(NF_PROTO_TCP, NFT_IP(10, 1, 0, 2), 1024, NFT_IP(198, 51, 100, 1), 80,
+                                       .tcp = NFT_SYN, .payload = 20);
 
     help_chain_open(&h, "    - nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, max_flows: 60 }\n", NULL,
                     7);

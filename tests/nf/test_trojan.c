@@ -30,16 +30,9 @@ static void open_one(const char *nfs)
 static void send_from(uint32_t host, uint16_t sport, uint16_t dport, uint8_t flags, uint32_t seq,
                       const char *text)
 {
-    struct help_segment segment = {.ipv6 = over_ipv6,
-                                   .from = (uint8_t)host,
-                                   .to = 200,
-                                   .sport = sport,
-                                   .dport = dport,
-                                   .proto = 6,
-                                   .flags = flags,
-                                   .seq = seq,
-                                   .payload = text,
-                                   .len = (uint32_t)strlen(text)};
+    struct help_segment segment =
+        HELP_SEGMENT(6, (uint8_t)host, sport, 200, dport, .ipv6 = over_ipv6, .flags = flags, .seq = seq,
+                     .payload = text, .len = (uint32_t)strlen(text));
     uint8_t frame[NFT_FRAME_MAX];
     uint32_t len = help_segment_frame(&segment, frame);
 

@@ -22,12 +22,8 @@ static void open_one(const char *nfs)
 static void begin(uint32_t host)
 {
     static uint16_t port;
-    struct nft_spec syn = {.src = NFT_IP(10, 0, 0, 1) + host,
-                           .dst = NFT_IP(203, 0, 113, 9),
-                           .sport = (uint16_t)(1000 + port++ % 60000),
-                           .dport = 22,
-                           .proto = 6,
-                           .tcp = NFT_SYN};
+    struct nft_spec syn = HELP_PACKET(6, NFT_IP(10, 0, 0, 1) + host, (uint16_t)(1000 + port++ % 60000),
+                                      NFT_IP(203, 0, 113, 9), 22, .tcp = NFT_SYN);
 
     assert_true(help_chain_spec(&h, NF_INSIDE, &syn, NULL));
 }

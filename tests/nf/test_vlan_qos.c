@@ -201,14 +201,8 @@ CHAIN_TEST(ipv6_is_as_ipv4)
 /* In an error, and in a later fragment, no port can be read; both are of the flow. */
 CHAIN_TEST(errors_and_fragments_are_of_the_flow)
 {
-    struct nft_spec first = {.src = PHONE,
-                             .dst = HOST,
-                             .sport = 5060,
-                             .dport = 4,
-                             .proto = 17,
-                             .ip_id = 77,
-                             .fragment = NFT_MORE,
-                             .payload = 96};
+    struct nft_spec first =
+        HELP_PACKET(17, PHONE, 5060, HOST, 4, .ip_id = 77, .fragment = NFT_MORE, .payload = 96);
     struct nft_spec later = {
         .src = PHONE, .dst = HOST, .proto = 17, .ip_id = 77, .fragment = 13, .payload = 40};
     struct nft_spec error = {.src = HOST, .dst = PHONE, .proto = 1, .type = 3, .code = 3, .inner_len = 28};

@@ -342,11 +342,8 @@ static void open_lane(void)
 static void flows(unsigned from, unsigned to)
 {
     for (unsigned i = from; i < to; i++) {
-        const struct nft_spec spec = {.src = NFT_IP(10, 0, 0, 9),
-                                      .dst = NFT_IP(198, 51, 100, 7),
-                                      .sport = (uint16_t)(1 + i),
-                                      .dport = 53,
-                                      .proto = 17};
+        const struct nft_spec spec =
+            HELP_PACKET(17, NFT_IP(10, 0, 0, 9), (uint16_t)(1 + i), NFT_IP(198, 51, 100, 7), 53);
 
         assert_true(help_chain_spec(&h, NF_INSIDE, &spec, NULL));
     }

@@ -6,6 +6,7 @@
  */
 #include "tests/help/config.h"
 #include "tests/help/lane.h"
+#include "tests/help/frame.h"
 #include "tests/help/test.h"
 
 #define FRAME 128u
@@ -25,14 +26,8 @@ static void arrive(const struct nft_spec *spec)
 /* Of IPv4's datagram `id`; `offset` in 8 bytes, with NFT_MORE. */
 static void fragment(uint16_t id, uint16_t offset)
 {
-    arrive(&(struct nft_spec){.src = NFT_IP(10, 0, 0, 1),
-                              .dst = NFT_IP(10, 0, 0, 2),
-                              .sport = 5,
-                              .dport = 6,
-                              .proto = 17,
-                              .ip_id = id,
-                              .fragment = offset,
-                              .payload = 64});
+    arrive(&HELP_PACKET(17, NFT_IP(10, 0, 0, 1), 5, NFT_IP(10, 0, 0, 2), 6, .ip_id = id, .fragment = offset,
+                        .payload = 64));
 }
 
 static void whole(uint16_t id)

@@ -34,11 +34,8 @@ static void burst(struct help_chain *h, uint32_t first, uint32_t n)
     static uint8_t frames[NF_BURST_MAX][NFT_FRAME_MAX];
     struct nf_packet packets[NF_BURST_MAX];
     for (uint32_t i = 0; i < n; i++) {
-        struct nft_spec s = {.src = NFT_IP(10, 0, 0, 1) + first + i,
-                             .dst = NFT_IP(203, 0, 113, 1),
-                             .sport = 1000,
-                             .dport = 80,
-                             .proto = 17};
+        struct nft_spec s =
+            HELP_PACKET(17, NFT_IP(10, 0, 0, 1) + first + i, 1000, NFT_IP(203, 0, 113, 1), 80);
         uint32_t len = nft_frame(&s, frames[i]);
         packets[i] = (struct nf_packet){.data = frames[i], .len = len, .have = len};
     }
