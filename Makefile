@@ -217,6 +217,8 @@ $(BUILD)/tests/unit/test_incidents: INCLUDED := none
 # What a chain's files are to a node, in a room that knows DPDK.
 $(BUILD)/tests/unit/test_files $(BUILD)/tests/unit/test_confirm: $(BUILD)/obj/node/change/kept.o
 $(BUILD)/tests/unit/test_thread: $(patsubst %,$(BUILD)/obj/node/change/%.o,files kept)
+# The model that it has in common with a fuzz target.
+$(BUILD)/tests/nf/test_sessions: $(patsubst %,$(BUILD)/obj/tests/fuzz/%.o,fuzz fuzz_sessions sessions_model)
 # The world that it runs in alone.
 $(BUILD)/tests/unit/test_transcripts: $(BUILD)/obj/tests/unit/world.o
 # Their module, and the library that it is compared with.
@@ -419,4 +421,4 @@ include packaging/install.mk
 
 -include $(SIM_OBJ:.o=.d) $(SIM_OBJ:$(BUILD)/sim/%.o=$(BUILD)/sim-coverage/%.d) $(SIM_TESTS:.o=.d)
 -include $(OBJ:.o=.d) $(NFTEST:.o=.d) $(NODEOBJ:.o=.d) $(NEXTOBJ:.o=.d) $(BUILD)/next/tests/unit/test_format.d $(PLANTED:%.c=$(BUILD)/planted/%.d)
--include $(WATCHED:.o=.d) $(patsubst tests/%.c,$(BUILD)/obj/tests/%.d,$(wildcard tests/bench/*.c tests/help/*.c tests/unit/*.c tests/nf/*.c tests/lab/*.c tests/fleet/*.c)) $(patsubst %.c,$(BUILD)/obj/%.d,$(wildcard nfs/dpi/*.c))
+-include $(WATCHED:.o=.d) $(patsubst tests/%.c,$(BUILD)/obj/tests/%.d,$(wildcard tests/bench/*.c tests/fuzz/*.c tests/help/*.c tests/unit/*.c tests/nf/*.c tests/lab/*.c tests/fleet/*.c)) $(patsubst %.c,$(BUILD)/obj/%.d,$(wildcard nfs/dpi/*.c))

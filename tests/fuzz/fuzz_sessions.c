@@ -65,6 +65,19 @@ static void drop(struct nf_packet *p)
         model_of(p)->dropped = true;
 }
 
+/* Its ends as the NF sees them, addresses of IPv6 by what they have in place of those of IPv4. */
+static void view(const struct nf *nf, const struct nf_session *s, struct nf_tuple *ends)
+{
+    struct nf_addresses addresses;
+
+    nf_session_view(nf, s, ends);
+    if (!ends->ipv6)
+        return;
+    nf_session_view_ipv6(nf, s, &addresses);
+    memcpy(&ends->saddr, addresses.source + 12, 4);
+    memcpy(&ends->daddr, addresses.destination + 12, 4);
+}
+
 /* The packet's session, as NF and model see it. */
 static const struct nf_session *compared(const struct nf *nf, struct nf_packet *p)
 {
@@ -84,7 +97,7 @@ static const struct nf_session *compared(const struct nf *nf, struct nf_packet *
     FUZZ_MUST(!(p->flow & NF_FLOW_REPLY) == !model_of(p)->reply, "a packet's direction is wrong");
     if (nf_session_flags(s) & NF_SESSION_NEW)
         return s;
-    nf_session_view(nf, s, &ends);
+    view(nf, s, &ends);
     FUZZ_MUST(ends.daddr == m->key[0].daddr &&
                   (nf->index == 2 && m->key[0].side == NF_INSIDE && m->members & 2
                        ? ends.saddr == m->key[1].daddr && ends.sport == m->key[1].dport
@@ -117,6 +130,28 @@ static void count_packet(const struct nf *nf, const struct nf_session *s, struct
                   nf->index, n);
 }
 
+/* One end of the packet: its source, or else its destination. */
+static void set_end(struct nf_packet *p, bool source, uint32_t addr, uint16_t port)
+{
+    uint8_t ipv6[16] = {0x20, 0x01, 0x0d, 0xb8};
+
+    memcpy(ipv6 + 12, &addr, 4);
+    if (p->flags & NF_P_IPV6)
+        (source ? nf_packet_set_source_ipv6 : nf_packet_set_destination_ipv6)(p, ipv6, port);
+    else
+        (source ? nf_packet_set_source : nf_packet_set_destination)(p, addr, port);
+}
+
+/* A later fragment without its first one is dropped. */
+static bool is_lost(const struct nf *nf, struct nf_packet *p)
+{
+    bool later = p->flags & NF_P_LATER && nf_session_later(nf, p);
+
+    if (modelled)
+        FUZZ_MUST(later == model_of(p)->later, "a fragment's first one has %spassed", later ? "" : "not ");
+    return p->flags & NF_P_LATER && !later;
+}
+
 static void translate_one(const struct nf *nf, struct nf_packet *p, uint64_t now)
 {
     const struct nf_session *s = compared(nf, p);
@@ -125,6 +160,10 @@ static void translate_one(const struct nf *nf, struct nf_packet *p, uint64_t now
 
     if (p->flags & NF_P_ICMP_ERROR)
         return;
+    if (is_lost(nf, p)) {
+        drop(p);
+        return;
+    }
     if (!s || !nf_session_has(nf, s)) {
         bool first = !s && p->side == NF_INSIDE;
 
@@ -143,12 +182,10 @@ static void translate_one(const struct nf *nf, struct nf_packet *p, uint64_t now
     if (modelled)
         FUZZ_MUST(number == model_of(p)->session->number, "the slot is another one's");
     if (number && !(p->flow & NF_FLOW_REPLY)) {
-        nf_packet_set_saddr(p, htonl(SM_SITE));
-        nf_packet_set_sport(p, number);
+        set_end(p, true, htonl(SM_SITE), number);
     } else if (number) {
-        nf_session_view(nf, s, &ends);
-        nf_packet_set_daddr(p, ends.saddr);
-        nf_packet_set_dport(p, ends.sport);
+        view(nf, s, &ends);
+        set_end(p, false, ends.saddr, ends.sport);
     }
     if (say & SM_REFUSE_1)
         drop(p);
@@ -194,7 +231,8 @@ static void session_ended(struct nf *nf, const struct nf_session *s, enum nf_ses
 static void flows(const void *config, struct nf_flows_config *wants)
 {
     (void)config;
-    wants->max_flows = SM_FLOWS;
+    wants->max_flows = sm_flows;
+    wants->max_fragments = SM_DATAGRAMS;
     for (unsigned i = 0; i < NF_TIMEOUT_COUNT; i++)
         wants->timeouts[i] = 5;
 }
@@ -202,12 +240,19 @@ static void flows(const void *config, struct nf_flows_config *wants)
 static void few_flows(const void *config, struct nf_flows_config *wants)
 {
     flows(config, wants);
-    wants->max_flows = SM_FEW;
+    wants->max_flows = sm_few;
+}
+
+static bool joins_ipv6(const void *config)
+{
+    (void)config;
+    return true;
 }
 
 static const struct nf_module first = {.name = "first",
                                        .session_size = sizeof(struct slot),
                                        .translates = NF_SOURCE,
+                                       .ipv6 = joins_ipv6,
                                        .process = translate,
                                        .flows = flows,
                                        .session_end = session_ended};
@@ -256,6 +301,9 @@ static void run_burst(uint32_t n)
         nf_packet_parse(&real[i]);
         model[i] = &packets[real[i].side][count[real[i].side]++];
         *model[i] = (struct sm_packet){.real = &real[i], .key = sm_key_of(&real[i])};
+        if (real[i].flags & NF_P_FRAGMENT)
+            model[i]->id =
+                real[i].flags & NF_P_IPV6 ? ntohl(nf_get32(real[i].data + real[i].l4 - 4)) : real[i].frag_id;
     }
     nf_chain_run(chain, state->burst + 1, sm.now, real, n);
     if (!modelled)
@@ -278,7 +326,7 @@ static void run_packets(struct fuzz_input *in, uint32_t n)
 
     for (uint32_t i = 0; i < n; i++) {
         uint8_t side;
-        uint32_t len = sm_make_frame(in, frame[i], &side, &says[i]);
+        uint32_t len = sm_make_frame(in, n == 1, frame[i], &side, &says[i]);
 
         real[i] =
             (struct nf_packet){.data = frame[i], .len = len, .have = len, .side = side, .in_port = side};

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See sessions_model.h. */
 #include "tests/fuzz/sessions_model.h"
+#include "tests/help/frame.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 
 #define LIFE 5u /* seconds, of both NFs at the beginning */
 
 struct sm sm;
+uint32_t sm_flows = 12, sm_few = 6;
 
 void sm_begin(void)
 {
@@ -17,28 +20,40 @@ void sm_begin(void)
             sm.timeouts[nf][class] = LIFE;
 }
 
+struct sm_key sm_key_of(const struct nf_packet *p)
+{
+    struct sm_key key = {.saddr = p->saddr,
+                         .daddr = p->daddr,
+                         .sport = p->sport,
+                         .dport = p->dport,
+                         .proto = p->proto,
+                         .side = p->side,
+                         .ipv6 = p->flags & NF_P_IPV6,
+                         .error = p->flags & NF_P_ICMP_ERROR};
+
+    if (key.ipv6) {
+        memcpy(&key.saddr, p->data + p->l3 + 20, 4);
+        memcpy(&key.daddr, p->data + p->l3 + 36, 4);
+    }
+    return key;
+}
+
 /* The network 10.0.0.0/8 is inside. */
 uint8_t sm_out_side(const void *arg, const struct nf_packet *p)
 {
     (void)arg;
-    return ntohl(p->daddr) >> 24 == 10 ? NF_INSIDE : NF_OUTSIDE;
-}
-
-struct sm_key sm_key_of(const struct nf_packet *p)
-{
-    return (struct sm_key){
-        p->saddr, p->daddr, p->sport, p->dport, p->proto, p->side, (p->flags & NF_P_ICMP_ERROR) != 0};
+    return ntohl(sm_key_of(p).daddr) >> 24 == 10 ? NF_INSIDE : NF_OUTSIDE;
 }
 
 static struct sm_key turn(struct sm_key k, uint8_t side)
 {
-    return (struct sm_key){k.daddr, k.saddr, k.dport, k.sport, k.proto, side, k.error};
+    return (struct sm_key){k.daddr, k.saddr, k.dport, k.sport, k.proto, side, k.ipv6, k.error};
 }
 
 static bool same(const struct sm_key *a, const struct sm_key *b)
 {
     return a->saddr == b->saddr && a->daddr == b->daddr && a->sport == b->sport && a->dport == b->dport &&
-           a->proto == b->proto && a->side == b->side && a->error == b->error;
+           a->proto == b->proto && a->side == b->side && a->ipv6 == b->ipv6 && a->error == b->error;
 }
 
 static struct sm_session *find(const struct sm_key *key, bool *reply)
@@ -93,13 +108,47 @@ static void take_in(struct sm_packet *p, struct sm_session *s, bool reply)
     follow(s);
 }
 
+/* Where the datagram of a fragment is noted; `key`: without ports. NULL: nowhere. */
+static struct sm_datagram *datagram_of(const struct sm_packet *p, struct sm_key *key)
+{
+    *key = p->key;
+    key->sport = key->dport = 0;
+    for (struct sm_datagram *d = sm.datagrams; d < sm.datagrams + SM_DATAGRAMS; d++)
+        if (d->until > sm.now && d->id == p->id && same(&d->key, key))
+            return d;
+    return NULL;
+}
+
 void sm_look(struct sm_packet *p)
 {
     bool reply;
-    struct sm_session *s = find(&p->key, &reply);
+    struct sm_key key;
+    struct sm_datagram *d = p->real->flags & NF_P_LATER ? datagram_of(p, &key) : NULL;
+    struct sm_session *s;
 
-    if (s)
+    if (d && d->session->live && d->session->serial == d->serial) {
+        p->later = true;
+        sm.laters++;
+        take_in(p, d->session, d->reply);
+    } else if ((s = find(&p->key, &reply)) != NULL) {
         take_in(p, s, reply);
+    }
+}
+
+/* The first fragment of a datagram has passed. */
+static void note(const struct sm_packet *p)
+{
+    struct sm_key key;
+    struct sm_datagram *d = datagram_of(p, &key);
+
+    for (unsigned i = 0; !d; i++)
+        d = sm.datagrams[i].until > sm.now ? NULL : &sm.datagrams[i];
+    *d = (struct sm_datagram){.key = key,
+                              .id = p->id,
+                              .serial = p->session->serial,
+                              .session = p->session,
+                              .reply = p->reply,
+                              .until = sm.now + 30 * NF_SECOND};
 }
 
 /* A session begun in this burst, to whose first packet, as it is now, this one is an answer. An NF that still
@@ -161,8 +210,10 @@ static struct sm_session *idle_longest(bool own, unsigned nf)
         if (s == first)
             break;
     }
-    if (found)
+    if (found) {
         sm.hand = assured_after(found->assured);
+        sm.turns++;
+    }
     return found;
 }
 
@@ -170,15 +221,21 @@ static struct sm_session *idle_longest(bool own, unsigned nf)
  * that is assured. */
 static bool make_room(const struct sm_session *joined, unsigned nf)
 {
-    bool own = sm.in_use[nf] == (nf == 1 ? SM_FLOWS : SM_FEW);
+    bool own = sm.in_use[nf] == (nf == 1 ? sm_flows : sm_few);
     struct sm_session *oldest = NULL;
 
-    if (!own && (joined || sm.live < SM_FLOWS))
+    if (!own && (joined || sm.live < sm_flows))
         return true;
-    for (struct sm_session *s = sm.list; s < sm.list + SM_FLOWS; s++)
-        if (s->live && s->transitory && s->seen != sm.now && (!own || s->members >> nf & 1) &&
-            (!oldest || s->transitory < oldest->transitory))
-            oldest = s;
+    for (uint64_t after = 0, looks = 0; looks < 33; looks++) {
+        oldest = NULL;
+        for (struct sm_session *s = sm.list; s < sm.list + SM_FLOWS; s++)
+            if (s->live && s->transitory > after && (!oldest || s->transitory < oldest->transitory))
+                oldest = s;
+        if (!oldest || (oldest->seen != sm.now && (!own || oldest->members >> nf & 1)))
+            break;
+        after = oldest->transitory;
+        oldest = NULL;
+    }
     if (!oldest)
         oldest = idle_longest(own, nf);
     if (oldest)
@@ -229,7 +286,10 @@ static bool confirm(struct sm_packet packets[], uint32_t n, const struct sm_pack
         if (!other->fresh)
             return false;
         for (uint32_t i = 0; i < n; i++)
-            packets[i].dropped |= packets[i].session == other;
+            if (packets[i].session == other) {
+                packets[i].dropped = true;
+                sm.conflicts++;
+            }
         end(other, NF_SESSION_REFUSED);
         other = NULL;
     }
@@ -250,12 +310,16 @@ void sm_settle(struct sm_packet packets[], uint32_t n)
             continue;
         if (p->session->fresh && same(&p->key, &p->session->key[0]) && !confirm(packets, n, p)) {
             p->dropped = true;
+            sm.conflicts++;
+            continue;
         } else if (p->again) {
             p->session->tcp = NF_TCP_SYN_SENT;
             p->session->turned = p->reply;
             p->session->transitory = 0;
             follow(p->session);
         }
+        if ((p->real->flags & (NF_P_FRAGMENT | NF_P_LATER)) == NF_P_FRAGMENT)
+            note(p);
     }
     for (unsigned i = 0; i < SM_FLOWS; i++)
         if (sm.list[i].live && sm.list[i].fresh)
@@ -299,9 +363,21 @@ void sm_expire(void)
 
 /* ---- what comes ---- */
 
-uint32_t sm_make_frame(struct fuzz_input *in, uint8_t *frame, uint8_t *side, uint8_t *say)
+/* Of IPv6, with the same addresses, ports and payload. */
+static uint32_t make_ipv6(const struct nft_spec *s, uint8_t *frame)
 {
-    uint8_t what = fuzz_u8(in), quoted[NFT_FRAME_MAX];
+    char from[46], to[46];
+    const struct six six = SIX(s->proto, from, s->sport, to, s->dport, .tcp = s->tcp, .fragment = s->fragment,
+                               .id = s->ip_id, .payload = s->payload);
+
+    snprintf(from, sizeof(from), "2001:db8::%x:%x", s->src >> 16, s->src & 0xffff);
+    snprintf(to, sizeof(to), "2001:db8::%x:%x", s->dst >> 16, s->dst & 0xffff);
+    return six_frame(&six, frame);
+}
+
+uint32_t sm_make_frame(struct fuzz_input *in, bool alone, uint8_t *frame, uint8_t *side, uint8_t *say)
+{
+    uint8_t what = fuzz_u8(in), more, quoted[NFT_FRAME_MAX];
     struct nft_spec s = {.payload = 9, .type = 8};
     uint32_t host = NFT_IP(10, 0, 0, 1) + (what >> 1 & 3), other = NFT_IP(10, 0, 0, 1) + (what >> 3 & 3);
     uint32_t remote = NFT_IP(198, 51, 100, 1) + (what >> 3 & 1);
@@ -311,8 +387,9 @@ uint32_t sm_make_frame(struct fuzz_input *in, uint8_t *frame, uint8_t *side, uin
     *say = fuzz_u8(in);
     a = *say & 1;
     b = *say >> 1 & 1;
-    s.tcp = fuzz_u8(in);
+    more = fuzz_u8(in);
     s.proto = (uint8_t[]){17, 6, 1, 1}[what >> 5 & 3];
+    s.tcp = more & (uint8_t)~0x40;
     s.src = *side == NF_INSIDE ? host : remote;
     s.dst = *side == NF_INSIDE ? (what >> 7 ? other : remote) : host;
     s.sport = s.proto == 1 ? b : a;
@@ -331,5 +408,10 @@ uint32_t sm_make_frame(struct fuzz_input *in, uint8_t *frame, uint8_t *side, uin
         s.inner = quoted + 14;
         s.inner_len = 28;
     }
-    return nft_frame(&s, frame);
+    if (s.proto == 17 && alone && more & 0x80) {
+        s.fragment = more & 1 ? 100 : NFT_MORE;
+        s.payload = more & 1 ? 9 : 16;
+        s.ip_id = more >> 1 & 7;
+    }
+    return s.proto != 1 && more & 0x40 ? make_ipv6(&s, frame) : nft_frame(&s, frame);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A plain model of the chain's sessions, for fuzz_sessions.c: an array that is searched from front to back,
- * ends that are computed and not timed. It knows the rules of nflib/session/session.h and the two NFs of that
- * target, of which the first translates sources.
+ * A plain model of the chain's sessions, for fuzz_sessions.c and tests/nf/test_sessions.c: an array that is
+ * searched from front to back, ends that are computed and not timed. It knows the rules of
+ * nflib/session/session.h and the two NFs of that target, of which the first translates sources. An address
+ * of IPv6 is that of IPv4 behind 2001:db8::, so that flows of both families differ in nothing else.
  */
 #ifndef TESTS_FUZZ_SESSIONS_MODEL_H
 #define TESTS_FUZZ_SESSIONS_MODEL_H
@@ -11,8 +12,7 @@
 #include "tests/fuzz/fuzz.h"
 #include "nftest/frames.h"
 
-#define SM_FLOWS 12u /* of NF 1, and of the table */
-#define SM_FEW   6u  /* of NF 2 */
+#define SM_FLOWS 48u /* at most */
 #define SM_NFS   2u
 #define SM_SITE  NFT_IP(203, 0, 113, 1) /* what sources are translated to, with a number of 1024 and more */
 
@@ -29,14 +29,16 @@ struct sm_key {
     uint32_t saddr, daddr;
     uint16_t sport, dport;
     uint8_t proto, side;
-    bool error; /* of ICMP */
+    bool ipv6, error; /* error: of ICMP */
 };
 
 struct sm_packet {
     const struct nf_packet *real;
     struct sm_key key; /* as it came in */
+    uint32_t id;       /* of a fragment's datagram */
     struct sm_session *session;
     bool reply, again, dropped;
+    bool later; /* a later fragment, whose first one has passed */
 };
 
 struct sm_session {
@@ -52,8 +54,22 @@ struct sm_session {
     const struct sm_packet *beginner; /* the packet that began it, in this burst */
 };
 
+/* Of datagrams whose first fragment has passed. */
+#define SM_DATAGRAMS 1024u
+struct sm_datagram {
+    struct sm_key key; /* without ports */
+    uint32_t id, serial;
+    struct sm_session *session;
+    bool reply;
+    uint64_t until; /* 0: none */
+};
+
+/* How many flows NF 1, and so the table, has room for, and how many NF 2; before a chain is made. */
+extern uint32_t sm_flows, sm_few;
+
 struct sm {
     struct sm_session list[SM_FLOWS];
+    struct sm_datagram datagrams[SM_DATAGRAMS];
     uint64_t now;
     uint32_t serial;
     uint32_t timeouts[SM_NFS + 1][NF_TIMEOUT_COUNT]; /* seconds */
@@ -61,6 +77,7 @@ struct sm {
     uint64_t moments;
     struct sm_session *hand;                     /* NULL: the one assured first */
     uint64_t ended[SM_NFS + 1][NF_SESSION_WHYS]; /* by enum nf_session_why */
+    uint64_t turns, conflicts, laters; /* assured ones that gave way, packets that did, later fragments */
 };
 extern struct sm sm;
 
@@ -79,7 +96,7 @@ void sm_clear(unsigned nf, bool end);
 void sm_expire(void);
 
 /* A packet, of three bytes: its length, side and what is done with it. From inside to a remote, to another
- * host, or to the site; and what may be answers to these. */
-uint32_t sm_make_frame(struct fuzz_input *in, uint8_t *frame, uint8_t *side, uint8_t *say);
+ * host, or to the site; and what may be answers to these. Only what is `alone` in its burst is a fragment. */
+uint32_t sm_make_frame(struct fuzz_input *in, bool alone, uint8_t *frame, uint8_t *side, uint8_t *say);
 
 #endif
