@@ -243,38 +243,6 @@ CHAIN_TEST(an_error_about_nothing_known_is_dropped)
     assert_int_equal(counter("no_mapping"), 2);
 }
 
-CHAIN_TEST(fragments_go_with_their_first)
-{
-    struct nft_seen s;
-    struct nft_spec first =
-        HELP_PACKET(17, HOST, 9, REMOTE, 53, .ip_id = 77, .fragment = NFT_MORE, .payload = 40);
-    struct nft_spec later = first;
-    later.fragment = 6;
-    assert_false(help_chain_spec(&h, NF_INSIDE, &later, NULL)); /* overtook its first one */
-    assert_int_equal(counter("fragment_unknown"), 1);
-    assert_true(help_chain_spec(&h, NF_INSIDE, &first, &s));
-    uint16_t port = s.sport;
-    assert_true(help_chain_spec(&h, NF_INSIDE, &later, &s));
-    assert_int_equal(s.src, OUTSIDE);
-    assert_int_equal(s.fragment, 6);
-    /* The answer comes in fragments too, in the same way and with an identification of its own. */
-    struct nft_spec back =
-        HELP_PACKET(17, REMOTE, 53, OUTSIDE, port, .ip_id = 78, .fragment = NFT_MORE, .payload = 40);
-    assert_true(help_chain_spec(&h, NF_OUTSIDE, &back, &s));
-    assert_int_equal(s.dport, 9);
-    back.fragment = NFT_MORE | 6;
-    assert_true(help_chain_spec(&h, NF_OUTSIDE, &back, &s));
-    assert_int_equal(s.dst, HOST);
-    back.ip_id = 79;
-    assert_false(help_chain_spec(&h, NF_OUTSIDE, &back, &s));
-    help_chain_wait_tenths(&h, 299);
-    back.ip_id = 78;
-    assert_true(help_chain_spec(&h, NF_OUTSIDE, &back, &s));
-    help_chain_wait_tenths(&h, 1); /* 30 s after the first one */
-    assert_false(help_chain_spec(&h, NF_OUTSIDE, &back, &s));
-    assert_false(help_chain_spec(&h, NF_INSIDE, &later, &s));
-}
-
 /* An IPv4 packet, sent in fragments of 256 bytes, in one burst or each in its own; as the receiver puts what
  * came together again. */
 static void send_in_fragments(uint8_t side, const uint8_t *whole, uint32_t len, bool burst, uint8_t *out)

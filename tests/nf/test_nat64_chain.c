@@ -154,7 +154,6 @@ CHAIN_TEST(others_on_both_sides_of_it)
     help_chain_has(&h, "monitor", "203.0.113.1:2000");
 }
 
-/* What the firewall denies has no mapping, wherever it is. */
 /* A trace has the addresses of the family that the packet has at each place. */
 CHAIN_TEST(a_trace_follows_the_family)
 {
@@ -185,6 +184,7 @@ CHAIN_TEST(a_trace_follows_the_family)
     assert_memory_equal(in->step[0].ends.ipv6 + 16, client, 16);
 }
 
+/* What the firewall denies has no mapping, wherever it is. */
 CHAIN_TEST(what_is_denied_leaves_nothing)
 {
     static const char *const chains[] = {WALL NAT64, NAT64 WALL};
@@ -197,35 +197,6 @@ CHAIN_TEST(what_is_denied_leaves_nothing)
         help_chain_has(&h, "nat64", "[]");
         help_chain_close(&h);
     }
-}
-
-CHAIN_TEST(a_port_for_each_end)
-{
-    struct six s = from_client(17, 5000);
-    unsigned first = 0;
-
-    help_chain_open(&h,
-                    "    - nat64: { outside: 203.0.113.1, ports: 2000-2001, max_flows: 20, mapping: "
-                    "endpoint_independent }\n",
-                    NULL, 1);
-    for (unsigned i = 0; i < 6; i++) {
-        s.dport = (uint16_t)(100 + i);
-        s.sport = (uint16_t)(5000 + i / 3);
-        assert_true(pass(NF_INSIDE, &s));
-        assert_true(seen.sport == 2000 || seen.sport == 2001);
-        first = i ? first : seen.sport;
-        assert_int_equal(seen.sport == first, i < 3);
-    }
-    s.sport = 5002;
-    assert_false(pass(NF_INSIDE, &s));
-    assert_int_equal(help_chain_counter(&h, "nat64", "ports_exhausted"), 1);
-    s.sport = 5001;
-    s.from = "2001:db8::d"; /* another end */
-    assert_false(pass(NF_INSIDE, &s));
-    help_chain_is_sound(&h);
-    help_chain_wait_tenths(&h, 3002);
-    assert_true(pass(NF_INSIDE, &s));
-    help_chain_is_sound(&h);
 }
 
 static void refused(const char *settings, const char *why)

@@ -42,41 +42,6 @@ static bool sends(uint8_t side, uint8_t proto, uint32_t src, uint16_t sport, uin
 
 /* ---- a port for each end inside ---- */
 
-CHAIN_TEST(an_end_has_one_port_to_all_remotes)
-{
-    struct nft_seen a, b, c;
-
-    help_chain_open(&h, NAT(MAPPING), NULL, 3);
-    assert_true(sends(NF_INSIDE, 17, HOST, 5000, REMOTE, 80, 0, &a));
-    assert_true(sends(NF_INSIDE, 17, HOST, 5000, OTHER, 81, 0, &b));
-    assert_true(sends(NF_INSIDE, 17, HOST, 5001, OTHER, 81, 0, &c));
-    assert_int_equal(a.sport, b.sport);
-    assert_int_not_equal(a.sport, c.sport);
-    assert_true(sends(NF_OUTSIDE, 17, OTHER, 81, OUTSIDE, b.sport, 0, &b));
-    assert_true(b.dst == HOST && b.dport == 5000);
-    /* Filtering is as strict as ever. */
-    assert_false(sends(NF_OUTSIDE, 17, OTHER, 82, OUTSIDE, a.sport, 0, NULL));
-    assert_int_equal(counter("wrong_remote"), 1);
-}
-
-CHAIN_TEST(a_port_is_given_back_with_its_last_flow)
-{
-    struct nft_seen s;
-
-    help_chain_open(&h, NAT(MAPPING ", ports: 2000-2000, udp: 5"), NULL, 3);
-    assert_true(sends(NF_INSIDE, 17, HOST, 5000, REMOTE, 80, 0, &s));
-    help_chain_wait_tenths(&h, 30);
-    assert_true(sends(NF_INSIDE, 17, HOST, 5000, OTHER, 80, 0, &s));
-    assert_true(sends(NF_INSIDE, 17, HOST, 5000, OTHER, 81, 0, &s));
-    help_chain_wait_tenths(&h,
-                           30); /* the first flow is over, the others are not: no single one has the port */
-    assert_false(sends(NF_INSIDE, 17, HOST, 5001, REMOTE, 80, 0, NULL));
-    assert_int_equal(counter("ports_exhausted"), 1);
-    help_chain_wait_tenths(&h, 30);
-    assert_true(sends(NF_INSIDE, 17, HOST, 5001, REMOTE, 80, 0, &s));
-    assert_int_equal(s.sport, 2000);
-}
-
 CHAIN_TEST(all_may_send_to_it_where_the_file_says_so)
 {
     struct nft_seen s;

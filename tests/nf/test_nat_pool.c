@@ -60,21 +60,6 @@ static void open_with(const char *nat)
     help_chain_again(&h);
 }
 
-CHAIN_TEST(a_host_has_one_address_for_all_it_sends)
-{
-    struct nft_seen s;
-
-    open_with(NAT(", ports: 2000-2099"));
-    for (uint32_t i = 0; i < 60; i++) {
-        uint8_t proto = i % 3 == 0 ? 6 : i % 3 == 1 ? 17 : 1;
-
-        assert_true(sends(NF_INSIDE, proto, first, (uint16_t)(4000 + i), REMOTE + i % 7, 80, &s));
-        assert_int_equal(s.src, FIRST_ADDRESS);
-        assert_true(sends(NF_INSIDE, proto, second, (uint16_t)(4000 + i), REMOTE + i % 7, 80, &s));
-        assert_int_equal(s.src, SECOND_ADDRESS);
-    }
-}
-
 /* The ports of one address are its hosts' alone: others are not given another address's. */
 CHAIN_TEST(ports_are_counted_by_address)
 {

@@ -142,32 +142,6 @@ static void run(uint8_t side, uint8_t proto, uint16_t sport, uint16_t dport, uin
     run_burst(&p, 1);
 }
 
-TEST(a_connection_is_followed_both_ways)
-{
-    const struct nf_session *s;
-
-    open_chain(&both);
-    run(NF_INSIDE, NF_PROTO_TCP, 1000, 443, NF_TCP_SYN);
-    s = found;
-    assert_non_null(s);
-    assert_true(s->key[0].ipv6);
-    run(NF_OUTSIDE, NF_PROTO_TCP, 443, 1000, NF_TCP_SYN | NF_TCP_ACK);
-    assert_ptr_equal(found, s);
-    assert_true(seen_flow & NF_FLOW_REPLY);
-    run(NF_INSIDE, NF_PROTO_TCP, 1000, 443, NF_TCP_ACK);
-    assert_ptr_equal(found, s);
-    assert_int_equal(nf_session_tcp(s), NF_TCP_ESTABLISHED);
-    assert_int_equal(nf_session_class(s), NF_TIMEOUT_TCP_ESTABLISHED);
-    run(NF_INSIDE, NF_PROTO_ICMPV6, 77, 0, 128);
-    assert_ptr_not_equal(found, s);
-    s = found;
-    assert_int_equal(nf_session_class(s), NF_TIMEOUT_ICMP);
-    run(NF_OUTSIDE, NF_PROTO_ICMPV6, 77, 0, 129);
-    assert_ptr_equal(found, s);
-    assert_int_equal(nf_sessions_count(nf_chain_nf(chain, 1)), 2);
-    close_chain();
-}
-
 static uint8_t back_where_it_came_from(const void *arg, const struct nf_packet *p)
 {
     return p->side;
