@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The NAT's mappings, case by case: TCP's life, limits, settings. */
+/* The NAT's mappings, case by case: limits, settings, packets that are not plain. */
 #include "tests/help/chain.h"
 #include "tests/help/test.h"
 
@@ -33,13 +33,6 @@ static bool out_tcp(uint16_t sport, uint8_t flags, uint16_t *port)
     return passed;
 }
 
-static bool in_tcp(uint16_t port, uint8_t flags)
-{
-    struct nft_spec spec = {
-        .src = REMOTE, .dst = OUTSIDE, .sport = 80, .dport = port, .proto = 6, .tcp = flags, .payload = 5};
-    return help_chain_spec(&h, NF_OUTSIDE, &spec, NULL);
-}
-
 static bool out_udp(uint16_t sport, uint16_t *port)
 {
     struct nft_seen s;
@@ -49,79 +42,6 @@ static bool out_udp(uint16_t sport, uint16_t *port)
     if (port)
         *port = s.sport;
     return passed;
-}
-
-static uint16_t open_tcp(uint16_t sport)
-{
-    uint16_t port;
-    assert_true(out_tcp(sport, NFT_SYN, &port));
-    assert_true(in_tcp(port, NFT_SYN | NFT_ACK));
-    assert_true(out_tcp(sport, NFT_ACK, NULL));
-    return port;
-}
-
-/* The one mapping ends in so many tenths of a second, and not before. */
-static void ends_in(uint64_t tenths)
-{
-    help_chain_wait_tenths(&h, tenths - 1);
-    assert_int_equal(live(), 1);
-    help_chain_wait_tenths(&h, 1);
-    assert_int_equal(live(), 0);
-}
-
-/* RFC 5382 REQ-5: 4 minutes while opening, 2 h 4 min once open. */
-CHAIN_TEST(a_tcp_mapping_lives_as_long_as_its_state_says)
-{
-    out_tcp(1, NFT_SYN, NULL);
-    ends_in(2400);
-    uint16_t port = open_tcp(2);
-    help_chain_wait_tenths(&h, 74399);
-    assert_int_equal(live(), 1);
-    assert_true(in_tcp(port, NFT_ACK)); /* keeps it */
-    ends_in(74400);
-    assert_false(in_tcp(port, NFT_ACK));
-    assert_int_equal(counter("no_mapping"), 1);
-}
-
-/* One FIN leaves the long timeout, both bring the short one, at once; a new SYN brings the mapping back. */
-CHAIN_TEST(a_tcp_mapping_ends_after_both_fins)
-{
-    uint16_t port = open_tcp(1), again;
-    assert_true(out_tcp(1, NFT_FIN | NFT_ACK, NULL));
-    help_chain_wait_tenths(&h, 2500);
-    assert_int_equal(live(), 1);
-    assert_true(in_tcp(port, NFT_FIN | NFT_ACK));
-    assert_true(out_tcp(1, NFT_ACK, NULL));
-    help_chain_wait_tenths(&h, 99);
-    assert_int_equal(live(), 1);
-    assert_true(out_tcp(1, NFT_SYN, &again)); /* RFC 7857 */
-    assert_int_equal(again, port);
-    assert_true(in_tcp(port, NFT_SYN | NFT_ACK));
-    assert_true(out_tcp(1, NFT_ACK, NULL));
-    ends_in(74400);
-}
-
-/* The last ACK may come late: until then it is not over. */
-CHAIN_TEST(a_tcp_mapping_waits_for_the_last_ack)
-{
-    uint16_t port = open_tcp(1);
-    assert_true(out_tcp(1, NFT_FIN | NFT_ACK, NULL));
-    assert_true(in_tcp(port, NFT_FIN | NFT_ACK));
-    help_chain_wait_tenths(&h, 2399);
-    assert_int_equal(live(), 1);
-    assert_true(out_tcp(1, NFT_ACK, NULL));
-    ends_in(100);
-}
-
-CHAIN_TEST(a_reset_tcp_mapping_ends_after_four_minutes)
-{
-    uint16_t port = open_tcp(1);
-    assert_true(in_tcp(port, NFT_RST | NFT_ACK));
-    ends_in(2400);
-    assert_false(out_tcp(1, NFT_RST, NULL)); /* nothing to reset: no mapping for it */
-    assert_int_equal(live(), 0);
-    assert_true(out_tcp(1, NFT_ACK, NULL)); /* picked up in the middle */
-    assert_int_equal(live(), 1);
 }
 
 CHAIN_TEST(a_full_table_takes_no_new_mapping)
