@@ -110,8 +110,9 @@ void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin)
 }
 
 /* What is closed of what came by ports counts as held here as well: the set goes on behind it, and before the
- * first access that this record has, or would have. True: the record is among that, so it was stored, or
- * replayed, before it came again by the connection. */
+ * first access that this record has, or would have; there are no more than the ports' set has, or the record
+ * is out of order. True: the record is among that, so it was stored, or replayed, before it came again by the
+ * connection. */
 static bool has_come_by_port(struct rp_replicator *rp, const struct ft_record *n)
 {
     uint64_t closed = rp_closed_by_port(rp, n->lane);
@@ -120,7 +121,8 @@ static bool has_come_by_port(struct rp_replicator *rp, const struct ft_record *n
         return false;
     if (n->burst <= closed)
         return true;
-    ft_closed_advance(rp->receiver.closed, n->lane, closed, n->access - 1);
+    if (n->access - 1 <= ft_closed_access(rp->config.by_port, n->lane))
+        ft_closed_advance(rp->receiver.closed, n->lane, closed, n->access - 1);
     return false;
 }
 

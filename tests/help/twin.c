@@ -332,7 +332,8 @@ static void publish(void)
 static void take_by_port(uint64_t burst)
 {
     struct ft_closed *set = node.member.lanes.group.by_port;
-    const struct ft_known known[TWIN_LANES] = {{.burst = burst}};
+    const struct ft_known known[TWIN_LANES] = {
+        {.burst = burst, .access = atomic_load(&node.box->access_by_port)}};
 
     if (burst == atomic_load(&node.box->by_node.by_port) || !ft_closed_claim(set))
         return;

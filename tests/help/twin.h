@@ -36,8 +36,9 @@ struct twin_box {
     _Atomic uint32_t request;  /* enum ft_request */
     _Atomic uint64_t ask;      /* serial number: digests, please */
     _Atomic uint64_t by_port;  /* lane 0's bursts up to here have come by its port, as it were; 0: none */
-    _Atomic bool stop, spoil;  /* spoil: the NF writes once without an edit (planted fault) */
-    _Atomic bool flip;         /* a standby's memory: a bit flips, once, in a line that no input changes */
+    _Atomic uint64_t access_by_port; /* the last access in them; before by_port */
+    _Atomic bool stop, spoil;        /* spoil: the NF writes once without an edit (planted fault) */
+    _Atomic bool flip; /* a standby's memory: a bit flips, once, in a line that no input changes */
 
     /* Written by the node. All of it begins anew when the node is started. */
     struct twin_report {
