@@ -77,6 +77,8 @@ PAIRS='lease|lview'          # members: two that release, or one in a view that 
 WHOLE='whole'                # members: a state is taken for whole that is not; empty beside one that is
 FORK='o==n'                  # members: two sets of members in one view
 FOR_NOBODY='v<=reign'        # members: a state is given up for a view that nobody has begun
+GONE='gone'                  # lanes, G1: what was released is replayed
+CLOSED='need.*(end|at)'      # lanes: what is replayed, or stopped at, needs nothing else
 ANY='.'
 
 # Every behaviour within the bounds.
@@ -92,8 +94,14 @@ holds "members, an arbiter: one fault, three views" members -DFAULTS=1 -DVIEWS=3
 holds "members, strict: two faults, four views" members -DSTRICT -DFAULTS=2 -DROOM=1
 holds "members, an arbiter: no dead end" members -DCALM -DDISKS_LAST -DFAULTS=1 -DVIEWS=3 -DROOM=1
 holds "members, strict: no dead end" members -DSTRICT -DCALM -DDISKS_LAST -DFAULTS=2 -DROOM=1
+holds "lanes: two bursts and one, by ports and connection" lanes
+holds "lanes: one burst each, that stop together" lanes -DSTOPS -DBURSTS=1
+holds "lanes: one lane's log, which the ports carry twice" lanes -DLOG -DOTHERS=0
 if [ "${MODEL_LONG:-0}" = 1 ]; then
     MEMORY=16000
+    holds "long: lanes, two bursts and one, that stop together" lanes -DSTOPS
+    holds "long: lanes, three bursts in one lane's log" lanes -DLOG -DOTHERS=0 -DBURSTS=3
+    holds "long: lanes, two lanes' logs" lanes -DLOG -DBURSTS=1
     holds "long: members, an arbiter, two messages under way" members -DFAULTS=1 -DVIEWS=3
     holds "long: members, an arbiter, four views" members -DFAULTS=1 -DROOM=1
     holds "long: members, strict, two messages under way" members -DSTRICT -DFAULTS=2
@@ -149,6 +157,19 @@ found "members: a node without a file follows whoever speaks" "$PAIRS|$WHOLE|$FO
 found "members: the same, strict" "$PAIRS|$WHOLE|$FORK" members -DBUG_BLANK -DSTRICT -DFAULTS=1 -DVIEWS=3 -DROOM=1
 found "members: a member that hears nobody begins empty" "$PAIRS|$WHOLE|$FORK" members -DBUG_EMPTY -DFAULTS=1 -DVIEWS=3 -DROOM=1
 found "members: a takeover whose view is forgotten" "$WHOLE" members -DFORGOTTEN -DFAULTS=1 -DVIEWS=3 -DROOM=1
+found "lanes: a standby says that it has stored what is missing" "$GONE" lanes -DBUG_UNSTORED
+found "lanes: what was sent is released" "$GONE" lanes -DBUG_COUNTS
+found "lanes: a takeover replays what lanes were told before it, not what is stored" "$GONE" lanes -DBUG_VECTOR -DSTOPS -DBURSTS=1
+found "lanes: a takeover does not shut the set" "$CLOSED" lanes -DBUG_SHUT
+found "lanes: what the connection brought is known with all accesses" "$CLOSED" lanes -DBUG_NEED
+found "lanes: a burst is closed without what it needs of the other lane" "$CLOSED" lanes -DBUG_ALONE
+found "lanes: what the burst before needs is forgotten" "$CLOSED" lanes -DBUG_FORGETS
+found "lanes: the set moves while lanes come to a stop point" "$CLOSED" lanes -DBUG_STOP -DSTOPS -DBURSTS=1
+found "lanes: two lanes compute at once" "n[01]>=" lanes -DBUG_CLAIM
+found "lanes: the log is freed by what was sent" "last.*1" lanes -DBUG_FREES
+found "lanes: the same, and it is to be sent again" "carry!=" lanes -DBUG_FREES -DLOG -DOTHERS=0
+found "lanes: a word of the carrying before frees the log" "freed<=.*from" lanes -DBUG_EARLIER -DLOG -DOTHERS=0
+found "lanes: the connection goes on, and what came by the port is not known" "last.*1" lanes -DBUG_UNKNOWN
 
 # What must be able to happen.
 found "a takeover of two bursts" closed pair -DSEE_TAKEOVER -DSTRICT -DFAULTS=1
@@ -157,6 +178,10 @@ found "an output that leaves twice" "$TWICE" pair -DSEE_TWICE -DFAULTS=1
 found "decision: the standby wins while the primary asks" "p!=3" decision -DSEE_STANDBY_WINS
 found "decision: the primary wins while the standby asks" "s!=4" decision -DSEE_PRIMARY_WINS
 found "a takeover from a holder that is silent" rel arbiter -DSEE_TAKEOVER -DFAULTS=1
+found "lanes: a burst waits for the other lane's" "n.*need" lanes -DSEE_WAITS
+found "lanes: port and connection bring the same burst" "last==0" lanes -DSEE_BOTH
+found "lanes: a burst that is stored is not in the closed set" "last>" lanes -DSEE_OUTSIDE
+found "lanes: the port carries, hands over, and carries again" "carried==2" lanes -DSEE_AGAIN -DLOG -DOTHERS=0
 for kind in "" -DSTRICT; do
     found "members $kind: a primary at work with a third node" out members -DSEE_HEALED -DFAULTS=0 -DVIEWS=3 -DROOM=1 $kind
     found "members $kind: that third node takes over" out members -DSEE_HEIR -DFAULTS=1 -DVIEWS=3 -DROOM=1 $kind
