@@ -142,48 +142,6 @@ CHAIN_TEST(bad_rules_are_refused_by_line)
     refused(many, "firewall.rules:1: too long");
 }
 
-/* The states of a connection's life, as RFC 9293's figure 5 names them. */
-CHAIN_TEST(connections_go_through_their_states)
-{
-    static const char from[] = "203.0.113.1:1";
-    assert_true(web(1, NFT_SYN));
-    assert_string_equal(state_of(from), "syn-sent");
-    assert_true(web(1, NFT_SYN));
-    assert_string_equal(state_of(from), "syn-sent");
-    assert_true(back(1, NFT_SYN | NFT_ACK));
-    assert_string_equal(state_of(from), "syn-recv");
-    assert_true(web(1, NFT_ACK));
-    assert_string_equal(state_of(from), "established");
-    assert_true(web(1, NFT_SYN)); /* old duplicate */
-    assert_true(back(1, NFT_ACK | NFT_PSH));
-    assert_string_equal(state_of(from), "established");
-    assert_true(back(1, NFT_FIN | NFT_ACK));
-    assert_string_equal(state_of(from), "close-wait");
-    assert_true(web(1, NFT_ACK));
-    assert_string_equal(state_of(from), "close-wait");
-    help_chain_wait_tenths(&h, 3000); /* half closed is open: 7440 s */
-    assert_true(web(1, NFT_FIN | NFT_ACK));
-    assert_string_equal(state_of(from), "last-ack");
-    assert_true(back(1, NFT_ACK));
-    assert_string_equal(state_of(from), "time-wait");
-    help_chain_wait_tenths(&h, 99);
-    assert_int_equal(live(), 1);
-    help_chain_wait_tenths(&h, 1);
-    assert_int_equal(live(), 0);
-    web(2, NFT_SYN), back(2, NFT_SYN | NFT_ACK), web(2, NFT_ACK);
-    assert_true(web(2, NFT_FIN | NFT_ACK));
-    assert_string_equal(state_of("203.0.113.1:2"), "fin-wait");
-    assert_true(back(2, NFT_RST));
-    assert_string_equal(state_of("203.0.113.1:2"), "reset");
-    assert_true(web(2, NFT_SYN)); /* the same ports again */
-    assert_string_equal(state_of("203.0.113.1:2"), "syn-sent");
-    assert_true(web(3, NFT_SYN));
-    assert_true(back(3, NFT_SYN)); /* simultaneous open */
-    assert_string_equal(state_of("203.0.113.1:3"), "syn-recv");
-    assert_true(web(3, NFT_SYN | NFT_ACK));
-    assert_string_equal(state_of("203.0.113.1:3"), "established");
-}
-
 /* A finished connection's ports give no licence to the other side. */
 CHAIN_TEST(a_reused_connection_is_judged_anew)
 {
@@ -261,26 +219,6 @@ CHAIN_TEST(one_host_does_not_fill_the_table)
         assert_int_equal(web(i, NFT_SYN) && back(i, NFT_SYN | NFT_ACK) && web(i, NFT_ACK), i < 256);
     assert_int_equal(counter("host_full"), 300 - 256);
     assert_int_equal(counter("table_full"), 0);
-}
-
-CHAIN_TEST(fragments_go_with_their_first)
-{
-    struct nft_spec first =
-        HELP_PACKET(17, SITE, 7, REMOTE, 53, .ip_id = 5, .fragment = NFT_MORE, .payload = 32);
-    struct nft_spec later = first;
-    later.fragment = 5;
-    assert_false(help_chain_spec(&h, OUT, &later, NULL));
-    assert_int_equal(counter("fragment_unknown"), 1);
-    assert_true(help_chain_spec(&h, OUT, &first, NULL));
-    assert_true(help_chain_spec(&h, OUT, &later, NULL));
-    later.src = first.src = BAD;
-    assert_false(help_chain_spec(&h, OUT, &first, NULL)); /* denied, so the others are */
-    assert_false(help_chain_spec(&h, OUT, &later, NULL));
-    later.src = SITE;
-    help_chain_wait_tenths(&h, 299);
-    assert_true(help_chain_spec(&h, OUT, &later, NULL));
-    help_chain_wait_tenths(&h, 1);
-    assert_false(help_chain_spec(&h, OUT, &later, NULL));
 }
 
 static bool fragment(uint16_t id, bool later)

@@ -112,9 +112,9 @@ CHAIN_TEST(neighbours_are_no_matter_of_rules)
     assert_false(icmpv6(IN, REMOTE, SITE, 138, 255));
 }
 
-static bool fragment(uint32_t id, bool later)
+static bool fragment(const char *from, uint32_t id, bool later)
 {
-    struct six s = SIX(17, SITE, 5000, REMOTE, 53, .id = id, .fragment = later ? 3 : 0x2000,
+    struct six s = SIX(17, from, 5000, REMOTE, 53, .id = id, .fragment = later ? 3 : 0x2000,
                        .payload = later ? 24 : 16, .no_udp_sum = true);
 
     return help_chain_six(&h, OUT, &s, NULL);
@@ -122,9 +122,12 @@ static bool fragment(uint32_t id, bool later)
 
 CHAIN_TEST(a_later_fragment_follows_its_first)
 {
-    assert_false(fragment(7, true));
+    static const char denied[] = "2001:db8:bad::9";
+
+    assert_false(fragment(SITE, 7, true));
     assert_int_equal(counter("fragment_unknown"), 1);
-    assert_true(fragment(8, false) && fragment(8, true));
+    assert_true(fragment(SITE, 8, false) && fragment(SITE, 8, true));
+    assert_false(fragment(denied, 9, false) || fragment(denied, 9, true));
 }
 
 CHAIN_TEST(what_ends_inside_a_header_is_malformed)

@@ -92,36 +92,6 @@ CHAIN_TEST(a_client_beside_the_backends_gets_one_that_is_free)
     assert_int_equal(counter("conflict"), 0);
 }
 
-CHAIN_TEST(a_flow_stays_with_its_backend_there_and_back)
-{
-    struct nft_spec other = {.src = CLIENT, .dst = VIP, .sport = 5, .dport = 81, .proto = 6, .tcp = NFT_SYN};
-    struct nft_seen s;
-    open_balancer(BALANCE(THREE));
-    unsigned first = ask(CLIENT, 1000, NFT_SYN);
-    assert_int_equal(first, 1);
-    assert_true(answer(CLIENT, 1000, first, NFT_SYN | NFT_ACK));
-    assert_int_equal(ask(CLIENT, 1001, NFT_SYN), 2);
-    assert_int_equal(ask(CLIENT, 1002, NFT_SYN), 3);
-    for (unsigned i = 0; i < 3; i++)
-        assert_int_equal(ask(CLIENT, 1000, NFT_ACK), first);
-    assert_true(answer(CLIENT, 1002, 3, NFT_SYN | NFT_ACK));
-    assert_false(answer(CLIENT, 1000, 2, NFT_ACK)); /* not its flow */
-    assert_true(help_chain_spec(&h, NF_OUTSIDE, &other, &s));
-    assert_int_equal(s.dst, VIP);
-    assert_int_equal(counter("forwarded"), 6);
-    assert_int_equal(counter("returned"), 2);
-    assert_int_equal(counter("other"), 2);
-    assert_int_equal(ask(CLIENT, 7, NFT_RST), 0);
-    assert_int_equal(counter("no_flow"), 1);
-    help_chain_has(&h, "load_balancer",
-                   "{\"backend\":\"10.1.0.3:8080\",\"state\":\"up\",\"connections\":1,\"total\":1}");
-    help_chain_has(
-        &h, "load_balancer",
-        "{\"proto\":\"tcp\",\"client\":\"198.51.100.7:1000\",\"service\":\"203.0.113.10:80\",\"to\":\"10.1.0."
-        "1:80\","
-        "\"state\":\"established\",\"packets\":5,");
-}
-
 CHAIN_TEST(least_gives_flows_to_the_least_busy)
 {
     unsigned got[4] = {0};

@@ -70,8 +70,9 @@ static unsigned backend(const struct family *f)
 
 CHAIN_TEST(a_flow_stays_with_its_backend_there_and_back)
 {
+    unsigned at = 0;
+
     for (unsigned i = 0; i < 2 * 2 * 9 * 3; i++) {
-        static unsigned at;
         const struct family *f = &families[i / 54];
         uint8_t proto = i / 27 % 2 ? 17 : 6;
         unsigned port = 4000 + i / 3;
@@ -90,6 +91,13 @@ CHAIN_TEST(a_flow_stays_with_its_backend_there_and_back)
     help_chain_has(&h, "load_balancer", "\"backend\":\"10.1.0.3:8080\",\"state\":\"up\",\"connections\":6");
     help_chain_has(&h, "load_balancer",
                    "\"client\":\"[2001:db8:99::7]:4018\",\"service\":\"[2001:db8::80]:80\"");
+    help_chain_has(&h, "load_balancer",
+                   "\"client\":\"198.51.100.7:4000\",\"service\":\"203.0.113.10:80\",\"to\":\"10.1.0.");
+    help_chain_has(&h, "load_balancer", "\"state\":\"established\",\"packets\":6,");
+    at = at % 3 + 1; /* not its flow */
+    assert_true(sends(NF_INSIDE, 17, address_of(&families[1], at), at == 3 ? 8080 : 80, CLIENT, 4035, 0));
+    ends_are(&seen, address_of(&families[1], at), at == 3 ? 8080 : 80, CLIENT, 4035);
+    assert_int_equal(counter("other"), 1);
 }
 
 CHAIN_TEST(the_rest_passes_as_it_is)

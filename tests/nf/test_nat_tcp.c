@@ -101,6 +101,12 @@ CHAIN_TEST(a_connection_has_its_mapping_until_it_is_over)
     static const struct {
         const char *name, *script;
     } rows[] = {
+        /* The states as RFC 9293's figure 5 names them. Half closed is open: 7440 s. */
+        {"from its beginning to its end", ">S syn-sent >S syn-sent <SA syn-recv >A established >S <AP "
+                                          "established <FA close-wait >A close-wait "
+                                          "3000 >FA last-ack <A time-wait 99 =0 1 =1"},
+        {"the same ports again after a reset", "open >FA fin-wait <R reset >S syn-sent"},
+        {"both ends begin", ">S <S syn-recv >SA established"},
         {"as long as its state says", ">S 2399 =0 1 =1 :5001 open 74399 =1 <A 74399 =1 1 =2 !<A"},
         /* One FIN leaves the long timeout, both bring the short one, at once; a new SYN brings the mapping
          * back (RFC 7857). */
