@@ -109,7 +109,7 @@ static bool peer_answers(enum ft_message_type type)
 {
     bool joins = peer.state == FT_JOINING && !peer.seen[FT_MSG_SNAPSHOT_BEGIN];
 
-    return !peer.mute && (type == FT_MSG_HELLO || (type == FT_MSG_HEARTBEAT && joins));
+    return type == FT_MSG_HELLO || (type == FT_MSG_HEARTBEAT && joins);
 }
 
 /* Reads what is there. */

@@ -32,7 +32,6 @@ struct peer {
     unsigned seen[FT_MSG_TYPES];
     struct ft_message last[FT_MSG_TYPES];
     bool ended;                   /* the node has closed the connection */
-    bool mute;                    /* it answers nothing, as a recording */
     uint8_t content[FT_BULK_MAX]; /* bulk of the message to come */
     uint32_t content_len;
 };

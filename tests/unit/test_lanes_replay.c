@@ -314,22 +314,6 @@ TEST_WITH(a_lane_that_waits_at_the_takeover_gets_what_it_waits_for, setup, teard
     assert_took_over(3);
 }
 
-/* The whole log, for comparison. Of lane 0 a later record has said that all was released: it has no tail. */
-TEST_WITH(a_log_that_is_whole_is_replayed_whole, setup, teardown)
-{
-    uint64_t closed[LANES];
-
-    receive((unsigned[]){BURSTS, BURSTS}, closed);
-    atomic_store(&w.shared[0].orders.peer_released, 32 * BURSTS);
-    order(FT_LANE_REPLAY, 1);
-    for (unsigned l = 0; l < LANES; l++)
-        start(l);
-    order(FT_LANE_LIVE, 2);
-    assert_took_over(BURSTS);
-    assert_int_equal(atomic_load(&w.shared[0].count.tail_emitted), 0);
-    assert_true(atomic_load(&w.shared[1].count.tail_emitted) > 0);
-}
-
 /* ---- a log with a cycle ----------------------------------------------------------------------- */
 
 static struct ft_dependency *first_dependency(unsigned lane, unsigned burst)
@@ -402,24 +386,6 @@ TEST_WITH(who_waits_for_a_lane_that_ends_ends_as_well, setup, teardown)
     end();
     assert_int_equal(atomic_load(&w.shared[0].report.executed), 0);
     assert_int_equal(atomic_load(&w.shared[1].report.executed), 0);
-}
-
-/* Three that wait make no cycle when the one they lead to goes on. */
-TEST_WITH(a_wait_that_ends_is_no_divergence, setup, teardown)
-{
-    uint64_t closed[LANES];
-
-    receive((unsigned[]){BURSTS, BURSTS}, closed);
-    order(FT_LANE_REPLAY, 1);
-    start_beside_one_that_sleeps();
-    assert_false(atomic_load(&w.shared[1].report.diverged));
-    start(0);
-    UNTIL(atomic_load(&w.shared[0].report.executed) == BURSTS &&
-          atomic_load(&w.shared[1].report.executed) == BURSTS)
-    help_sleep_ms(1);
-    assert_false(atomic_load(&w.shared[0].report.diverged) || atomic_load(&w.shared[1].report.diverged));
-    end();
-    assert_int_equal(ft_region_digest(w.region), w.digest[BURSTS]);
 }
 
 TESTS_SHARE(NULL, help_config_clean)

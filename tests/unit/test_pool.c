@@ -59,12 +59,12 @@ static void compare_pool(const struct nf_shared_pool *pool, const struct model *
     assert_int_equal(nf_shared_pool_owner(pool, m->count), NF_NONE);
 }
 
-static uint64_t churn_pool(uint32_t count, uint32_t steps, bool audit, uint64_t seed)
+static void churn_pool(uint32_t count, uint32_t steps, bool audit, uint64_t seed)
 {
     struct help_nf h;
     struct nf_shared_pool *pool;
     struct model m = {.count = count, .free = count};
-    uint64_t sequence = seed, digest;
+    uint64_t sequence = seed;
 
     (audit ? help_nf_open : help_nf_open_fast)(&h, nf_shared_pool_lane_bytes(count), seed);
     pool = HELP_NF_MAKE(&h, nf_shared_pool_make(h.nf, count));
@@ -82,8 +82,6 @@ static uint64_t churn_pool(uint32_t count, uint32_t steps, bool audit, uint64_t 
         take_one(&h, pool, &m);
     take_one(&h, pool, &m);
     compare_pool(pool, &m);
-    digest = ft_region_digest(h.region);
-    return digest;
 }
 
 TEST(pool_agrees_with_the_model)
@@ -96,11 +94,6 @@ TEST(pool_agrees_with_the_model)
     churn_pool(COUNT_MAX, HELP_MODEL_STEPS / 2, false, seed + 3);
     churn_pool(5, 5000, true, seed + 4);
     churn_pool(COUNT_MAX, 10000, true, seed + 5);
-}
-
-TEST(the_same_seed_gives_the_same_content)
-{
-    assert_true(churn_pool(50, 3000, false, 7) == churn_pool(50, 3000, false, 7));
 }
 
 /* Numbers 0 to 64,511 in 64 parts of 1,008. Taken by twos and given back, so that the pool stays nearly all

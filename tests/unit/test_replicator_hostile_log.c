@@ -7,7 +7,6 @@
 #include "tests/help/test.h"
 
 #include <poll.h>
-#include <sys/syscall.h>
 
 static struct twin *const b = &peer_twin[1];
 
@@ -199,48 +198,7 @@ TEST_WITH(a_snapshot_that_the_core_does_not_begin_leaves_the_log_alone, peer_set
     assert_int_equal(twin_status(b).refused, 0);
 }
 
-/* What is claimed in a head is bounded, and what is told in words can be shown. */
-TEST_WITH(what_a_head_claims_is_bounded, peer_setup, peer_teardown)
-{
-    struct ft_message m;
-
-    peer_start_standby(false);
-    peer_synchronise(true);
-    m = peer_head(FT_MSG_HEARTBEAT);
-    m.echo = ft_now() + 3600000000000ull;
-    peer_say(m);
-    PEER_UNTIL(peer.ended);
-    TWIN_UNTIL(b, twin_state(b) == FT_JOINING && strstr(twin_status(b).core.why, "it echoes"));
-    assert_non_null(strstr(twin_status(b).last_refused, "it echoes"));
-
-    peer_synchronise(true);
-    m = peer_head(FT_MSG_HEARTBEAT);
-    m.view = FT_VIEW_MAX + 1;
-    peer_say(m);
-    PEER_UNTIL(peer.ended);
-    TWIN_UNTIL(b, twin_state(b) == FT_JOINING && strstr(twin_status(b).core.why, "is beyond any"));
-    assert_int_equal(twin_status(b).core.view, PEER_VIEW);
-
-    peer_synchronise(true);
-    m = peer_head(FT_MSG_ABANDON);
-    strcpy(m.text, "so \xff\xc3 be it");
-    peer_say(m);
-    PEER_UNTIL(peer.ended); /* it joins, and then closes */
-    TWIN_UNTIL(b, !strcmp(twin_status(b).core.why, "so ?? be it"));
-}
-
-TEST_WITH(a_message_before_the_hello_ends_the_connection, peer_setup, peer_teardown)
-{
-    peer_start_standby(false);
-    peer.state = FT_SOLO;
-    peer_connect();
-    peer_say(peer_head(FT_MSG_SNAPSHOT_BEGIN));
-    PEER_UNTIL(peer.ended);
-    peer_synchronise(true);
-}
-
-/* A real primary whose standby is the test (peer.h): one that cannot be read, or falls silent, and a
- * hello that somebody says again. */
+/* A real primary whose standby is the test (peer.h), and cannot be read. */
 
 static struct twin *const a = &peer_twin[0];
 
@@ -259,33 +217,6 @@ static void make_protected(void)
     peer.state = FT_READY;
     peer_say(peer_head(FT_MSG_ACK));
     PEER_UNTIL(twin_state(a) == FT_PROTECTED);
-}
-
-#define SLOW_MS 1200u
-
-/* For a sync, of a node that is started then. */
-static unsigned disk_ms;
-
-int fsync(int fd)
-{
-    usleep(disk_ms * 1000);
-    return (int)syscall(SYS_fsync, fd);
-}
-
-/* A first start waits until its view is on the disk. When that takes longer than detect_ms a standby that
- * goes on answering gets its snapshot all the same. */
-TEST_WITH(a_primary_whose_disk_is_slow_gets_its_standby, peer_setup, peer_teardown)
-{
-    uint64_t began = ft_now();
-
-    peer.node = a;
-    disk_ms = SLOW_MS;
-    twin_start(a, NULL);
-    disk_ms = 0;
-    make_protected();
-    /* The file and its directory, once for certain: what was not begun is overwritten by the view that
-     * begins. */
-    assert_true(ft_now() - began > 2 * SLOW_MS * 1000000ull);
 }
 
 /* A primary that cannot read its standby holds, says so, and does not close: that would look like death. */
@@ -320,65 +251,4 @@ TEST_WITH(a_primary_that_cannot_read_its_standby_holds_and_does_not_close, peer_
     peer_connect();
     peer_hello(1);
     TWIN_UNTIL(a, atomic_load(&a->box->by_node.outputs) > 0);
-}
-
-/* If the standby never answers, its right ends by itself, and the primary goes on alone. */
-TEST_WITH(a_standby_that_never_answers_lets_the_primary_go_on_in_time, peer_setup, peer_teardown)
-{
-    uint64_t began;
-
-    peer.node = a;
-    twin_start(a, NULL);
-    make_protected();
-    atomic_store(&a->box->target, 20);
-    twin_await_executed(a, 20);
-    began = ft_now();
-    peer_say_raw("\xff\xff\xff\xff", 4);
-    PEER_UNTIL(peer.ended);
-    assert_true(ft_now() - began > 3000000000ull); /* promote_within_ms */
-    TWIN_UNTIL(a, twin_state(a) == FT_SOLO && atomic_load(&a->box->by_node.outputs) > 0);
-}
-
-/* An old hello of ours from our address, beside our connection and alone. */
-TEST_WITH(an_old_hello_said_again_changes_nothing, peer_setup, peer_teardown)
-{
-    struct ft_message heartbeat;
-    int true_one;
-
-    peer.node = a;
-    twin_start(a, NULL);
-    make_protected();
-    true_one = peer.fd;
-    peer.fd = -1;
-    peer.mute = true;
-    peer.state = FT_JOINING;
-    peer_connect();
-    peer_hello(1);
-    PEER_UNTIL(peer.seen[FT_MSG_HELLO]); /* it asks */
-    usleep(5000);
-    peer_hang_up();
-    peer.mute = false;
-    peer.fd = true_one;
-    peer.ended = false;
-    peer.in_len = 0;
-    peer.state = FT_READY;
-    peer.seen[FT_MSG_HEARTBEAT] = 0;
-    for (unsigned i = 0; i < 20; i++) {
-        PEER_UNTIL(peer.seen[FT_MSG_HEARTBEAT]);
-        peer.seen[FT_MSG_HEARTBEAT] = 0;
-        peer_say(peer_head(FT_MSG_HEARTBEAT));
-    }
-    heartbeat = peer.last[FT_MSG_HEARTBEAT];
-    assert_int_equal(heartbeat.state, FT_PROTECTED);
-    assert_false(peer.ended);
-    assert_int_equal(twin_status(a).link.connects, 1);
-
-    /* A process that is new, and says so. */
-    peer.fd = -1;
-    peer.state = FT_JOINING;
-    peer_connect();
-    peer_hello(1);
-    PEER_UNTIL(peer.seen[FT_MSG_SNAPSHOT_BEGIN]);
-    TWIN_UNTIL(a, twin_status(a).link.connects == 2);
-    close(true_one);
 }
