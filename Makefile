@@ -230,7 +230,7 @@ $(BUILD)/tests/nf/test_dpi $(BUILD)/tests/nf/test_dpi_captures: $(BUILD)/lib/und
 # calls between files that the world looks at go through tests/sim/hooks.c.
 SIM_WRAPS := nd_lane_sleep ft_lane_wake ft_lane_ring nd_lane_wait nd_lane_announce nd_lane_emit_tail nd_group_barrier nf_chain_look nf_chain_pass nf_chain_run nf_chain_command nf_chain_abandon nd_crash_save_quarantine lg_capture_end ft_snapshot_begin ft_edit_track ft_edit_track_in_line \
     ft_region_wipe ft_section_enter_ordered ft_section_leave_ordered ft_section_depend ft_section_mark rp_sender_turn rp_receiver_take \
-    rp_receiver_reset rp_snapshot_take rp_snapshot_turn rp_link_send rp_view_store rp_view_writer_give ft_ring_init ft_ring_free ft_message_encode \
+    rp_receiver_reset rp_snapshot_take rp_snapshot_turn rp_link_send rp_view_store rp_view_writer_give ft_ring_init ft_ring_free \
     ft_record_encode ft_chunk_encode ft_line_run_append ft_audit_forbid rp_stream_open rp_stream_two_ways rp_stream_fd rp_stream_handshake rp_stream_sealed rp_stream_secret \
     rp_stream_read rp_stream_write rp_stream_flush rp_stream_peer_closed rp_stream_pending rp_stream_why rp_stream_close rp_keys_read \
     nd_link_turn nd_link_look ft_link_put_body ft_link_get_body

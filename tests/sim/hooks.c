@@ -400,31 +400,18 @@ WRAP(void, rp_view_writer_give, struct rp_view_writer *writer, const struct rp_v
 
 /* ---- a peer that lies ---------------------------------------------------------------------------- */
 
-WRAP(long, ft_message_encode, const struct ft_message *m, unsigned lanes, struct ft_compressor *compressor,
-     bool summed, uint8_t *out, size_t cap)
-{
-    long n = __real_ft_message_encode(m, lanes, compressor, summed, out, cap);
-
-    return sim_lies(SIM_LIE_FRAME, m->type == FT_MSG_HEARTBEAT ? 40 : 200) ? sim_lie_frame(out, n, cap) : n;
-}
-
 WRAP(long, ft_record_encode, const struct ft_record *r, unsigned version, bool summed, uint8_t *out,
      size_t cap)
 {
-    bool lies = sim_lies(SIM_LIE_RECORD, 300), checksummed = lies && sim_draw(&sim.lies, 3);
-    long len =
-        __real_ft_record_encode(lies && !checksummed ? sim_lie_record(r) : r, version, summed, out, cap);
-
-    return checksummed ? sim_lie_checksummed(out, len, cap, 0) : len;
+    return __real_ft_record_encode(sim_lies(SIM_LIE_RECORD, 300) ? sim_lie_record(r) : r, version, summed,
+                                   out, cap);
 }
 
 WRAP(long, ft_chunk_encode, const struct ft_chunk *p, unsigned version, bool summed, uint8_t *out, size_t cap)
 {
-    bool goes_on = sim_lie_goes_on(p->lane), lies = goes_on || sim_lies(SIM_LIE_CHUNK, 400),
-         checksummed = lies && !goes_on && sim_draw(&sim.lies, 2);
-    long len = __real_ft_chunk_encode(lies && !checksummed ? sim_lie_chunk(p) : p, version, summed, out, cap);
+    bool lies = sim_lie_goes_on(p->lane) || sim_lies(SIM_LIE_CHUNK, 400);
 
-    return checksummed ? sim_lie_checksummed(out, len, cap, p->lines) : len;
+    return __real_ft_chunk_encode(lies ? sim_lie_chunk(p) : p, version, summed, out, cap);
 }
 
 WRAP(bool, ft_line_run_append, uint8_t *out, uint32_t *len, uint32_t cap, const struct ft_line_run *run)

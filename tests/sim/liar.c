@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A peer that lies: in some seeds what one node says to the other is altered before it leaves, with right
- * checksums around it, so that everything behind the checksums gets to see it. A lie is
- *
- * - of form (liar_form.c): an element of a message, a record or a chunk of a delta becomes another number,
- *   another type, longer, shorter, or is missing;
- * - of content: a message says what its type can say and its sender never meant, another view, state, echo,
- *   vector, identity, another type altogether; a record tells another order between lanes, a delta what it
- *   cannot be after those before it (liar_delta.c).
+ * A peer that lies: in some seeds what one node says to the other is altered before it leaves, so that
+ * everything behind decoder and checksums gets to see it. A lie says what its type can say and its sender
+ * never meant: a message another view, state, echo, vector, identity, or it is of another type altogether; a
+ * record tells another order between lanes, a delta what it cannot be after those before it (liar_delta.c); a
+ * snapshot has other lines, or words in them. What no encoder would write is for the fuzzers of messages,
+ * records, deltas, snapshots and of a standby (tests/fuzz).
  *
  * A bold liar, every second, also says its hello again in the midst of a connection, says names as long as
  * they can be, and does not keep to its credit.
@@ -29,9 +27,9 @@
  * until a record is sent. */
 static void change_mood(void)
 {
-    static const enum sim_lie moods[] = {SIM_LIE_HELLO,  SIM_LIE_HELLO,  SIM_LIE_MESSAGE, SIM_LIE_MESSAGE,
-                                         SIM_LIE_FRAME,  SIM_LIE_FRAME,  SIM_LIE_FRAME,   SIM_LIE_RECORD,
-                                         SIM_LIE_RECORD, SIM_LIE_RECORD, SIM_LIE_RECORD,  SIM_LIE_RUN};
+    static const enum sim_lie moods[] = {SIM_LIE_HELLO,   SIM_LIE_HELLO,  SIM_LIE_MESSAGE,
+                                         SIM_LIE_MESSAGE, SIM_LIE_RECORD, SIM_LIE_RECORD,
+                                         SIM_LIE_RECORD,  SIM_LIE_RECORD, SIM_LIE_RUN};
 
     sim.mood = moods[sim_draw(&sim.lies, sizeof(moods) / sizeof(moods[0]))];
     if (sim.mood == SIM_LIE_RECORD && sim.config->protect.deltas && sim_chance(&sim.lies, 700))
@@ -88,6 +86,43 @@ bool sim_lie_again(struct ft_message *hello)
 
 /* ---- lies of content ------------------------------------------------------------------------------- */
 
+/* Another one: near it, or at a bound that some field has. */
+static uint64_t lie_number(uint64_t was)
+{
+    static const uint64_t known[] = {0,          1,
+                                     2,          3,
+                                     7,          8,
+                                     15,         16,
+                                     17,         63,
+                                     255,        256,
+                                     0xffff,     0x10000,
+                                     UINT32_MAX, 1ull << 61,
+                                     INT64_MAX,  (1ull << 61) + 1,
+                                     UINT64_MAX, UINT64_MAX - 1};
+
+    switch (sim_lie_draw(4)) {
+    case 0:
+        return was + 1 + sim_lie_draw(3);
+    case 1:
+        return was - 1 - sim_lie_draw(3);
+    default:
+        return known[sim_lie_draw(sizeof(known) / sizeof(known[0]))];
+    }
+}
+
+/* Puts `size` bytes in place of `old` bytes at `at`; nothing if that needs more than `cap`. Returns the new
+ * length.
+ */
+static size_t lie_replace(uint8_t *in, size_t len, size_t cap, size_t at, size_t old, const uint8_t *with,
+                          size_t size)
+{
+    if (len - old + size > cap)
+        return len;
+    memmove(in + at + size, in + at + old, len - at - old);
+    memcpy(in + at, with, size);
+    return len - old + size;
+}
+
 static void lie_text(char *text, size_t cap)
 {
     static const char *const texts[] = {"", "a lie", "kill", "hang", "two\nlines", "caf\xc3\xa9"};
@@ -123,17 +158,16 @@ static void lie_identity(struct ft_message *m)
         break;
     }
     case 4: /* a word that is longer than what a line can show */
-        len = (uint32_t)sim_lie_replace(
-            text, len, FT_IDENTITY_MAX, at, 0,
-            (const uint8_t *)"0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijk"
-                             "lmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyz",
-            60 + (size_t)sim_lie_draw(40));
+        len =
+            (uint32_t)lie_replace(text, len, FT_IDENTITY_MAX, at, 0,
+                                  (const uint8_t *)"0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijk"
+                                                   "lmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyz",
+                                  60 + (size_t)sim_lie_draw(40));
         break;
     default: {
         const char *word = words[sim_lie_draw(sizeof(words) / sizeof(words[0]))];
 
-        len =
-            (uint32_t)sim_lie_replace(text, len, FT_IDENTITY_MAX, at, 0, (const uint8_t *)word, strlen(word));
+        len = (uint32_t)lie_replace(text, len, FT_IDENTITY_MAX, at, 0, (const uint8_t *)word, strlen(word));
     }
     }
     m->bulk = text;
@@ -231,20 +265,20 @@ void sim_lie_message(struct ft_message *m, unsigned lanes)
     }
     switch (sim_lie_draw(8)) {
     case 0:
-        m->view = sim_lie_number(m->view);
+        m->view = lie_number(m->view);
         break;
     case 1:
         m->state = (uint8_t)(FT_JOINING + sim_lie_draw(FT_FENCED));
         break;
     case 2:
-        m->echo = sim_lie_draw(2) ? m->sent + sim_lie_draw(SIM_MS) : sim_lie_number(m->echo);
+        m->echo = sim_lie_draw(2) ? m->sent + sim_lie_draw(SIM_MS) : lie_number(m->echo);
         break;
     case 3:
-        m->burst[lane] = sim_lie_number(m->burst[lane]);
+        m->burst[lane] = lie_number(m->burst[lane]);
         break;
     case 4:
-        m->replayed[lane] = sim_lie_number(m->replayed[lane]);
-        m->taken[lane] = sim_lie_number(m->taken[lane]);
+        m->replayed[lane] = lie_number(m->replayed[lane]);
+        m->taken[lane] = lie_number(m->taken[lane]);
         break;
     default: /* something else altogether; with the lines of a snapshot nobody plays */
         if (m->type == FT_MSG_HELLO)
@@ -261,4 +295,43 @@ void sim_lie_message(struct ft_message *m, unsigned lanes)
             m->state = (uint8_t)(FT_JOINING + sim_lie_draw(FT_FENCED));
     }
     mend(m, lanes);
+}
+
+/* ---- lines of a snapshot ----------------------------------------------------------------------------- */
+
+/* Nowhere, too many lines or none, or of an unknown kind. Never lines that exist: a snapshot that puts good
+ * lines in the wrong place is another chain's memory, which nobody can tell. */
+void sim_lie_run(uint8_t head[])
+{
+    static const uint8_t at[] = {4, 5, 6, 7, 10, 11, 12, 13, 14, 15};
+
+    if (sim_lie_draw(4))
+        head[at[sim_lie_draw(sizeof(at))]] |= (uint8_t)(2u << sim_lie_draw(6));
+    else
+        memset(head + 8, 0, 4);
+}
+
+/* What indices, counts and lists would least like. */
+void sim_lie_lines(uint8_t lines[], uint32_t len)
+{
+    for (uint64_t n = 1 + sim_lie_draw(3); n; n--) {
+        uint8_t *at = lines + sim_lie_draw(len / 4) * 4;
+        uint32_t value = 0;
+
+        memcpy(&value, at, sizeof(value));
+        switch (sim_lie_draw(4)) {
+        case 0:
+            value ^= 1u << sim_lie_draw(32);
+            break;
+        case 1:
+            value = UINT32_MAX - (uint32_t)sim_lie_draw(2);
+            break;
+        case 2:
+            value += (uint32_t)sim_lie_draw(5) - 2;
+            break;
+        default:
+            value = (uint32_t)sim_lie_draw(64);
+        }
+        memcpy(at, &value, sizeof(value));
+    }
 }

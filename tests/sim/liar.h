@@ -1,25 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A peer that lies: what the hooks ask of it, and what its files share: chance, numbers at their bounds,
- * bytes put in place of others. */
+/* A peer that lies: what the hooks ask of it, and the chance that its files share. */
 #ifndef TESTS_SIM_LIAR_H
 #define TESTS_SIM_LIAR_H
 
 #include "tests/sim/sim.h"
 
 /* ---- liar.c ---- */
-enum sim_lie {
-    SIM_LIE_HELLO,
-    SIM_LIE_MESSAGE,
-    SIM_LIE_FRAME,
-    SIM_LIE_RECORD,
-    SIM_LIE_CHUNK,
-    SIM_LIE_RUN,
-    SIM_LIE_KINDS
-};
+enum sim_lie { SIM_LIE_HELLO, SIM_LIE_MESSAGE, SIM_LIE_RECORD, SIM_LIE_CHUNK, SIM_LIE_RUN, SIM_LIE_KINDS };
 bool sim_lies(enum sim_lie kind, unsigned per_mille); /* now is a moment for a lie of that kind */
 void sim_lie_message(struct ft_message *m, unsigned lanes);
-long sim_lie_frame(uint8_t *out, long len, size_t cap); /* an encoded message; its new length */
-long sim_lie_checksummed(uint8_t *out, long len, size_t cap, uint32_t lines);
 void sim_lie_run(uint8_t head[]);
 void sim_lie_lines(uint8_t lines[], uint32_t len); /* of a snapshot; at least one */
 void sim_lies_begin(void);
@@ -37,11 +26,5 @@ static inline uint64_t sim_lie_draw(uint64_t below)
 {
     return sim_draw(&sim.lies, below);
 }
-
-uint64_t sim_lie_number(uint64_t was); /* another one: near it, or at a bound that some field has */
-/* Puts `size` bytes in place of `old` bytes at `at`; nothing if that needs more than `cap`. Returns the new
- * length. */
-size_t sim_lie_replace(uint8_t *in, size_t len, size_t cap, size_t at, size_t old, const uint8_t *with,
-                       size_t size);
 
 #endif

@@ -20,7 +20,7 @@
  *   stutter.c nodes and links that are slow, in seeds of that kind
  *   keeper.c, datagrams.c, fed.c  an input keeper, its network, what it took and what left (keeper.h)
  *   crash.c   an NF that dies of its state, and what on_crash says of that
- *   liar.c    a peer that lies; liar_form.c, liar_delta.c: how (liar.h)
+ *   liar.c    a peer that lies; liar_delta.c: of records and deltas (liar.h)
  *
  * Types and calls of the oracles are in oracle.h.
  */
