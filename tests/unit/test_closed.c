@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The closed set: what is inside, what is refused, and where deltas cut. */
+/* The closed set: what is refused, where deltas cut, and what is inside where another way brings it. What is
+ * inside of any history: test_closed_model.c. */
 #include "tests/help/record.h"
 #include "ftcore/order/closed.h"
 #include "tests/help/test.h"
@@ -40,30 +41,6 @@ static void closed_computes(bool moved, uint64_t first, uint64_t second)
     assert_int_equal(ft_closed_compute(set, NULL), moved);
     assert_int_equal(ft_closed_burst(set, 0), first);
     assert_int_equal(ft_closed_burst(set, 1), second);
-}
-
-/* Two bursts that need each other are inside together or not at all. */
-CLOSED(two_bursts_that_need_each_other_are_inside_together)
-{
-    closed_computes(false, 0, 0);
-    assert_int_equal(closed_add(0, 1, 1, 2, 1, 1), 0);
-    closed_computes(false, 0, 0);
-    assert_int_equal(closed_add(1, 1, 1, 2, 0, 2), 0);
-    closed_computes(true, 1, 1);
-    closed_computes(false, 1, 1);
-}
-
-/* A dependency on an access two bursts ahead of what is held. */
-CLOSED(a_dependency_may_be_on_a_burst_two_ahead)
-{
-    assert_int_equal(closed_add(0, 1, 1, 1, 1, 25), 0);
-    assert_int_equal(closed_add(0, 2, 2, 0, -1, 0), 0);
-    assert_int_equal(closed_add(1, 1, 1, 10, -1, 0), 0);
-    closed_computes(true, 0, 1);
-    assert_int_equal(closed_add(1, 2, 11, 14, -1, 0), 0);
-    closed_computes(true, 0, 2);
-    assert_int_equal(closed_add(1, 3, 25, 1, -1, 0), 0);
-    closed_computes(true, 2, 3);
 }
 
 CLOSED(a_full_lane_has_room_again_when_what_is_inside_leaves)

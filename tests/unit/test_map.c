@@ -4,8 +4,6 @@
 #include "tests/help/program.h"
 #include "tests/help/test.h"
 
-#include <time.h>
-
 /* `steps` random operations, phases of filling up and of emptying in turn. */
 static void map_model_churn(uint32_t capacity, uint32_t key_size, uint32_t value_size, uint32_t keys,
                             uint32_t steps, uint64_t seed)
@@ -214,52 +212,6 @@ TEST(a_search_ends_though_all_were_passed)
     alarm(0);
     for (uint32_t slot = nf_map_next(map, 0); slot != NF_NONE; slot = nf_map_next(map, slot + 1))
         assert_int_equal(nf_map_find(map, nf_map_key(map, slot)), slot);
-}
-
-/* CPU time, ns, of looking for many keys that are not in the map. */
-static uint64_t time_of_all_misses(const struct nf_map *map)
-{
-    struct timespec from, to;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
-    for (uint64_t key = 1ull << 40; key < (1ull << 40) + 20000; key++)
-        assert_int_equal(nf_map_find(map, &key), NF_NONE);
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
-    return (uint64_t)(to.tv_sec - from.tv_sec) * 1000000000u + (uint64_t)to.tv_nsec - (uint64_t)from.tv_nsec;
-}
-
-/* The shortest: whoever else has the machine only makes it longer, at one time or another, and long lookups
- * are long each time. */
-static uint64_t time_of_misses(const struct nf_map *map)
-{
-    uint64_t least = UINT64_MAX;
-
-    for (unsigned i = 0; i < 5; i++) {
-        uint64_t ns = time_of_all_misses(map);
-
-        least = ns < least ? ns : least;
-    }
-    return least;
-}
-
-/* A map that was full and is empty again, and so a thousand times with other keys, looks no further than a
- * new one. If buckets stayed passed, each lookup would go through all of them. */
-TEST(lookups_do_not_grow_slow_with_time)
-{
-    struct help_nf h;
-    struct nf_map *map;
-    uint64_t fresh, key = 0;
-
-    help_nf_open(&h, nf_map_bytes(600, 8, 8), 1);
-    map = nf_map_make(h.nf, 600, 8, 8);
-    fresh = time_of_misses(map);
-    for (uint32_t round = 0; round < 1000; round++) {
-        for (uint32_t i = 0; i < 600; i++, key++)
-            assert_int_not_equal(nf_map_add(h.nf, map, &key), NF_NONE);
-        for (uint32_t slot = 0; slot < 600; slot++)
-            nf_map_remove(h.nf, map, slot);
-    }
-    assert_true(time_of_misses(map) < 8 * fresh);
 }
 
 /* The hash is keyed: another seed, another hash, or one could flood a bucket. */
