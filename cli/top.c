@@ -125,6 +125,26 @@ static unsigned count_lanes(const struct answers *seen)
     return count;
 }
 
+/* In us, how long 99 of 100 of the lane's outputs waited at most for their acknowledgement since the last
+ * frame: the bound of a bucket. "-": none did. */
+static const char *waits_most(const json_t *now, const json_t *before, char number[16])
+{
+    const json_t *all = json_object_get(json_object_get(now, "output_wait"), "buckets"),
+                 *had = json_object_get(json_object_get(before, "output_wait"), "buckets");
+    uint64_t in[FT_HISTOGRAM_BUCKETS], sum = 0, longer = 0;
+    unsigned i;
+
+    for (i = 0; i < FT_HISTOGRAM_BUCKETS; i++) {
+        in[i] = (uint64_t)(json_integer_value(json_array_get(all, i)) - json_integer_value(json_array_get(had, i)));
+        sum += in[i];
+    }
+    if (!sum || !before)
+        return "-";
+    for (i = FT_HISTOGRAM_BUCKETS - 1; i && (longer + in[i]) * 100 <= sum; i--)
+        longer += in[i];
+    return short_number((double)ft_histogram_bound(i) / 1000, number);
+}
+
 static void print_lane(const struct nd_pair *pair, const struct answers *seen, unsigned node, size_t lane,
                        FILE *out)
 {
@@ -141,7 +161,7 @@ static void print_lane(const struct nd_pair *pair, const struct answers *seen, u
                     ? short_number(json_number_value(value), number)
                     : rate_of(seen, node, json_object_get(before, lane_columns[c].key), value, number));
     }
-    fputc('\n', out);
+    fprintf(out, "  %8s\n", waits_most(now, before, number));
 }
 
 static void print_lanes(const struct nd_pair *pair, const struct answers *seen, unsigned room, FILE *out)
@@ -151,7 +171,7 @@ static void print_lanes(const struct nd_pair *pair, const struct answers *seen, 
     fprintf(out, "%-10s  %4s  %-6s", "node", "lane", "doing");
     for (size_t c = 0; c < LANE_COLUMNS; c++)
         fprintf(out, "  %8s", lane_columns[c].title);
-    fputc('\n', out);
+    fprintf(out, "  %8s\n", "p99 us");
     for (unsigned i = 0; i < ND_PAIR; i++)
         for (size_t l = 0; shown && l < json_array_size(json_object_get(seen->now[i], "lanes")); l++) {
             print_lane(pair, seen, i, l, out);

@@ -26,6 +26,7 @@ static void follow_output(struct nd_lane *lane, uint64_t stable, uint64_t lease)
     uint64_t newest = nf_chain_state(lane->chain)->burst;
 
     if (c->burst && is_answered(lane, c->burst, stable, lease)) {
+        ft_histogram_add(&lane->shared->count.output_wait, c->age);
         c->late = c->age > lane->protect->slow_ms * 1000000ull;
         c->burst = 0;
     }

@@ -173,12 +173,19 @@ static json_t *bypassed_nfs(const struct nd_running *r)
     return names;
 }
 
-static json_t *buckets(const struct nd_takeovers *t)
+/* The last `n` buckets; shorter times are in the first of them. */
+static json_t *buckets(const struct ft_histogram *h, unsigned n)
 {
     json_t *all = json_array();
+    uint64_t shorter = 0;
 
-    for (unsigned i = 0; i < ND_TAKEOVER_BUCKETS; i++)
-        json_array_append_new(all, number(t->buckets[i]));
+    for (unsigned i = 0; i < FT_HISTOGRAM_BUCKETS; i++) {
+        shorter += atomic_load_explicit(&h->bucket[i], memory_order_relaxed);
+        if (i + n < FT_HISTOGRAM_BUCKETS)
+            continue;
+        json_array_append_new(all, number(shorter));
+        shorter = 0;
+    }
     return all;
 }
 

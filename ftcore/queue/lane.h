@@ -10,6 +10,7 @@
 #ifndef FTCORE_QUEUE_LANE_H
 #define FTCORE_QUEUE_LANE_H
 
+#include "ftcore/base/histogram.h"
 #include "ftcore/base/turns.h"
 #include "ftcore/record/record.h"
 #include "ftcore/queue/ring.h"
@@ -177,6 +178,8 @@ struct ft_lane_counters {
     _Atomic uint64_t turn_ns;               /* monotonic; when the last turn began; 0: there was none */
     /* ns that the lane ran beside a standby, in all, and of these those in which it waited for it. */
     _Atomic uint64_t beside_ns, waited_ns[FT_WAITS];
+    /* Of outputs that wait for an acknowledgement one at a time is followed; how long they waited. */
+    struct ft_histogram output_wait;
     _Atomic uint64_t cuts;                             /* live: deltas begun */
     _Atomic uint64_t deltas_applied;                   /* standby */
     _Atomic uint64_t slices_equal, slices_different;   /* standby: that were compared */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A page of metrics, made of an answer and of the table of its fields. See page.h. */
 #include "node/metrics/page.h"
+#include "ftcore/base/histogram.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,9 +32,6 @@ const struct nd_page nd_node_page = {fields, sizeof(fields) / sizeof(fields[0])}
 
 #undef G
 #undef C
-
-const double nd_takeover_bounds[ND_TAKEOVER_BUCKETS] = {0.0005, 0.001, 0.0025, 0.005, 0.01,
-                                                        0.025,  0.05,  0.1,    0.25,  1};
 
 /* A label's value, with what the format wants escaped. */
 static void write_label(FILE *out, const char *name, const char *value)
@@ -150,19 +148,28 @@ static void write_info(FILE *out, const struct nd_metric *f, const json_t *statu
     fputs("} 1\n", out);
 }
 
-/* Status has how many fell in each bucket; the format has how many were no longer. */
-static void write_buckets(FILE *out, const struct nd_metric *f, const json_t *histogram)
+/* Status has how many fell in each bucket; the format has how many were no longer. `element`: as in write_one;
+ * its label stands before the others. */
+static void write_buckets(FILE *out, const struct nd_metric *f, const json_t *histogram, const json_t *element)
 {
+    const json_t *buckets = json_object_get(histogram, "buckets");
     json_int_t below = 0, count = json_integer_value(json_object_get(histogram, "count"));
+    size_t n = json_array_size(buckets), first = n < FT_HISTOGRAM_BUCKETS ? FT_HISTOGRAM_BUCKETS - n : 0;
+    char lane[32] = "", alone[40] = "";
 
-    for (unsigned i = 0; i < ND_TAKEOVER_BUCKETS; i++) {
-        below += json_integer_value(json_array_get(json_object_get(histogram, "buckets"), i));
-        fprintf(out, "%s_bucket{le=\"%g\"} %" JSON_INTEGER_FORMAT "\n", f->name, nd_takeover_bounds[i],
-                below);
+    if (element) {
+        snprintf(lane, sizeof(lane), "lane=\"%u\",",
+                 (unsigned)json_integer_value(json_object_get(element, "lane")));
+        snprintf(alone, sizeof(alone), "{%.*s}", (int)strlen(lane) - 1, lane);
     }
-    fprintf(out, "%s_bucket{le=\"+Inf\"} %" JSON_INTEGER_FORMAT "\n", f->name, count);
-    fprintf(out, "%s_sum %.15g\n", f->name, json_number_value(json_object_get(histogram, "sum_s")));
-    fprintf(out, "%s_count %" JSON_INTEGER_FORMAT "\n", f->name, count);
+    for (size_t i = 0; i < n && first + i < FT_HISTOGRAM_BUCKETS; i++) {
+        below += json_integer_value(json_array_get(buckets, i));
+        fprintf(out, "%s_bucket{%sle=\"%g\"} %" JSON_INTEGER_FORMAT "\n", f->name, lane,
+                (double)ft_histogram_bound((unsigned)(first + i)) / 1e9, below);
+    }
+    fprintf(out, "%s_bucket{%sle=\"+Inf\"} %" JSON_INTEGER_FORMAT "\n", f->name, lane, count);
+    fprintf(out, "%s_sum%s %.15g\n", f->name, alone, json_number_value(json_object_get(histogram, "sum_s")));
+    fprintf(out, "%s_count%s %" JSON_INTEGER_FORMAT "\n", f->name, alone, count);
 }
 
 /* Of the field that `path` leads to from `at`. */
@@ -192,7 +199,7 @@ static void write_field(FILE *out, const struct nd_metric *f, const json_t *at, 
         write_info(out, f, at);
         break;
     case ND_BUCKETS:
-        write_buckets(out, f, value);
+        write_buckets(out, f, value, element);
         break;
     case ND_TABLES:
         write_tables(out, f, value);

@@ -10,16 +10,12 @@
 #include <jansson.h>
 #include <stddef.h>
 
-/* Upper bounds of a histogram's buckets, in seconds; what is longer counts in no bucket. */
-#define ND_TAKEOVER_BUCKETS 10u
-extern const double nd_takeover_bounds[ND_TAKEOVER_BUCKETS];
-
 enum nd_samples {
     ND_ONE,     /* of the field; through a list one of each element, by lane, port or way */
     ND_CHOICE,  /* the field is a text: 1 for the one of `names` that it is, 0 for the others, by `label` */
     ND_MAP,     /* of a map, or of a map of maps, of numbers: for each; the keys' labels are `names` */
     ND_INFO,    /* always 1: `names` are its labels, and the fields that these tell */
-    ND_BUCKETS, /* of a histogram */
+    ND_BUCKETS, /* of a histogram: by the last bounds of struct ft_histogram, as many as it has buckets */
     ND_TABLES,  /* `label` of each table, by lane where it is a lane's */
 };
 

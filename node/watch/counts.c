@@ -212,17 +212,10 @@ static void count_takeovers(struct nd_counts *c, const struct rp_status *s)
 {
     struct nd_takeovers *t = &c->takeovers;
     uint64_t done = s->core.takeover.view == t->view ? 0 : replay_done(c, s->core.takeover.decided);
-    double took = (double)(done - s->core.takeover.decided) / 1e9;
-    unsigned bucket = 0;
 
     if (!done)
         return;
-    while (bucket < ND_TAKEOVER_BUCKETS && took > nd_takeover_bounds[bucket])
-        bucket++;
-    if (bucket < ND_TAKEOVER_BUCKETS)
-        t->buckets[bucket]++;
-    t->count++;
-    t->sum_s += took;
+    ft_histogram_add(&t->took, done - s->core.takeover.decided);
     t->view = s->core.takeover.view;
 }
 

@@ -14,9 +14,7 @@
 /* Takeovers and planned handovers to this node since its start, by how long they took. */
 struct nd_takeovers {
     uint64_t view; /* of the last one that is counted */
-    uint64_t count;
-    double sum_s;
-    uint64_t buckets[ND_TAKEOVER_BUCKETS]; /* by nd_takeover_bounds; each takeover is in one, or in none */
+    struct ft_histogram took;
 };
 
 /* A table of a lane, or of all, and what the log has said of it. */

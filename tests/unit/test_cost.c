@@ -114,6 +114,47 @@ COST(an_output_counts_from_when_it_has_waited_for_slow_ms)
     assert_int_equal(w->lefts, 1);
 }
 
+/* Of how many outputs more than the bound before, and no more than that many us, was waited for. */
+static uint64_t waited_up_to(uint64_t us)
+{
+    unsigned i = 0;
+
+    while (ft_histogram_bound(i) != us * US)
+        i++;
+    return atomic_load(&w->shared->count.output_wait.bucket[i]);
+}
+
+COST(outputs_are_counted_by_how_long_they_waited)
+{
+    const struct ft_histogram *h = &w->shared->count.output_wait;
+
+    turn_after(0);
+    packet();
+    turn_after(500);
+    turns_for(3000);
+    assert_int_equal(atomic_load(&h->count), 0);
+    acknowledged();
+    turn_after(500); /* it is seen half a millisecond later */
+    assert_int_equal(atomic_load(&h->count), 1);
+    assert_int_equal(atomic_load(&h->sum_ns), 3500 * US);
+    assert_int_equal(waited_up_to(5000), 1);
+    packet();
+    turn_after(500);
+    acknowledged();
+    turn_after(250);
+    assert_int_equal(atomic_load(&h->sum_ns), 3750 * US);
+    assert_int_equal(waited_up_to(250), 1);
+    packet();
+    turn_after(500);
+    for (unsigned i = 0; i < 1500; i++) /* a turn without sleep counts for a millisecond at most */
+        turn_after(1000);
+    acknowledged();
+    turn_after(500);
+    assert_int_equal(atomic_load(&h->count), 3);
+    assert_int_equal(waited_up_to(1000000), 0); /* longer than the last bound: in count and sum alone */
+    assert_int_equal(atomic_load(&h->sum_ns), (3750 + 1500500) * US);
+}
+
 COST(what_waits_behind_a_late_one_counts_from_its_beginning)
 {
     turn_after(0);

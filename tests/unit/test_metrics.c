@@ -142,6 +142,19 @@ TEST(test_takeovers)
     has(status, "understudy_takeover_seconds_count 3");
 }
 
+/* Outputs of 4 us, 4 us and 2 s, of one lane. */
+TEST(test_waits_of_outputs)
+{
+    static const char status[] = "{\"lanes\": [{\"lane\": 1, \"output_wait\": {\"count\": 3, \"sum_s\": 2.000008, "
+                                 "\"buckets\": [2,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]}}]}";
+
+    has(status, "understudy_output_wait_seconds_bucket{lane=\"1\",le=\"5e-06\"} 2");
+    has(status, "understudy_output_wait_seconds_bucket{lane=\"1\",le=\"1\"} 2");
+    has(status, "understudy_output_wait_seconds_bucket{lane=\"1\",le=\"+Inf\"} 3");
+    has(status, "understudy_output_wait_seconds_sum{lane=\"1\"} 2.000008");
+    has(status, "understudy_output_wait_seconds_count{lane=\"1\"} 3");
+}
+
 /* HELP and TYPE stand once, before the first sample of a metric, and no other metric is between its samples.
  */
 TEST(test_each_metric_once)
