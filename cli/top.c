@@ -135,7 +135,8 @@ static const char *waits_most(const json_t *now, const json_t *before, char numb
     unsigned i;
 
     for (i = 0; i < FT_HISTOGRAM_BUCKETS; i++) {
-        in[i] = (uint64_t)(json_integer_value(json_array_get(all, i)) - json_integer_value(json_array_get(had, i)));
+        in[i] = (uint64_t)(json_integer_value(json_array_get(all, i)) -
+                           json_integer_value(json_array_get(had, i)));
         sum += in[i];
     }
     if (!sum || !before)

@@ -148,9 +148,10 @@ static void write_info(FILE *out, const struct nd_metric *f, const json_t *statu
     fputs("} 1\n", out);
 }
 
-/* Status has how many fell in each bucket; the format has how many were no longer. `element`: as in write_one;
- * its label stands before the others. */
-static void write_buckets(FILE *out, const struct nd_metric *f, const json_t *histogram, const json_t *element)
+/* Status has how many fell in each bucket; the format has how many were no longer. `element`: as in
+ * write_one; its label stands before the others. */
+static void write_buckets(FILE *out, const struct nd_metric *f, const json_t *histogram,
+                          const json_t *element)
 {
     const json_t *buckets = json_object_get(histogram, "buckets");
     json_int_t below = 0, count = json_integer_value(json_object_get(histogram, "count"));

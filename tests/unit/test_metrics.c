@@ -145,8 +145,9 @@ TEST(test_takeovers)
 /* Outputs of 4 us, 4 us and 2 s, of one lane. */
 TEST(test_waits_of_outputs)
 {
-    static const char status[] = "{\"lanes\": [{\"lane\": 1, \"output_wait\": {\"count\": 3, \"sum_s\": 2.000008, "
-                                 "\"buckets\": [2,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]}}]}";
+    static const char status[] =
+        "{\"lanes\": [{\"lane\": 1, \"output_wait\": {\"count\": 3, \"sum_s\": 2.000008, "
+        "\"buckets\": [2,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]}}]}";
 
     has(status, "understudy_output_wait_seconds_bucket{lane=\"1\",le=\"5e-06\"} 2");
     has(status, "understudy_output_wait_seconds_bucket{lane=\"1\",le=\"1\"} 2");
