@@ -290,7 +290,7 @@ sim-coverage: $(BUILD)/simulate-coverage
 lint:
 	@scripts/lint
 
-results: all $(BUILD)/bench-lane $(BUILD)/bench-redis
+results: all $(BUILD)/bench-lane $(BUILD)/bench-lanes $(BUILD)/bench-redis
 	scripts/results
 
 # The models, every variant within bounds, and the mistakes that they must find: tests/model/model.t says which.
