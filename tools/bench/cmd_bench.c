@@ -80,6 +80,8 @@ static int read_options(struct nd_bench_options *o, int argc, char **argv)
                         "--two-servers with --takeovers or --lag, expected it without: nobody takes over");
     if (o->wish.new_flows && o->wish.new_share)
         return nd_usage("bench", "--new-flows with --new-share, expected one of them");
+    if (o->wish.new_kind != ND_NEW_MIXED && !o->wish.new_share)
+        return nd_usage("bench", "--new-kind without --new-share, expected both");
     return 0;
 }
 

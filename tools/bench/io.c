@@ -522,13 +522,11 @@ static void fill_fresh(struct nd_bench_io *io, unsigned lane, unsigned side, str
     b->len = FRESH_LEN;
 }
 
-/* True when the next packet is to be of a new flow; `now` is 0 while none may be. */
+/* True when the next packet is to be of a new flow. */
 static bool wants_fresh(const struct nd_bench_io *io, struct nd_bench_port *port, uint64_t now)
 {
     const struct nd_load_wish *wish = &io->load->wish;
 
-    if (!now)
-        return false;
     if (wish->new_share) {
         port->owed += wish->new_share;
         if (port->owed < 100)
