@@ -421,8 +421,7 @@ static uint32_t of_greedy(const struct nf *nf, const struct choice *choice)
         return NF_NONE;
     for (uint32_t rank = nf_session_rank(t->capacity) + 1, least = nf_session_rank(choice->most + 1);
          found == NF_NONE && looks && rank-- > least;)
-        if (nf_list_first(&t->by_rank[rank]) != NF_NONE)
-            found = of_rank(nf, rank, choice, &looks);
+        found = of_rank(nf, rank, choice, &looks);
     return found;
 }
 
