@@ -11,8 +11,9 @@
  * Which way carries the streams is the primary's to say, and the standby need not know: a lane takes the
  * record that follows what it has, whoever brings it. What both bring is the same record of the same stream.
  * The connection stops at a place of each lane's log, and the port goes on from there; the log is freed
- * behind what the standby said to be closed. When that has not moved in one lane for half of slow_ms, and at
- * most detect_ms, the connection goes on from there in all, before the waiting counts against the standby.
+ * behind what the standby said to be closed. When no more has been closed in one lane for half of slow_ms, or
+ * for detect_ms if that is less, the connection goes on from there in all, before the waiting counts against
+ * the standby.
  *
  * While packets come less than densely, or not at all, the connection carries: lanes can sleep then.
  */
@@ -164,7 +165,7 @@ static void begin_carrying(struct rp_replicator *rp)
     rp->shown.port_carries = true;
 }
 
-/* How long nothing of what a port carries may have been closed. */
+/* How long, in ns, nothing of what a lane's port carries may become closed. */
 static uint64_t longest_silence(const struct rp_replicator *rp)
 {
     const struct ft_core_config *config = &rp->core.config;
@@ -173,7 +174,7 @@ static uint64_t longest_silence(const struct rp_replicator *rp)
     return slow && slow < detect ? slow : detect;
 }
 
-/* False: what the lane's port carries has not moved for longer than that. */
+/* False: of what the lane's port carries nothing has become closed for longest_silence(). */
 static bool lane_moves(struct rp_replicator *rp, unsigned l)
 {
     struct rp_port *p = &rp->port;

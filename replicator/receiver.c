@@ -109,10 +109,10 @@ void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin)
                               memory_order_release);
 }
 
-/* What is closed of what came by ports counts as held here as well: the set goes on behind it, and before the
- * first access that this record has, or would have; there are no more than the ports' set has, or the record
- * is out of order. True: the record is among that, so it was stored, or replayed, before it came again by the
- * connection. */
+/* Bursts that ports brought and that are closed count as held: the connection's set goes on behind them, and
+ * before the first access that this record has, or would have. An access before it that the ports' set does
+ * not have is missing: then the connection's set stays, and refuses the record as out of order. True: the
+ * record's burst is one of those that ports brought, so it was stored, or replayed, before it came again. */
 static bool has_come_by_port(struct rp_replicator *rp, const struct ft_record *n)
 {
     uint64_t closed = rp_closed_by_port(rp, n->lane);
