@@ -138,7 +138,7 @@ one_for_all() {
 
 # ── eight shards on five servers, under downloads ────────────────────────────────────────────────
 
-eight_shards() { # 16 nodes on the processors of one machine, so heartbeats are a fifth of the default's
+eight_shards() { # 16 nodes on the processors of one machine, so heartbeats are half of the default's
     FLEET_TIMING="{ heartbeat_ms: 10, detect_ms: 50 }"
     fleet_up 5 8 && ok "eight shards on five servers" all_protected 90 || return
     takes "a node at rest, of 16" 16 $(nodes_of $servers)
