@@ -92,7 +92,7 @@ struct sm_session *sm_join(struct sm_packet *p, unsigned nf);
 void sm_leave(struct sm_session *s, unsigned nf);
 void sm_settle(struct sm_packet packets[], uint32_t n);
 /* An operator's clear by an NF; what is idle at sm.now ends. */
-void sm_clear(unsigned nf, bool end);
+void sm_clear(unsigned nf, bool whole);
 void sm_expire(void);
 
 /* A packet, of three bytes: its length, side and what is done with it. From inside to a remote, to another

@@ -388,8 +388,7 @@ TEST(lanes_meet_seldom_at_a_pool)
            flood = pool_dependencies(1, 0, 480);
 
     printf("# dependencies per 1000 packets, 4 lanes: %.2f with flows of 10 packets that come and go, %.2f "
-           "that only "
-           "come, %.2f with a new flow in each packet\n",
+           "that only come, %.2f with a new flow in each packet\n",
            flows, growth, flood);
     assert_true(flows < 0.5 && growth < 0.5 && flood < 5);
     assert_true(growth > 0 && flood > 3);
