@@ -4,6 +4,7 @@
 
 #include "ftcore/queue/lanelink.h"
 
+#include <rte_alarm.h>
 #include <rte_mbuf.h>
 
 #define LOOK_NS 250000000u
@@ -136,11 +137,29 @@ bool nd_link_port_claim(struct nd_wire_port *port)
     return true;
 }
 
+/* By DPDK's interrupt thread, which is where memif takes notice of a server that goes: its driver has no lock
+ * against a stop by another thread meanwhile, and frees the same channel twice. */
+static void start_again(void *arg)
+{
+    struct nd_wire_port *port = arg;
+
+    (void)rte_eth_dev_stop(port->id);
+    if (rte_eth_dev_start(port->id) == 0) {
+        for (unsigned q = 0; q < port->queues; q++) {
+            release(&port->queue[q].sends);
+            release(&port->queue[q].takes);
+        }
+        port->stopped = false;
+    }
+    atomic_store_explicit(&port->is_starting, false, memory_order_release);
+}
+
 void nd_link_port_watch(struct nd_wire_port *port, uint64_t now)
 {
     struct rte_eth_link link;
 
-    if (!port->is_open || !port->connects || now - port->looked < LOOK_NS)
+    if (!port->is_open || !port->connects || now - port->looked < LOOK_NS ||
+        atomic_load_explicit(&port->is_starting, memory_order_acquire))
         return;
     port->looked = now;
     if (!port->stopped) {
@@ -148,14 +167,9 @@ void nd_link_port_watch(struct nd_wire_port *port, uint64_t now)
             !nd_link_port_claim(port))
             return;
     }
-    (void)rte_eth_dev_stop(port->id);
-    if (rte_eth_dev_start(port->id) != 0)
-        return;
-    for (unsigned q = 0; q < port->queues; q++) {
-        release(&port->queue[q].sends);
-        release(&port->queue[q].takes);
-    }
-    port->stopped = false;
+    atomic_store_explicit(&port->is_starting, true, memory_order_release);
+    if (rte_eal_alarm_set(1, start_again, port) != 0)
+        atomic_store_explicit(&port->is_starting, false, memory_order_release);
 }
 
 void nd_link_port_close(struct nd_wire_port *port)
@@ -164,6 +178,7 @@ void nd_link_port_close(struct nd_wire_port *port)
 
     if (!port->is_open)
         return;
+    (void)rte_eal_alarm_cancel(start_again, port);
     for (unsigned i = 0; i < port->lanes; i++) {
         struct nd_wire_lane *l = &port->lane[i];
 

@@ -21,8 +21,8 @@ struct nd_wire_port {
     uint16_t id;
     unsigned lanes, queues;
     struct rte_mempool *pool;
-    /* Who sends by a queue, or takes frames from it, has claimed that; the main thread claims all while it
-     * starts a memif client again, whose server is gone or has not come yet. Nobody waits. */
+    /* Who sends by a queue, or takes frames from it, has claimed that; the main thread claims all before a
+     * memif client is started again, whose server is gone or has not come yet. Nobody waits. */
     struct nd_wire_queue {
         _Alignas(64) atomic_flag sends;
         _Alignas(64) atomic_flag takes;
@@ -36,9 +36,10 @@ struct nd_wire_port {
         uint16_t at, count;
         struct rte_ring *found; /* by other lanes; NULL: there is one lane */
     } lane[FT_LANES_MAX];
-    bool connects;   /* a memif client */
-    bool stopped;    /* main thread: it has claimed all queues */
-    uint64_t looked; /* main thread: when it was looked at last, ns */
+    bool connects;           /* a memif client */
+    atomic_bool is_starting; /* by DPDK's interrupt thread, which has `stopped` meanwhile */
+    bool stopped;            /* main thread: it has claimed all queues */
+    uint64_t looked;         /* main thread: when it was looked at last, ns */
 };
 
 /* A port that is not open yet. */

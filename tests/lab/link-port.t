@@ -41,11 +41,35 @@ dead_row() {
     whole dead
 }
 
+# The link's TCP is cut off, and the port is not: without a connection it does not count.
+cut_row() {
+    local first
+    first=$(primary)
+    "$lab" exec "$first" ip link set "$first-repl" down
+    ok "$configuration, cut: the primary goes on alone" await 30 "$first" state SOLO
+    "$lab" exec "$first" ip link set "$first-repl" up
+    whole cut
+    is "$configuration, cut: the roles are as before" "$(primary)" "$first"
+}
+
+# One of two ways of the link goes.
+way_row() {
+    local first losses
+    first=$(primary) losses=$(field "$first" damping.losses)
+    "$lab" exec "$first" ip link set "$first-repl" down
+    one_way() { [ "$(field "$first" 'link.ways | map(select(.stands)) | length')" = 1 ]; }
+    ok "$configuration, way: one way is lost" soon 30 one_way
+    "$lab" exec "$first" ip link set "$first-repl" up
+    is "$configuration, way: the standby was kept" "$(field "$first" damping.losses)" "$losses"
+    whole way
+}
+
 export LAB_NFS="nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-65535, max_flows: 4000 } },
   { firewall: { rules: firewall.rules, max_flows: 4000 } }, { monitor: { max_flows: 4000 }"
-port "memif, two lanes" memif 2 "kill_row 2" hang_row handover_row standby_kill_row apply_row
+port "memif, two lanes" memif 2 "kill_row 2" hang_row planned_row handover_row standby_kill_row apply_row
 port "af_packet, two lanes" af_packet 2 "kill_row 2"
 LAB_SLOW= port "af_packet, one lane" af_packet 1 dead_row
-port "memif, one lane" memif 1 "kill_row 2" handover_row
+port "memif, one lane" memif 1 "kill_row 2" handover_row cut_row
+LAB_WAYS=2 port "memif, two ways" memif 1 way_row "kill_row 1"
 
 plan $tests
