@@ -483,3 +483,28 @@ TEST_WITH(a_frame_is_its_lanes_alone, setup_two, teardown)
     closed_are(0, 0);
     assert_int_not_equal(atomic_load(&shared[1][1].count.port_refused), 0);
 }
+
+/* It comes in pieces, of which some are lost, and is what was logged. */
+TEST_WITH(a_record_of_several_frames_is_stored_whole, setup_two, teardown)
+{
+    const struct ft_record *r;
+    uint64_t there;
+
+    record_begin(0, 0, 1);
+    for (unsigned i = 0; i < FT_BURST_MAX; i++)
+        record_add_input(1400, 1400, 0, 0);
+    record_add_bytes();
+    record_finish();
+    put_ready(&shared[0][0].log);
+    FT_REPORT_SET(&shared[0][0], recorded, 1);
+    for (unsigned turns = 0; nd_link_stable(&lane[0][0]) == 0; turns++) {
+        assert_true(turns < 1000);
+        lane[0][0].now += draw_below(1000000);
+        turn(0);
+        end[0][0].count -= end[0][0].count && draw_below(4) == 0; /* the last one is lost */
+    }
+    closed_are(1, 0);
+    r = ft_ring_peek(&shared[1][0].direct, &there);
+    assert_non_null(r);
+    assert_memory_equal(r, rec, rec->size);
+}

@@ -253,4 +253,6 @@ TEST(pieces_make_a_record_in_order_alone)
     assert_int_equal(ft_link_take_piece(&r, &b, 40, 2), FT_LINK_TAKE);
     assert_int_equal(r.have, r.all);
     assert_int_equal(ft_link_take_piece(&r, &b, 40, 3), FT_LINK_HAD);
+    b = (struct ft_link_body){.burst = 4, .whole = 100}; /* the next one is as long */
+    assert_int_equal(ft_link_take_piece(&r, &b, 60, 3), FT_LINK_TAKE);
 }
