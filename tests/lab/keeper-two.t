@@ -109,7 +109,10 @@ end
 # What its driver kept of an interface without carrier leaves when that has one again (docs/keeper.md), so order is not asked for here.
 ok "nothing lost since the switches know" little_lost $ms
 diag "without carrier: the other one was active after $(said_active $waiting $since) ms, its place known after $ms; $(way client server), $(way server client)"
-is "the numbers went on all the time, of one state" "$(field "$primary" role) $(keeper k lost) $(keeper l lost)" "primary 0 0"
+# A keeper that loses its word may have a burst's outputs on their way to its port, which the other one then counts as lost.
+of_one_state() { [ "$(field "$primary" role)" = primary ] && [ "$(keeper k lost)" -le 32 ] && [ "$(keeper l lost)" -le 32 ]; }
+ok "the numbers went on all the time, of one state" of_one_state
+diag "lost with a keeper's word: $(keeper k lost) and $(keeper l lost)"
 
 wait $download
 is "the download is whole" "$(web_count "$work/web" intact)" 1

@@ -24,7 +24,10 @@ cut_to_a() { drops a "$1"; }
 cut_to_b() { drops b "$1"; }
 lose_tenth() { for n in a b; do drops $n "$1" numgen random mod 10 == 0; done; }
 unplug() { "$lab" exec a ip link set "a-${device[$1]}" down; }
-make_hole() { "$lab" exec b ip link set "b-${device[$1]}" mtu 1000; } # larger frames of a's are lost
+make_hole() { # larger frames of a's are lost, of which there are some for sure
+    "$lab" exec b ip link set "b-${device[$1]}" mtu 1000
+    "$lab" exec client ping -q -c 10 -i 0.2 -s 1400 203.0.113.100 >"$work/large" &
+}
 
 silence() { jq .silence_ms "$work/probe.json"; }
 # A fault of the way that carries what a says; what came of it.
@@ -43,7 +46,7 @@ fault() { # WHAT-IS-SAID FUNCTION
     ok "each packet arrives once" each_once "$(jq .lost "$work/probe.json")"
     case $2 in
         nothing) ;; # a busy machine may have the other way carry
-        make_hole)  # small frames go, so that way stands again and again, and may carry once more; or it did not carry a large one
+        make_hole)  # small frames go, so that way stands again and again, and may carry once more
             ok "that way was lost, or the other way carries" eval "[ $(losses "$way") -gt $lost ] || [ $(carrier a) = $((1 - way)) ]" ;;
         *) ok "the other way carries" soon 10 eval "[ \"\$(carrier a)\" = $((1 - way)) ]" ;;
     esac
