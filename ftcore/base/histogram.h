@@ -26,6 +26,11 @@ static inline uint64_t ft_histogram_bound(unsigned i)
     return bounds[i];
 }
 
+static inline void ft_histogram_count(_Atomic uint64_t *at, uint64_t n)
+{
+    atomic_store_explicit(at, atomic_load_explicit(at, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
 static inline void ft_histogram_add(struct ft_histogram *h, uint64_t ns)
 {
     unsigned i = 0;
@@ -33,12 +38,9 @@ static inline void ft_histogram_add(struct ft_histogram *h, uint64_t ns)
     while (i < FT_HISTOGRAM_BUCKETS && ns > ft_histogram_bound(i))
         i++;
     if (i < FT_HISTOGRAM_BUCKETS)
-        atomic_store_explicit(&h->bucket[i], atomic_load_explicit(&h->bucket[i], memory_order_relaxed) + 1,
-                              memory_order_relaxed);
-    atomic_store_explicit(&h->sum_ns, atomic_load_explicit(&h->sum_ns, memory_order_relaxed) + ns,
-                          memory_order_relaxed);
-    atomic_store_explicit(&h->count, atomic_load_explicit(&h->count, memory_order_relaxed) + 1,
-                          memory_order_relaxed);
+        ft_histogram_count(&h->bucket[i], 1);
+    ft_histogram_count(&h->sum_ns, ns);
+    ft_histogram_count(&h->count, 1);
 }
 
 #endif

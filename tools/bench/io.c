@@ -567,9 +567,11 @@ static uint32_t receive_frames(void *ctx, unsigned index, unsigned number, struc
         n = count_arrivals(io, port, rate, n, times);
         due = times;
     }
-    if (ft_unlikely((io->load->wish.new_flows || io->load->wish.new_share) && port->next >= side->opening))
+    bool begins = (io->load->wish.new_flows || io->load->wish.new_share) && port->next >= side->opening;
+
+    if (ft_unlikely(begins && io->load->wish.new_flows))
         now = ft_now();
-    while (ft_unlikely(now && done < n)) {
+    while (ft_unlikely(begins && done < n)) {
         if (wants_fresh(io, port, now)) {
             struct buffer *b = take_buffer(lane);
 
