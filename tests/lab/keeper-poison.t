@@ -35,6 +35,14 @@ lost() { jq -s '([.[].sent | add] | add) - ([.[].got[][0]] | add)' "$work/client
 # Each way: sent enough; twice, reordered, altered. What is lost beside is told apart.
 exact() { for w in "client server" "server client"; do way $w | cut -d' ' -f1,3-; done | paste -sd' '; }
 
+# What the client's kernel would send again, of a connection that nobody has any more, would kill as soon as the packet is released: from
+# here on the client asks nothing more, until it may again.
+quiet() {
+    "$lab" exec client nft add table inet quiet
+    "$lab" exec client nft add chain inet quiet out "{ type filter hook output priority 0; }"
+    "$lab" exec client nft add rule inet quiet out tcp dport 80 drop
+}
+
 explain() {
     diag "$(us keeper status -o json | jq -c .)"
     for d in k-in k-out; do diag "$("$lab" exec k ip -j -s -s link show $d | jq -c '.[].stats64')"; done
@@ -71,8 +79,10 @@ ok "it lies in a pcapng with the numbers of its burst and its input" \
 ok "and Prometheus counts it" test "$(us status -n a -o json | jq '.quarantine.dropped')" -ge 1
 
 # ---- released ----
+quiet
 ok "an operator releases it" us clear quarantine
 is "nothing is dropped" "$(us status -n a -o json | jq -c '.quarantine.nf')" null
+"$lab" exec client nft delete table inet quiet
 deadly_request KILL-KNOWN 4
 soon 20 died 3
 is "so it kills once more" "$(field b role) $(deaths)" "primary 3"
@@ -107,11 +117,7 @@ ok "the pair is PROTECTED" is_protected
 end
 is "five deaths in all, one by kill -9, and the keeper has the nodes' numbers" "$(deaths) $(keeper "$begun")" "5 1 0 0 0"
 is "nothing was twice, out of order or altered" "$(exact)" "true 0 0 0 true 0 0 0"
-# What the client's kernel would send again, of a connection that nobody has any more, would kill once more when it is released, and
-# the file would be of that.
-"$lab" exec client nft add table inet gone
-"$lab" exec client nft add chain inet gone out "{ type filter hook output priority 0; }"
-"$lab" exec client nft add rule inet gone out tcp dport 80 drop
+quiet
 us clear quarantine >/dev/null
 lost_is_aside() { [ "$(lost)" = "$(aside)" ] || { echo "lost $(lost), set aside $(aside)"; return 1; }; }
 ok "what is lost was set aside" soon 5 lost_is_aside || explain

@@ -87,8 +87,8 @@ node=
 
 # ── both nodes of a pair on this host ────────────────────────────────────────────────────────────
 
-# How long a silence may last is no subject here.
-sed -i 's/^protect:.*/link: { insecure: true }\ntiming: { heartbeat_ms: 50, lease_ms: 400, detect_ms: 1000, promote_within_ms: 3000, solo_after_ms: 5000 }/; s/net_null\([01]\)/"net_null\1,no-rx=1"/g; s/control: two.sock/&, mbufs: 2048, memory_mb: 128/' "$work/pair.yaml"
+# Neither how long a silence may last is a subject here, nor whether a standby that has no processor keeps up.
+sed -i 's/^protect:.*/protect: { slow_percent: 0 }\nlink: { insecure: true }\ntiming: { heartbeat_ms: 50, lease_ms: 400, detect_ms: 1000, promote_within_ms: 3000, solo_after_ms: 5000 }/; s/net_null\([01]\)/"net_null\1,no-rx=1"/g; s/control: two.sock/&, mbufs: 2048, memory_mb: 128/' "$work/pair.yaml"
 (cd "$work" && exec "$UNDERSTUDY" run -c pair.yaml -n one 2>log) & one=$!
 (cd "$work" && exec "$UNDERSTUDY" run -c pair.yaml -n two 2>log2) & two=$!
 trap 'kill -KILL $one $two 2>/dev/null; rm -rf "$work"' EXIT
