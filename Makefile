@@ -14,7 +14,7 @@
 #   make results  the experiments of the field's papers into docs/results, RESULTS_MINUTES=26 at most (scripts/results)
 #   make demo     deps, build, then 500 downloads through a pair whose primaries are killed
 #   make fleet-demo   the same of a fleet: downloads through shards on four servers, of which one dies; a fifth one is added; a picture
-#   make install, uninstall, deb   into DESTDIR and PREFIX; out of them; Debian packages in build/deb (packaging/install.mk)
+#   make install, uninstall, deb   into DESTDIR and PREFIX; out of them; Debian packages in build/deb (scripts/packaging/install.mk)
 #   make soak     KILLS=100 HANGS=20 faults at random moments under downloads, SEED=n for those again (docs/testing.md)
 #   make day      DAY_S=3600 a day of a pair: faults of all kinds under clients, alerts and log held against them (docs/testing.md); SEED, TIMING
 #   make clean    away with build, build-san, build-fuzz
@@ -48,7 +48,7 @@ LIBS    := liblz4 $(MSGPACK) libxxhash yaml-0.1 jansson libpcap openssl libsecco
 TESTLIB := cmocka
 
 WARN   := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
-CFLAGS := -std=gnu11 $(OPT) -g $(WARN) $(SANFLAGS) -fPIC -pthread -I. -DUNDERSTUDY_VERSION='"$(VERSION)"' -MMD -MP
+CFLAGS := -std=gnu11 $(OPT) -g $(WARN) $(SANFLAGS) -fPIC -pthread -I. -Itests -DUNDERSTUDY_VERSION='"$(VERSION)"' -MMD -MP
 ARCH   := $(if $(filter aarch64%,$(shell $(CC) -dumpmachine)),-march=armv8-a+crc+crypto,-march=x86-64-v3 -mprfchw)
 LDLIBS  = $(shell pkg-config --libs $(LIBS)) -lIPSec_MB -lm -ldl
 
@@ -59,8 +59,8 @@ DPDK_LIBS   = $(shell pkg-config --libs libdpdk)
 # SRC: what knows no DPDK, linked into tests as well. NODE: the rest, and the program's main.
 ROOMS     := $(shell sed -n 's/^\([a-z/]*\) *|.*/\1/p' scripts/rooms)
 DPDKROOMS := $(shell sed -n 's/^\([a-z/]*\) *|[^|]*| yes *|.*/\1/p' scripts/rooms)
-NODE   := $(wildcard $(DPDKROOMS:%=%/*.c)) tools/main.c
-SRC    := $(filter-out $(NODE) nftest/% nfs/dpi/%,$(wildcard $(ROOMS:%=%/*.c)))
+NODE   := $(wildcard $(DPDKROOMS:%=%/*.c)) understudy/main.c
+SRC    := $(filter-out $(NODE) tests/nftest/% nfs/dpi/%,$(wildcard $(ROOMS:%=%/*.c)))
 # NFs that are files of their own, built as an author builds one and loaded by their name: not every edge needs them. Tests and
 # fuzzers link those without a library in them.
 MODULES    := dns_guard dpi ips nptv6 portscan syn_proxy trojan
@@ -71,11 +71,11 @@ OBJ    := $(SRC:%.c=$(BUILD)/obj/%.o)
 NODEOBJ := $(NODE:%.c=$(BUILD)/obj/%.o)
 NFLIB  := $(BUILD)/lib/libunderstudy-nf.a
 NFTESTLIB := $(BUILD)/lib/libunderstudy-nftest.so
-HEADERS := $(wildcard nflib/*.h nflib/*/*.h) nftest/nftest.h nftest/frames.h ftcore/base/check.h ftcore/base/cpu.h ftcore/base/error.h ftcore/region/heap.h ftcore/region/lines.h ftcore/region/region.h ftcore/record/format.h ftcore/record/record.h ftcore/order/section.h
+HEADERS := $(wildcard nflib/*.h nflib/*/*.h) tests/nftest/nftest.h tests/nftest/frames.h ftcore/base/check.h ftcore/base/cpu.h ftcore/base/error.h ftcore/region/heap.h ftcore/region/lines.h ftcore/region/region.h ftcore/record/format.h ftcore/record/record.h ftcore/order/section.h
 CORE   := $(BUILD)/lib/libcore.so
 
 UNIT   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/nf/test_*.c))
-NFTEST := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard nftest/*.c))
+NFTEST := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/nftest/*.c))
 HELP   := $(patsubst tests/%.c,$(BUILD)/obj/tests/%.o,$(wildcard tests/help/*.c)) $(NFTEST)
 # Lab tests of check-more, which CI runs beside those of check, and those that check-long runs, with the audit in each run of a
 # table (AUDIT_ALL in tests/lab/replay.sh): so dpi is in both. check runs the others.
@@ -91,10 +91,10 @@ LABLONG := tests/lab/dpi.t $(LONGER:%=tests/lab/%.t) $(wildcard tests/lab/long/*
 LAB    := $(filter-out $(LABMORE) $(LABLONG),$(wildcard tests/lab/*.t))
 
 # Built a second time with bugs to be found, of which the environment chooses one.
-PLANTED := $(shell grep -lE 'FT_PLANTED|def UNDERSTUDY_PLANT' $$(find ftcore nflib keeper replicator lane node tools -name '*.c'))
+PLANTED := $(shell grep -lE 'FT_PLANTED|def UNDERSTUDY_PLANT' $$(find ftcore nflib replicator lane understudy -name '*.c'))
 
 .PHONY: all help deps lint results sim sim-coverage check check-sim check-more check-long check-unit check-lab model demo fleet-demo soak day clean format
-all: $(BUILD)/understudy $(BUILD)/probe $(BUILD)/numbered $(BUILD)/json-field $(NFLIB) $(NFTESTLIB) $(MODULEFILES) $(HEADERS:%=$(BUILD)/include/%)
+all: $(BUILD)/understudy $(BUILD)/probe $(BUILD)/numbered $(BUILD)/json-field $(NFLIB) $(NFTESTLIB) $(MODULEFILES) $(patsubst %,$(BUILD)/include/%,$(HEADERS:tests/%=%))
 
 help:
 	@sed -n 's/^#   \(make\|SAN\|V=\)/\1/p' Makefile
@@ -134,10 +134,10 @@ VERSIONED := $(shell grep -ls UNDERSTUDY_VERSION $(NODE) $(filter %.c,$(OBJ:$(BU
 $(foreach kind,obj next planted,$(VERSIONED:%.c=$(BUILD)/$(kind)/%.o)): Makefile
 
 # libfixbuf's headers include glib's.
-$(foreach kind,obj next planted,$(BUILD)/$(kind)/node/export/encode.o): CFLAGS += $(shell pkg-config --cflags-only-I libfixbuf | sed 's/-I/-isystem /g')
+$(foreach kind,obj next planted,$(BUILD)/$(kind)/understudy/export/encode.o): CFLAGS += $(shell pkg-config --cflags-only-I libfixbuf | sed 's/-I/-isystem /g')
 
 # The page of reports is in the program.
-$(foreach kind,obj next planted,$(BUILD)/$(kind)/tools/pair/report.o): tools/pair/report.html
+$(foreach kind,obj next planted,$(BUILD)/$(kind)/understudy/pair/report.o): understudy/pair/report.html
 
 # What measures: lanes in one thread; the bench beside chains whose state is in Redis, of which the files of nflib that report
 # are compiled with tests/bench/watch.h in front of them.
@@ -159,7 +159,7 @@ $(BUILD)/bench-redis: $(patsubst %,$(BUILD)/obj/tests/bench/%.o,redis_bench acce
 	$(Q)$(CC) $(SANFLAGS) $(LTOLINK) -pthread -rdynamic -o $@ $^ $(LDLIBS) -lhiredis
 
 # The lab's prober; numbered datagrams.
-$(BUILD)/probe: $(BUILD)/obj/tests/lab/probe.o $(patsubst %.c,$(BUILD)/obj/%.o,tools/pair/child.c node/base/given.c ftcore/base/error.c ftcore/base/event_log.c)
+$(BUILD)/probe: $(BUILD)/obj/tests/lab/probe.o $(patsubst %.c,$(BUILD)/obj/%.o,understudy/pair/child.c understudy/base/given.c ftcore/base/error.c ftcore/base/event_log.c)
 	$(Q)$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -pthread -o $@ $^ $(shell pkg-config --libs jansson)
 
 $(BUILD)/json-field: $(BUILD)/obj/tests/lab/json_field.o
@@ -188,6 +188,9 @@ $(foreach m,$(MODULES),$(eval $(BUILD)/lib/understudy/$m.so: $(call module_obj,$
 $(MODULEFILES):
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(SANFLAGS) $(LTOLINK) -shared $(LDFLAGS) -pthread -o $@ $^ $(MODULELIBS)
+$(BUILD)/include/nftest/%: tests/nftest/%
+	@mkdir -p $(@D)
+	@cp $< $@
 $(BUILD)/include/%: %
 	@mkdir -p $(@D)
 	@cp $< $@
@@ -215,8 +218,8 @@ $(REDIS_TESTS): LDLIBS += -lhiredis
 # This one asks which object of the process a module is in.
 $(BUILD)/tests/unit/test_incidents: INCLUDED := none
 # What a chain's files are to a node, in a room that knows DPDK.
-$(BUILD)/tests/unit/test_files $(BUILD)/tests/unit/test_confirm: $(BUILD)/obj/node/change/kept.o
-$(BUILD)/tests/unit/test_thread: $(patsubst %,$(BUILD)/obj/node/change/%.o,files kept)
+$(BUILD)/tests/unit/test_files $(BUILD)/tests/unit/test_confirm: $(BUILD)/obj/understudy/change/kept.o
+$(BUILD)/tests/unit/test_thread: $(patsubst %,$(BUILD)/obj/understudy/change/%.o,files kept)
 # The model that it has in common with a fuzz target.
 $(BUILD)/tests/nf/test_sessions: $(patsubst %,$(BUILD)/obj/tests/fuzz/%.o,fuzz fuzz_sessions sessions_model)
 # The world that it runs in alone.
@@ -234,9 +237,9 @@ SIM_WRAPS := nd_lane_sleep ft_lane_wake ft_lane_ring nd_lane_wait nd_lane_announ
     ft_record_encode ft_chunk_encode ft_line_run_append ft_audit_forbid rp_stream_open rp_stream_two_ways rp_stream_fd rp_stream_handshake rp_stream_sealed rp_stream_secret \
     rp_stream_read rp_stream_write rp_stream_flush rp_stream_peer_closed rp_stream_pending rp_stream_why rp_stream_close rp_keys_read \
     nd_link_turn nd_link_look ft_link_put_body ft_link_get_body
-SIM_PRODUCT := $(filter-out replicator/socket.c node/control/% node/metrics/% node/export/% node/arbiter/% fleet/% node/etcd/% cli/% tools/%,$(SRC)) node/ports/datagrams.c node/ports/fed.c
+SIM_PRODUCT := $(filter-out replicator/socket.c fleet/% $(patsubst %,understudy/%/%,control metrics export arbiter etcd cli pair drill recording replay bench),$(SRC)) understudy/ports/datagrams.c understudy/ports/fed.c
 SIM_OBJ   := $(SIM_PRODUCT:%.c=$(BUILD)/sim/%.o)
-SIM_TESTS := $(patsubst %.c,$(BUILD)/sim/%.o,$(wildcard tests/sim/*.c) nftest/frames.c tests/help/record_check.c)
+SIM_TESTS := $(patsubst %.c,$(BUILD)/sim/%.o,$(wildcard tests/sim/*.c) tests/nftest/frames.c tests/help/record_check.c)
 # Bugs to be found are compiled in (ftcore/base/plant.h); a run has none but what its environment names.
 SIM_SEAM   = -DUNDERSTUDY_PLANT -include tests/next.h -include tests/sim/seam.h -DRP_CLOCKS=1024u -DRP_HOLD_NS=20000000ull -DKP_UNANSWERED=30u -DRP_PORT_QUIET_NS=15000000u -DRP_PORT_AGAIN_NS=20000000u -DND_LINK_EPOCH=8u -DFT_SLOW_NS=40000000ull -DRP_COST_NS=2000000u
 # The objects of these files in both builds of the simulation, of which make sim-coverage has one of its own.
@@ -248,7 +251,7 @@ $(call simulated,replicator/view.c ftcore/base/durable.c): SIM_SEAM += -DSIM_FIL
 $(call simulated,replicator/view_writer.c ftcore/base/worker.c): SIM_SEAM += -DSIM_THREAD
 $(BUILD)/sim/tests/sim/planted_lane.o: CFLAGS += -DUNDERSTUDY_PLANT
 # A node's end of an input keeper comes with the structs of its ports, so with DPDK's headers.
-SIM_FED    = $(call simulated,node/ports/datagrams.c node/ports/fed.c)
+SIM_FED    = $(call simulated,understudy/ports/datagrams.c understudy/ports/fed.c)
 $(SIM_FED): SIM_SEAM += -DSIM_DATAGRAMS
 $(SIM_FED) $(BUILD)/sim/tests/sim/keeper.o $(BUILD)/sim/tests/sim/datagrams.o: CFLAGS += $(DPDK_CFLAGS) -DALLOW_EXPERIMENTAL_API
 $(SIM_OBJ): $(BUILD)/sim/%.o: %.c
@@ -417,7 +420,7 @@ format:
 clean:
 	rm -rf build build-san build-fuzz
 
-include packaging/install.mk
+include scripts/packaging/install.mk
 
 -include $(SIM_OBJ:.o=.d) $(SIM_OBJ:$(BUILD)/sim/%.o=$(BUILD)/sim-coverage/%.d) $(SIM_TESTS:.o=.d)
 -include $(OBJ:.o=.d) $(NFTEST:.o=.d) $(NODEOBJ:.o=.d) $(NEXTOBJ:.o=.d) $(BUILD)/next/tests/unit/test_format.d $(PLANTED:%.c=$(BUILD)/planted/%.d)

@@ -19,14 +19,14 @@
 #include "fleet/stray.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/clock.h"
-#include "node/base/daemon.h"
-#include "node/base/event_writer.h"
-#include "node/base/interface.h"
-#include "node/base/notify.h"
-#include "node/control/client.h"
-#include "node/etcd/mirror.h"
-#include "node/etcd/store.h"
-#include "node/metrics/metrics.h"
+#include "understudy/base/daemon.h"
+#include "understudy/base/event_writer.h"
+#include "understudy/base/interface.h"
+#include "understudy/base/notify.h"
+#include "understudy/control/client.h"
+#include "understudy/etcd/mirror.h"
+#include "understudy/etcd/store.h"
+#include "understudy/metrics/metrics.h"
 
 #include <math.h>
 #include <poll.h>

@@ -4,8 +4,8 @@
  * use while they are held. See check.h.
  */
 #include "fleet/check.h"
-#include "node/base/interface.h"
-#include "node/config/config.h"
+#include "understudy/base/interface.h"
+#include "understudy/config/config.h"
 
 #include <net/if.h>
 #include <stdio.h>

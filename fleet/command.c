@@ -12,8 +12,8 @@
 #include "fleet/steward.h"
 #include "fleet/stray.h"
 #include "ftcore/base/clock.h"
-#include "node/config/schema.h"
-#include "node/etcd/store.h"
+#include "understudy/config/schema.h"
+#include "understudy/etcd/store.h"
 
 #include <pwd.h>
 #include <stdio.h>

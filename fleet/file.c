@@ -7,8 +7,8 @@
  */
 #include "fleet/file.h"
 #include "ftcore/base/check.h"
-#include "node/config/config.h"
-#include "node/config/schema.h"
+#include "understudy/config/config.h"
+#include "understudy/config/schema.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

@@ -14,8 +14,8 @@
 
 #include "fleet/plan.h"
 #include "ftcore/base/error.h"
-#include "node/arbiter/arbiter.h"
-#include "node/config/yaml.h"
+#include "understudy/arbiter/arbiter.h"
+#include "understudy/config/yaml.h"
 
 #include <stdbool.h>
 #include <stdint.h>

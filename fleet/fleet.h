@@ -3,7 +3,7 @@
 #ifndef FLEET_FLEET_H
 #define FLEET_FLEET_H
 
-#include "node/config/options.h"
+#include "understudy/config/options.h"
 #include "fleet/file.h"
 
 /* Runs the agent of `server`, an index of the file's, until it is told to end (SIGTERM, SIGINT), in a process

@@ -5,12 +5,12 @@
  */
 #define _GNU_SOURCE /* group_member */
 #include "fleet/here.h"
-#include "node/base/interface.h"
-#include "node/base/process.h"
-#include "node/config/config.h"
-#include "node/config/options.h"
-#include "node/config/setup.h"
-#include "node/etcd/etcd.h"
+#include "understudy/base/interface.h"
+#include "understudy/base/process.h"
+#include "understudy/config/config.h"
+#include "understudy/config/options.h"
+#include "understudy/config/setup.h"
+#include "understudy/etcd/etcd.h"
 
 #include <grp.h>
 #include <pwd.h>

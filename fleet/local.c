@@ -3,13 +3,13 @@
 #include "fleet/local.h"
 #include "fleet/steward.h"
 #include "fleet/stray.h"
-#include "node/control/client.h"
+#include "understudy/control/client.h"
 #include "ftcore/base/check.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/record/members.h"
 #include "ftcore/record/message.h"
 #include "ftcore/base/clock.h"
-#include "node/config/config.h"
+#include "understudy/config/config.h"
 
 #include <errno.h>
 #include <poll.h>

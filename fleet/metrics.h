@@ -7,7 +7,7 @@
 #define FLEET_METRICS_H
 
 #include "fleet/picture.h"
-#include "node/metrics/page.h"
+#include "understudy/metrics/page.h"
 
 struct fl_tally {
     uint64_t given, failed; /* orders, since the agent began: that it gave as the leader, and that failed */

@@ -2,7 +2,7 @@
 /* Keys to a picture, and a plan to keys. See picture.h. */
 #include "fleet/picture.h"
 #include "ftcore/record/members.h"
-#include "node/arbiter/arbiter.h"
+#include "understudy/arbiter/arbiter.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -16,7 +16,7 @@
 #define FLEET_PICTURE_H
 
 #include "fleet/entry.h"
-#include "node/etcd/keys.h"
+#include "understudy/etcd/keys.h"
 
 struct fl_picture {
     const struct fl_file *file;

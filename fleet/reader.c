@@ -2,8 +2,8 @@
 /* The fleet's file, read by a process without rights. See reader.h. */
 #define _GNU_SOURCE
 #include "fleet/reader.h"
-#include "node/base/process.h"
-#include "node/config/config.h"
+#include "understudy/base/process.h"
+#include "understudy/config/config.h"
 
 #include <errno.h>
 #include <stdio.h>

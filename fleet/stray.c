@@ -3,8 +3,8 @@
 #include "fleet/stray.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/clock.h"
-#include "node/config/config.h"
-#include "node/etcd/store.h"
+#include "understudy/config/config.h"
+#include "understudy/etcd/store.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -37,7 +37,7 @@ int nd_heartbeat_read(const uint8_t *frame, uint32_t len, const struct ft_datagr
  * 0.0.0.0. It is no input and no output of the chain. Nothing proves an answer: whoever reaches the port can
  * pretend that a gateway is there, and nobody that it is not.
  *
- * Lane 0 asks, any lane hears, the main thread judges (node/watch/standing.c).
+ * Lane 0 asks, any lane hears, the main thread judges (understudy/watch/standing.c).
  */
 struct nd_gateways {
     unsigned count;

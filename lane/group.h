@@ -66,8 +66,8 @@ struct nd_slice_digest {
     uint64_t slice, digest;
 };
 
-/* How far a change of the chain is, on either node: node/change/change.h has the table. Lanes know those from
- * OFFERED to GONE. */
+/* How far a change of the chain is, on either node: understudy/change/change.h has the table. Lanes know
+ * those from OFFERED to GONE. */
 enum nd_change_stage {
     ND_CHANGE_NONE,
     ND_CHANGE_ASKED,

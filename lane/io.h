@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where a lane's packets come from and go to: DPDK ports in a node (node/ports), memory in the replay tool.
- * One call per burst and port. Owned by who made it; used by lanes, each with its own number. And what both
- * sides of it use: later fragments that wait for their first one (struct nd_fragments).
+ * Where a lane's packets come from and go to: DPDK ports in a node (understudy/ports), memory in the replay
+ * tool. One call per burst and port. Owned by who made it; used by lanes, each with its own number. And what
+ * both sides of it use: later fragments that wait for their first one (struct nd_fragments).
  */
 #ifndef LANE_IO_H
 #define LANE_IO_H
@@ -85,8 +85,8 @@ struct nd_io {
  * flow by its first fragment alone, so what comes before that waits here, in its buffer, before anything is
  * recorded: a replay finds fragments in the order in which they went on.
  *
- * A lane keeps its own (inputs.c). With several lanes who deals frames out does (node/ports/ports.c), one for
- * each queue, since only the first fragment tells whose the others are; lanes then keep none.
+ * A lane keeps its own (inputs.c). With several lanes who deals frames out does (understudy/ports/ports.c),
+ * one for each queue, since only the first fragment tells whose the others are; lanes then keep none.
  *
  * Capacity: ND_FRAGMENTS_WAIT frames, for ND_FRAGMENTS_NS each. When the time is over, or there is no room,
  * the oldest goes on without its first one. What is known to have passed is ND_FRAGMENTS_SETS sets of

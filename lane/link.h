@@ -12,7 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A queue of the port, a lane's: DPDK's in a node (node/ports/wire.c), memory in the bench. Nothing waits. */
+/* A queue of the port, a lane's: DPDK's in a node (understudy/ports/wire.c), memory in the bench. Nothing
+ * waits. */
 struct nd_link_port {
     void *ctx;
     uint32_t longest; /* bytes of a frame, FT_LINK_LEAST to FT_LINK_MOST */

@@ -13,10 +13,10 @@
 enum nd_capture { ND_CAPTURE_AUTO, ND_CAPTURE_HEADERS, ND_CAPTURE_FULL };
 enum nd_tail { ND_TAIL_EMIT, ND_TAIL_SUPPRESS };
 
-/* How the chain is protected. Only node/config looks at what the file or a tool's option asks for (`asked`,
- * `standby`): nd_config_decide makes of it the facts below, which everybody else reads. */
+/* How the chain is protected. Only understudy/config looks at what the file or a tool's option asks for
+ * (`asked`, `standby`): nd_config_decide makes of it the facts below, which everybody else reads. */
 struct nd_protect {
-    uint32_t asked;   /* enum nd_mode (node/config/config.h) */
+    uint32_t asked;   /* enum nd_mode (understudy/config/config.h) */
     uint32_t standby; /* enum nd_standby */
     bool pair;        /* there is a stream to a peer: of records or of deltas */
     bool records;     /* the stream consists of log records */
@@ -44,7 +44,7 @@ struct nd_protect {
     uint32_t hold_packets;       /* per-lane outputs held, as far as there are buffers for them */
 };
 
-/* Frames that no NF gets: the node before this one crashed on them (node/crash/quarantine.h). */
+/* Frames that no NF gets: the node before this one crashed on them (understudy/crash/quarantine.h). */
 enum nd_verdict { ND_PASSES, ND_DROPS, ND_JUDGES /* it is the one suspect that passes in its burst */ };
 struct nd_suspect {
     const void *frame;

@@ -344,7 +344,8 @@ static inline __attribute__((always_inline)) void capture_burst(struct nd_lane *
 }
 
 /* Of a burst that deltas tell of and nobody records, what makes its frames' fingerprints lies in the ring all
- * the same until something else comes there, for the handler of a fatal signal (node/crash/handler.c). */
+ * the same until something else comes there, for the handler of a fatal signal (understudy/crash/handler.c).
+ */
 static void capture(struct nd_lane *lane, const struct burst *burst)
 {
     if (burst->needs->record) {

@@ -2,9 +2,9 @@
 /*
  * The event log: the lines in which a process tells people what happens. Each has a level, the name of its
  * event from one list, a message, and fields for programs. In a running node lines go through a queue to a
- * thread that writes them (node/base/event_writer.h), so that no lane and no replicator ever waits for a
- * pipe, a terminal or a disk. Any thread adds lines, one thread takes them. Where no such thread was started
- * (commands, tools, tests) "understudy: MESSAGE" goes to stderr at once.
+ * thread that writes them (understudy/base/event_writer.h), so that no lane and no replicator ever waits for
+ * a pipe, a terminal or a disk. Any thread adds lines, one thread takes them. Where no such thread was
+ * started (commands, tools, tests) "understudy: MESSAGE" goes to stderr at once.
  *
  * Capacity: FT_EVENT_LINES lines of FT_EVENT_LINE bytes. A line that finds the queue full is counted and
  * dropped; a longer one is cut. Control characters become '?': whatever is quoted, it stays one line.

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How a thread of a process begins: it gets its name, and does what the process wants done in each of its
- * threads (node/crash/handler.c: a stack for the handler of fatal signals). Called by each thread itself.
+ * threads (understudy/crash/handler.c: a stack for the handler of fatal signals). Called by each thread
+ * itself.
  */
 #ifndef FTCORE_BASE_THREAD_H
 #define FTCORE_BASE_THREAD_H

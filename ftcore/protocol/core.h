@@ -26,8 +26,8 @@
 /* ---- the arbiter: what it is asked, and the rule by which it decides ------------------------------ */
 
 /*
- * One decision for a pair is kept, and a later era replaces it. Who keeps it is not known here (node/arbiter:
- * a key in etcd). The core asks, the arbiter's thread answers.
+ * One decision for a pair is kept, and a later era replaces it. Who keeps it is not known here
+ * (understudy/arbiter: a key in etcd). The core asks, the arbiter's thread answers.
  */
 
 /*

@@ -205,7 +205,7 @@ struct ft_lane_shared {
     struct ft_lane_counters count;
     /* Where the records of the last bursts begin in `log`, by burst modulo FT_PAST_BURSTS, in bytes ever
      * published. What is read there may be overwritten. Written by the lane, for who tells what its process
-     * died of (node/crash). */
+     * died of (understudy/crash). */
     _Atomic uint64_t record_at[FT_PAST_BURSTS];
 };
 

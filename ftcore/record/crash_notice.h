@@ -37,7 +37,7 @@ enum ft_suspicion {
 };
 
 /* Of a frame as capture takes it: what its host does not change when it sends the packet again
- * (node/crash/fingerprint.h). */
+ * (understudy/crash/fingerprint.h). */
 struct ft_fingerprint {
     uint64_t flow;    /* TCP: the connection and its direction; 0: another protocol */
     uint64_t content; /* who sends it where, and the beginning of the payload; 0: it is not known */

@@ -34,7 +34,7 @@ enum ft_datagram_kind {
     FT_CRASH_NOTICE = 4 /* crash_notice.h; 3 was an older one */
 };
 
-/* What keeps a data port from carrying traffic, as its own node finds it (node/track/rules.h). */
+/* What keeps a data port from carrying traffic, as its own node finds it (understudy/track/rules.h). */
 enum ft_port_fault {
     FT_PORT_WHOLE,
     FT_PORT_NO_CARRIER,

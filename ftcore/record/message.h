@@ -63,7 +63,7 @@ enum ft_message_type {
     FT_NEXT_TYPES FT_MSG_TYPES
 };
 
-/* What an operator has ordered of the pair, seen from one node; see node/watch/standing.h. */
+/* What an operator has ordered of the pair, seen from one node; see understudy/watch/standing.h. */
 enum ft_maintenance {
     FT_MAINTENANCE_NONE,
     FT_MAINTENANCE_HOLD,      /* nothing moves the role */

@@ -70,7 +70,7 @@ enum lg_how { LG_STOPPED = 1, LG_KILLED, LG_CRASHED, LG_HUNG, LG_HOWS };
 
 /* How the node ended. */
 struct lg_node_end {
-    uint64_t wall;          /* when, ns since 1970: as in the report of it (node/crash) */
+    uint64_t wall;          /* when, ns since 1970: as in the report of it (understudy/crash) */
     uint64_t burst, time;   /* that it crashed or hung in, and its chain time; else 0 */
     uint32_t how;           /* enum lg_how */
     uint32_t signal;        /* 0: none, or nobody knows */

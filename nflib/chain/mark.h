@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a lane's chain is at: a few words, written by the lane before it does it, for who has to tell what a
- * process died of. They may lie in memory that outlives the process (node/crash). Plain stores, a few for a
- * burst and two for each NF that runs on it. Read by a signal handler of the process and by others after its
- * end.
+ * process died of. They may lie in memory that outlives the process (understudy/crash). Plain stores, a few
+ * for a burst and two for each NF that runs on it. Read by a signal handler of the process and by others
+ * after its end.
  */
 #ifndef NFLIB_CHAIN_MARK_H
 #define NFLIB_CHAIN_MARK_H

@@ -479,7 +479,7 @@ uint32_t nf_show_end(struct nf_show *show);
 /*
  * What each is called, where its count of entries lies in the region, and its limit. Who makes a table tells
  * of it, once, and goes on counting as it does. Noted while the chain is made, in memory of the process; the
- * node reads the counts while lanes run, for operators (node/watch/counts.c).
+ * node reads the counts while lanes run, for operators (understudy/watch/counts.c).
  */
 
 #define NF_TABLES_MAX 128u /* of a lane */

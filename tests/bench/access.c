@@ -4,8 +4,8 @@
  * on: a chain of one NF that does nothing, with two maps and a number; a connection and a server.
  */
 #include "tests/bench/access.h"
-#include "tools/bench/bench.h"
-#include "node/config/options.h"
+#include "understudy/bench/bench.h"
+#include "understudy/config/options.h"
 #include "ftcore/base/draw.h"
 #include "nflib/chain/chain.h"
 #include "nflib/shared/shared.h"

@@ -3,7 +3,7 @@
  * What an input keeper does for a packet, without its sockets, in ns of processor time: beside the clocks and
  * the log of CHC's root (Khalid, Akella, NSDI 2019, 7.2). Built and run by scripts/keeper-costs.
  */
-#include "keeper/front.h"
+#include "understudy/keeper/front.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -12,11 +12,11 @@
  * of the machine cancel.
  */
 #define _GNU_SOURCE
-#include "tools/bench/bench.h"
+#include "understudy/bench/bench.h"
 #include "ftcore/base/clock.h"
-#include "node/config/options.h"
+#include "understudy/config/options.h"
 #include "lane/lane.h"
-#include "tools/pair/child.h"
+#include "understudy/pair/child.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -14,8 +14,8 @@
 #include "ftcore/base/check.h"
 #include "nflib/chain/chain.h"
 #include "nflib/state/state.h"
-#include "node/config/config.h"
-#include "node/config/schema.h"
+#include "understudy/config/config.h"
+#include "understudy/config/schema.h"
 #include "tests/bench/watch.h"
 #include "tests/bench/wire.h"
 

@@ -6,9 +6,9 @@
  */
 #include "tests/bench/access.h"
 #include "tests/bench/redis.h"
-#include "node/config/config.h"
-#include "node/config/options.h"
-#include "tools/bench/bench.h"
+#include "understudy/config/config.h"
+#include "understudy/config/options.h"
+#include "understudy/bench/bench.h"
 
 #include <stdio.h>
 #include <stdlib.h>

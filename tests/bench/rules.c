@@ -6,7 +6,7 @@
  */
 #include "nflib/chain/chain.h"
 #include "ftcore/base/draw.h"
-#include "node/config/config.h"
+#include "understudy/config/config.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

@@ -4,8 +4,8 @@
 #include "tests/bench/wire.h"
 #include "ftcore/base/check.h"
 #include "ftcore/base/clock.h"
-#include "node/base/given.h"
-#include "tools/pair/child.h"
+#include "understudy/base/given.h"
+#include "understudy/pair/child.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -22,7 +22,7 @@ class Prometheus:
         targets = ", ".join('"%s:9470"' % MANAGEMENT[n] for n in self.pair.nodes)
         with open(file, "w") as f:
             f.write("""global: { scrape_interval: 1s, evaluation_interval: 1s }
-rule_files: [ %s/examples/alerts.yml ]
+rule_files: [ %s/docs/examples/alerts.yml ]
 scrape_configs:
   - job_name: understudy
     static_configs: [ { targets: [%s], labels: { pair: day } } ]

@@ -39,7 +39,7 @@ def page(path, f, options):
     lines = ([sentence(f)] if "faults" in f else []) + f["failures"]
     report = dict(f, kind="day", title="Day of %d s" % options.seconds, verdict={"good": not f["failures"], "lines": lines},
                   seconds=options.seconds, seed=options.seed)
-    template = pathlib.Path(__file__).parents[2] / "tools/pair/report.html"
+    template = pathlib.Path(__file__).parents[2] / "understudy/pair/report.html"
     with open(path, "w") as out:
         out.write(template.read_text().replace("@REPORT@", json.dumps(report).replace("<", "\\u003c"), 1))
 

@@ -11,11 +11,11 @@ FUZZ_BUILD := build-fuzz
 FUZZ_CC    := clang
 FUZZ_SAN   := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 FUZZ_FLAGS := -std=gnu11 -O1 -gline-tables-only -Wall -Wextra -Werror -Wno-bitwise-instead-of-logical $(FUZZ_SAN) -fsanitize=fuzzer-no-link \
-    -fno-omit-frame-pointer -pthread -I. -DUNDERSTUDY_VERSION='"$(VERSION)"' -MMD -MP
+    -fno-omit-frame-pointer -pthread -I. -Itests -DUNDERSTUDY_VERSION='"$(VERSION)"' -MMD -MP
 
 # All but a node's main thread: a node's answers and the change of its chain come with its ports, so with DPDK.
-FUZZ_SRC  := $(filter-out nfs/% node/run.c tools/main.c,$(SRC) $(NODE))
-FUZZ_OWN  := $(filter-out tests/fuzz/main_%,$(wildcard tests/fuzz/*.c)) nftest/frames.c tests/help/frame.c tests/help/record_check.c tests/help/elf.c
+FUZZ_SRC  := $(filter-out nfs/% understudy/node/run.c understudy/main.c,$(SRC) $(NODE))
+FUZZ_OWN  := $(filter-out tests/fuzz/main_%,$(wildcard tests/fuzz/*.c)) tests/nftest/frames.c tests/help/frame.c tests/help/record_check.c tests/help/elf.c
 # NFs are linked whole, since they register themselves; but for those whose files targets include, to ask their readers of files.
 FUZZ_NFS  := $(filter-out nfs/dpi/% nfs/firewall.c nfs/qos/policer.c nfs/qos/vlan_qos.c,$(wildcard nfs/*.c nfs/*/*.c))
 FUZZ_OBJ  := $(patsubst %.c,$(FUZZ_BUILD)/obj/%.o,$(FUZZ_OWN) $(FUZZ_NFS))
@@ -27,7 +27,7 @@ $(patsubst %.c,$(FUZZ_BUILD)/obj/%.o,$(NODE)): $(FUZZ_BUILD)/obj/%.o: %.c
 $(FUZZ_BUILD)/obj/tests/fuzz/fuzz_control.o: tests/fuzz/fuzz_control.c
 	@mkdir -p $(@D)
 	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) $(DPDK_CFLAGS) -DALLOW_EXPERIMENTAL_API $(ARCH) -c -o $@ $<
-$(FUZZ_BUILD)/obj/node/export/encode.o: FUZZ_FLAGS += $(shell pkg-config --cflags-only-I libfixbuf | sed 's/-I/-isystem /g')
+$(FUZZ_BUILD)/obj/understudy/export/encode.o: FUZZ_FLAGS += $(shell pkg-config --cflags-only-I libfixbuf | sed 's/-I/-isystem /g')
 $(FUZZ_BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) $(ARCH) -c -o $@ $<

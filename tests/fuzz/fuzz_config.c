@@ -7,7 +7,7 @@
  * name, and nothing is left.
  */
 #include "ftcore/record/message.h"
-#include "node/config/config.h"
+#include "understudy/config/config.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdio.h>

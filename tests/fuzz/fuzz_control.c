@@ -5,8 +5,8 @@
  * Every line gets one line back, a JSON object, until the node closes, from the socket that looks as from the
  * one that acts; and afterwards the node still answers "status".
  */
-#include "node/control/server.c"
-#include "node/running.h"
+#include "understudy/control/server.c"
+#include "understudy/node/running.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <poll.h>

@@ -4,7 +4,7 @@
  * Whatever it believes, it keeps to its rings, sends what it took, numbers rise, and what it says can be
  * read.
  */
-#include "keeper/front.h"
+#include "understudy/keeper/front.h"
 #include "tests/fuzz/keeper_message.h"
 
 #define INPUTS 128u

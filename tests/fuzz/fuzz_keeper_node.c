@@ -4,7 +4,7 @@
  * takes bursts and makes outputs. Bursts come whole and in order, no buffer is lost or given back twice, and
  * what it says can be read.
  */
-#include "keeper/port.h"
+#include "understudy/keeper/port.h"
 #include "tests/fuzz/keeper_message.h"
 
 #define NODE 500u /* incarnation */

@@ -6,7 +6,7 @@
  * It is refused in one line that names the module, or passes; a module that cannot be replayed is refused
  * only when the file cannot be read. The file ends where its bytes end.
  */
-#include "node/config/module_file.c"
+#include "understudy/config/module_file.c"
 #include "tests/fuzz/fuzz.h"
 #include "tests/help/elf.h"
 

@@ -5,8 +5,8 @@
  * What is refused has one line that begins with the file's name.
  */
 #include "ftcore/record/record.h"
-#include "node/config/config.h"
-#include "tools/pair/tape.h"
+#include "understudy/config/config.h"
+#include "understudy/pair/tape.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdio.h>

@@ -6,7 +6,7 @@
 #ifndef TESTS_FUZZ_KEEPER_MESSAGE_H
 #define TESTS_FUZZ_KEEPER_MESSAGE_H
 
-#include "keeper/message.h"
+#include "understudy/keeper/message.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdbool.h>

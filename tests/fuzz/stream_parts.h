@@ -3,7 +3,7 @@
 #ifndef TESTS_FUZZ_STREAM_PARTS_H
 #define TESTS_FUZZ_STREAM_PARTS_H
 
-#include "node/config/config.h"
+#include "understudy/config/config.h"
 #include "lane/lane.h"
 #include "tests/fuzz/stream.h"
 

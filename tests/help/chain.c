@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Chains and captures for tests of NFs; see chain.h. */
 #include "nflib/chain/change.h"
-#include "node/config/config.h"
+#include "understudy/config/config.h"
 #include "tests/help/chain.h"
 #include "tests/help/test.h"
 

@@ -3,7 +3,7 @@
 #ifndef TESTS_HELP_CONFIG_H
 #define TESTS_HELP_CONFIG_H
 
-#include "node/config/config.h"
+#include "understudy/config/config.h"
 
 #include <stddef.h>
 

@@ -6,7 +6,7 @@
 #ifndef TESTS_HELP_ETCD_H
 #define TESTS_HELP_ETCD_H
 
-#include "node/etcd/etcd.h"
+#include "understudy/etcd/etcd.h"
 
 #include <stdbool.h>
 #include <sys/types.h>

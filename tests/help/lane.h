@@ -12,10 +12,10 @@
 
 #include "lane/lane.h"
 #include "nftest/frames.h"
-#include "node/crash/handler.h"
-#include "node/crash/crash.h"
-#include "node/crash/quarantine.h"
-#include "node/crash/report.h"
+#include "understudy/crash/handler.h"
+#include "understudy/crash/crash.h"
+#include "understudy/crash/quarantine.h"
+#include "understudy/crash/report.h"
 
 #include <jansson.h>
 

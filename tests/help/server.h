@@ -3,7 +3,7 @@
 #ifndef TESTS_HELP_SERVER_H
 #define TESTS_HELP_SERVER_H
 
-#include "node/control/server.h"
+#include "understudy/control/server.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>

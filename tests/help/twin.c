@@ -6,7 +6,7 @@
 #include "ftcore/base/seqlock.h"
 #include "nflib/chain/chain.h"
 #include "ftcore/base/clock.h"
-#include "node/config/setup.h"
+#include "understudy/config/setup.h"
 #include "tests/help/twin.h"
 #include "tests/help/test.h"
 

@@ -11,7 +11,7 @@
 #ifndef TESTS_HELP_TWIN_H
 #define TESTS_HELP_TWIN_H
 
-#include "tools/pair/member.h"
+#include "understudy/pair/member.h"
 
 #include <sys/types.h>
 

@@ -8,8 +8,8 @@ set -u
 chains
 python3 tests/lab/chains.py files "$dir/chain"
 python3 tests/lab/mkpcap.py "$dir/made.pcap" 4000 600 8
-gcc -std=gnu11 -O2 -g -fPIC -I"${BUILD:-build}/include" -shared -o "$dir/chain/limiter.so" examples/hello/limiter.c 2>"$dir/err"
-ok "examples/hello builds" $?
+gcc -std=gnu11 -O2 -g -fPIC -I"${BUILD:-build}/include" -shared -o "$dir/chain/limiter.so" docs/examples/hello/limiter.c 2>"$dir/err"
+ok "docs/examples/hello builds" $?
 
 balance='vip: 0.0.0.0, proto: both, clients: inside, backends: "198.18.0.1 198.18.0.2 198.18.0.3", max_flows: 4096'
 while read -r name nf; do

@@ -17,14 +17,14 @@ takes() { "$UNDERSTUDY" check -c "$1" >"$work/out" 2>"$work/err"; }
 # This machine may have an address of the examples, and is none of their servers.
 elsewhere() { sed -i 's/192\.0\.2\./198.18.255./g' "$1"; }
 
-mkdir "$work/example" && cp "$root"/examples/pair.* "$work/example" && "$UNDERSTUDY" key "$work/example/pair.key" && elsewhere "$work/example/pair.yaml"
+mkdir "$work/example" && cp "$root"/docs/examples/pair.* "$work/example" && "$UNDERSTUDY" key "$work/example/pair.key" && elsewhere "$work/example/pair.yaml"
 ok "the example pair is accepted" takes "$work/example/pair.yaml"
 ok "with a key without a warning" test ! -s "$work/err"
 
 # A piece of a pair file in the operator's page, in the example's file. Nobody is asked.
 check_piece() {
     sed -n '/^```yaml$/,/^```$/{/^```/!p}' "$root/docs/operating.md" | sed 's/198\.51\.100\.9:2379/127.0.0.1:9/' >"$work/piece"
-    [ -s "$work/piece" ] && cp "$root"/examples/pair.* "$work" && cat "$work/piece" >>"$work/pair.yaml" && elsewhere "$work/pair.yaml" && takes "$work/pair.yaml" ||
+    [ -s "$work/piece" ] && cp "$root"/docs/examples/pair.* "$work" && cat "$work/piece" >>"$work/pair.yaml" && elsewhere "$work/pair.yaml" && takes "$work/pair.yaml" ||
         { cat "$work/piece" "$work/err"; return 1; }
 }
 ok "so is what the operator's page adds to it" check_piece
@@ -103,7 +103,7 @@ check_defaults() {
     local section key min max preset bad=0
     while read -r section key min max preset; do
         case $preset in '' | *[!0-9]*) continue ;; esac
-        grep -qE "^    \{\"$key\", NF_U32, .* \"$preset\"," "$root"/node/config/*.c ||
+        grep -qE "^    \{\"$key\", NF_U32, .* \"$preset\"," "$root"/understudy/config/*.c ||
             { echo "$section.$key: the program's default is not $preset"; bad=1; }
     done < <(numbers)
     return $bad
@@ -115,7 +115,7 @@ all_keys() {
     local key bad=0
     while read -r key; do
         grep -qE "(\.|]|\`)$key\`" "$doc" || { echo "$key is not in the doc"; bad=1; }
-    done < <(sed -n 's/^    {"\([a-z_]*\)", .*/\1/p' $(find "$root/node/config" -name '*.c' ! -name options.c) | grep -vE '^(chain|protect|redis|timing|link|interfaces|routes|next_hops|neighbours|nodes|drill|probe)$')
+    done < <(sed -n 's/^    {"\([a-z_]*\)", .*/\1/p' $(find "$root/understudy/config" -name '*.c' ! -name options.c) | grep -vE '^(chain|protect|redis|timing|link|interfaces|routes|next_hops|neighbours|nodes|drill|probe)$')
     return $bad
 }
 ok "every key of the program is in the doc" all_keys
@@ -162,13 +162,13 @@ words() { "$UNDERSTUDY" help "$1" | sed '/^ /d'; }
 names_of() { words "$1" | tr ',' '\n' | tr -d ' '; }
 
 # The fields of status, each by its whole name in a second column. What `turns` of a lane has is told where the replicator's is.
-status_fields() { sed -nE 's/^FIELD\("([a-z_.]+)", .*/\1/p' "$root/node/metrics/fields.def" | grep -v '^lanes\.turns\.'; }
+status_fields() { sed -nE 's/^FIELD\("([a-z_.]+)", .*/\1/p' "$root/understudy/metrics/fields.def" | grep -v '^lanes\.turns\.'; }
 status_rows() { # a.{b,c} is a.b and a.c
     sed -n '/^### Fields of status/,/^### Tables/p' "$reference" | grep '^|' | cut -d'|' -f3 | grep -oE '`[^`]+`' | tr -d '`[]' | awk -F'[{}]' '
         NF < 2 { print; next } { n = split($2, last, ","); for (i = 1; i <= n; i++) print $1 last[i] }'
 }
 check_status() {
-    [ "$(status_fields | wc -l)" -ge 200 ] || { echo "too few fields are found in node/metrics/fields.def"; return 1; }
+    [ "$(status_fields | wc -l)" -ge 200 ] || { echo "too few fields are found in understudy/metrics/fields.def"; return 1; }
     diff <(status_fields | sort) <(status_rows | sort) && diff <(status_fields | sort) <(names_of fields | sort)
 }
 ok "the fields of status are those of the doc, and of help" check_status
@@ -255,7 +255,7 @@ ok "each reason to drop is in the column of drops" check_drops
 
 # A runbook for each alert, under its name.
 check_runbooks() {
-    diff <(sed -n 's/.*- alert: //p' "$root/examples/alerts.yml" | sort) \
+    diff <(sed -n 's/.*- alert: //p' "$root/docs/examples/alerts.yml" | sort) \
         <(sed -n '/^## Alerts/,/^## Maintenance/s/^### //p' "$root/docs/operating.md" | sort)
 }
 ok "each alert has its runbook, and no other thing has one" check_runbooks
@@ -442,7 +442,7 @@ BASE, SNAPSHOT|DELTA, BASE
 END
 )" "$@"
 }
-check_old_names() { old_names "$root/README.md" "$root"/docs/*.md "$root"/examples/*.yaml; }
+check_old_names() { old_names "$root/README.md" "$root"/docs/*.md "$root"/docs/examples/*.yaml; }
 ok "no page has a second name for a term of the glossary" check_old_names
 
 names() {
@@ -479,7 +479,7 @@ check_anchors() {
     done
     while read -r link; do # in what help prints
         anchors "$root/${link%%#*}" 2>/dev/null | grep -qxF -- "${link#*#}" || { echo "words.def: no heading for $link"; bad=1; }
-    done < <(grep -oE 'docs/[a-z-]+\.md#[a-z0-9_-]+' "$root/tools/words.def")
+    done < <(grep -oE 'docs/[a-z-]+\.md#[a-z0-9_-]+' "$root/understudy/words.def")
     return $bad
 }
 ok "every heading that a link names is there" check_anchors
@@ -519,7 +519,7 @@ ok "a reader finds six things by the contents alone" check_reader
 
 # What is said of exit codes: each code that the program has, and no other.
 check_codes() {
-    diff <(sed -n '/^enum nd_exit/,/^};/s/.* = \([0-9]*\),.*/\1/p' "$root/node/config/options.h" | sort -n) \
+    diff <(sed -n '/^enum nd_exit/,/^};/s/.* = \([0-9]*\),.*/\1/p' "$root/understudy/config/options.h" | sort -n) \
         <(sed -n '/^## Exit codes/,/^## The/p' "$reference" | sed -n 's/^| \([0-9]*\) |.*/\1/p' | sort -nu)
 }
 ok "every exit code is in the reference" check_codes

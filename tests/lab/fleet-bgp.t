@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Shards whose outside addresses are announced by FRR, as examples/frr has it, from real nodes to a real router: always by the
+# Shards whose outside addresses are announced by FRR, as docs/examples/frr has it, from real nodes to a real router: always by the
 # server of the primary and never by another one, wherever the shard goes and whoever dies, with a connection that stays.
 FLEET_SERVERS=3 FLEET_SHARDS=3 FLEET_SPACES=router FLEET_WIRES=bgp
 . "$(dirname "$0")/lib.sh"
@@ -56,7 +56,7 @@ outside_files() {
 
 declare -A steer
 steer_start() { # SERVER
-    ip netns exec "$LAB_PREFIX$1" python3 "$root/examples/frr/understudy-steer" "$LAB_DIR/steer-$1" "$LAB_DIR/$1/bell" \
+    ip netns exec "$LAB_PREFIX$1" python3 "$root/docs/examples/frr/understudy-steer" "$LAB_DIR/steer-$1" "$LAB_DIR/$1/bell" \
         >>"$work/steer-$1.log" 2>&1 9>&- &
     steer[$1]=$!
     go_first $! # as FRR: each would be on a server of its own
@@ -125,13 +125,13 @@ figures() { # SHARD WHAT: since then, and in the five seconds before, since othe
 # ── it comes up ──────────────────────────────────────────────────────────────────────────────────
 
 fleet_network && outside_network && fleet_files && outside_files || exit 1
-ok "FRR runs on the router" frr_start router "$root/examples/frr/frr-router.conf" || exit 1
+ok "FRR runs on the router" frr_start router "$root/docs/examples/frr/frr-router.conf" || exit 1
 in_space router vtysh --vty_socket "$LAB_DIR/frr-router" -d bgpd -c 'configure terminal' -c 'log timestamp precision 3' \
     -c "log file $LAB_DIR/frr-router/bgpd.log" -c 'debug bgp updates in'
-all_frr() { local s; for s in $servers; do frr_start "$s" "$root/examples/frr/frr-server.conf" || return 1; done; }
+all_frr() { local s; for s in $servers; do frr_start "$s" "$root/docs/examples/frr/frr-server.conf" || return 1; done; }
 ok "and on each server" all_frr || exit 1
 is "a steering file with a prefix twice is refused" "$(printf 'x 198.51.100.1/32 203.0.113.1\ny 198.51.100.1/32 203.0.113.1\n' >"$work/twice" &&
-    timeout 5 python3 "$root/examples/frr/understudy-steer" "$work/twice" "$work/bell" 2>&1)" \
+    timeout 5 python3 "$root/docs/examples/frr/understudy-steer" "$work/twice" "$work/bell" 2>&1)" \
     "$work/twice:2: 198.51.100.1/32 for a second time, expected SOCKETS PREFIX NEXT-HOP, and each prefix once"
 etcd_start
 ok "etcd answers" etcd_answers || exit 1

@@ -14,7 +14,7 @@ etcd_start
 ok "etcd answers" etcd_answers || exit 1
 {
     echo "global: { scrape_interval: 1s, evaluation_interval: 1s }"
-    echo "rule_files: [ $root/examples/alerts.yml ]"
+    echo "rule_files: [ $root/docs/examples/alerts.yml ]"
     echo "scrape_configs: [ { job_name: understudy, static_configs: [ { targets: [ 10.97.0.1:9469, 10.97.0.2:9469, 10.97.0.3:9469 ], labels: { fleet: lab } } ] } ]"
 } >"$work/prometheus.yml"
 scrape() { in_space w curl -sf --max-time 5 "http://10.97.0.$(number "$1"):9469/metrics"; } # SERVER
@@ -44,7 +44,7 @@ is "promtool has nothing to say" "$(promtool check metrics <"$work/$leader.page"
 # Each metric of an alert is on the leader's page, with the labels that it asks for.
 alerts_have_metrics() {
     local metric bad=0 state
-    for metric in $(sed -n 's/^ *expr: //p' "$root/examples/alerts.yml" | grep -oE 'understudy_fleet_[a-z_]+' | sort -u); do
+    for metric in $(sed -n 's/^ *expr: //p' "$root/docs/examples/alerts.yml" | grep -oE 'understudy_fleet_[a-z_]+' | sort -u); do
         grep -qE "^$metric(\{[^}]*\})? [0-9]" "$work/$leader.page" || { echo "no value of $metric"; bad=1; }
         grep -qF "| \`$metric" "$root/docs/reference.md" || { echo "$metric is not in reference.md"; bad=1; }
     done

@@ -31,13 +31,13 @@ options() {
     local file
     while read -r file; do # of each subcommand with a table of its own
         sed -nE "s/^ *\{\"([a-z-]+)\", (0|'.'), ND_OPTION_.*/$(sed -n 's/^const struct nd_syntax .* = {"\([a-z]*\)".*/\1/p' "$file") --\1/p" "$file"
-    done < <(grep -rl --include='*.c' '^const struct nd_syntax .* = {"' "$root/node" "$root/tools")
+    done < <(grep -rl --include='*.c' '^const struct nd_syntax .* = {"' "$root/understudy")
     printf '%s --config\n' drill replay bench
     printf '%s -c\n' run check nfs status watch verify promote drain resync failback pin hold unpin apply push drill show set clear trace top
     printf '%s -n\n' run status watch verify promote drain resync failback pin hold unpin apply push show set clear trace top
     printf '%s -o\n' check status watch verify promote drain resync failback pin hold unpin apply push drill show set clear trace version
 }
-subcommands() { sed -n '/^} commands/,/^};/s/^    {"\([a-z-]*\)", .*/\1/p' "$root/tools/main.c"; }
+subcommands() { sed -n '/^} commands/,/^};/s/^    {"\([a-z-]*\)", .*/\1/p' "$root/understudy/main.c"; }
 # Each line's last word is in the page.
 in_page() { # PAGE LEAST
     local line count=0 missing=0 text
@@ -56,7 +56,7 @@ check_keys() {
     while read -r key; do
         count=$((count + 1))
         grep -qE "^\.It Cm .*(\.|\]|\")$key(\[\])?(\"|,)" "$man/man5/understudy.yaml.5" || { echo "$key is not in understudy.yaml(5)"; missing=1; }
-    done < <(sed -n 's/^    {"\([a-z_]*\)", .*/\1/p' $(find "$root/node/config" -name '*.c' ! -name options.c) | grep -vE '^(chain|protect|redis|timing|link|interfaces|routes|neighbours|nodes|drill|probe|push|keepers)$')
+    done < <(sed -n 's/^    {"\([a-z_]*\)", .*/\1/p' $(find "$root/understudy/config" -name '*.c' ! -name options.c) | grep -vE '^(chain|protect|redis|timing|link|interfaces|routes|neighbours|nodes|drill|probe|push|keepers)$')
     [ $count -ge 60 ] || { echo "only $count keys are found"; return 1; }
     return $missing
 }
@@ -76,7 +76,7 @@ ok "and the pages that it names are installed" check_pages
 is "with range and default" "$(sed -n '/It Cm "protect.log_mb"/,/It/p' "$man/man5/understudy.yaml.5" | sed -n 2,3p | xargs)" \
     "Range: 1 ... 1024. Default: 16."
 
-# shellcheck source=packaging/understudy.bash
+# shellcheck source=scripts/packaging/understudy.bash
 . "$dest/usr/share/bash-completion/completions/understudy"
 completes() { # WORDS…: what the last one may become
     COMP_WORDS=("$program" "$@") COMP_CWORD=$#
@@ -93,7 +93,7 @@ complete_all() {
 ok "the completion knows each option" complete_all
 is "and the subcommands" "$(completes "" | tr ' ' '\n' | grep -v '^-' | sort | xargs)" "$(subcommands | sort | xargs)"
 is "and values" "$(completes replay --mode "") $(completes status -o "")" "log delta auto off json"
-is "and the nodes of the file" "$(completes status -c "$root/examples/pair.yaml" -n "")" "alpha beta"
+is "and the nodes of the file" "$(completes status -c "$root/docs/examples/pair.yaml" -n "")" "alpha beta"
 
 # ── the unit ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -119,7 +119,7 @@ fi
 
 # ── without the checkout ─────────────────────────────────────────────────────────────────────────
 
-python3 "$root/tests/lab/mkpcap.py" "$place/in.pcap" 2000 200 && cp "$root/examples/hello/"* "$place"
+python3 "$root/tests/lab/mkpcap.py" "$place/in.pcap" 2000 200 && cp "$root/docs/examples/hello/"* "$place"
 sed -i 's/^  modules:.*/  modules: [ limiter.so ]/' "$place/chain.yaml"
 # In /, with no checkout there: "${hidden[@]}" COMMAND…
 hidden=(unshare -m bash -c 'mount --make-rprivate / && mount -t tmpfs none "$0" && cd / && exec "$@"' "$root")

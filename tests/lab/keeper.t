@@ -86,7 +86,7 @@ scrape_is_status() {
 ok "what Prometheus reads is what status says" scrape_is_status
 asked_for() { # by alerts and dashboard, of a keeper
     local metric bad=0
-    for metric in $(cat "$root/examples/alerts.yml" "$root/examples/dashboard.json" | grep -oE 'understudy_keeper_[a-z_]+' | sort -u); do
+    for metric in $(cat "$root/docs/examples/alerts.yml" "$root/docs/examples/dashboard.json" | grep -oE 'understudy_keeper_[a-z_]+' | sort -u); do
         grep -q "^$metric [0-9]" "$work/page" || { echo "$metric is no metric of a keeper"; bad=1; }
     done
     return $bad

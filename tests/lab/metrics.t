@@ -45,7 +45,7 @@ fresh() {
     done
     kill $node
     wait $node
-    for metric in $(sed -n 's/^ *expr: //p' "$root/examples/alerts.yml" | grep -oE 'understudy_[a-z_]+' | grep -vE '^understudy_(fleet|inputs|keeper)_' | sort -u); do
+    for metric in $(sed -n 's/^ *expr: //p' "$root/docs/examples/alerts.yml" | grep -oE 'understudy_[a-z_]+' | grep -vE '^understudy_(fleet|inputs|keeper)_' | sort -u); do
         grep -qE "^$metric(\{[^}]*\})? [0-9+]" "$work/fresh" || { echo "no value of $metric"; bad=1; }
     done
     "$lab" down
@@ -91,11 +91,11 @@ ok "no thread of the node has a capability" no_capability
 
 # ── alerts and dashboard ─────────────────────────────────────────────────────────────────────────
 
-ok "the rules are well formed" promtool check rules "$root/examples/alerts.yml"
+ok "the rules are well formed" promtool check rules "$root/docs/examples/alerts.yml"
 ok "each alert is raised when it should be, and not before" promtool test rules "$root/tests/lab/alerts.test.yml"
 every_alert_is_tested() {
     local name bad=0
-    for name in $(sed -n 's/.*- alert: //p' "$root/examples/alerts.yml"); do
+    for name in $(sed -n 's/.*- alert: //p' "$root/docs/examples/alerts.yml"); do
         grep -q "\<$name\>" "$root/tests/lab/alerts.test.yml" || { echo "$name is in no test"; bad=1; }
         grep -qx "### $name" "$root/docs/operating.md" || { echo "$name has no runbook in operating.md"; bad=1; }
     done
@@ -104,8 +104,8 @@ every_alert_is_tested() {
 ok "each alert has a test and its runbook" every_alert_is_tested
 # Those of a fleet's agents: fleet-metrics.t; of input keepers: keeper.t.
 expressions() {
-    sed -n 's/^ *expr: //p' "$root/examples/alerts.yml" | grep -vE 'understudy_(fleet|keeper)_'
-    jq -r '.panels[].targets[].expr' "$root/examples/dashboard.json" | grep -v understudy_keeper_
+    sed -n 's/^ *expr: //p' "$root/docs/examples/alerts.yml" | grep -vE 'understudy_(fleet|keeper)_'
+    jq -r '.panels[].targets[].expr' "$root/docs/examples/dashboard.json" | grep -v understudy_keeper_
 }
 # The values that a selector's LABEL="VALUE" or LABEL=~"VALUE" stands for: alternatives with | and one level of ().
 values() { # VALUE
@@ -132,7 +132,7 @@ ok "alerts and dashboard ask for metrics and labels that there are" only_what_is
 # fragments_full refuses no flow: the datagram that found no room passes as far as its first fragment.
 every_full_table_is_told() {
     local pattern found missed
-    pattern=$(sed -n '/alert: UnderstudyTableFull/,/expr:/ s/.*counter=~"\([^"]*\)".*/\1/p' "$root/examples/alerts.yml")
+    pattern=$(sed -n '/alert: UnderstudyTableFull/,/expr:/ s/.*counter=~"\([^"]*\)".*/\1/p' "$root/docs/examples/alerts.yml")
     found=$(grep -oE 'counter="[a-z0-9_]+_(full|exhausted)"' "$work/a" | cut -d'"' -f2 | sort -u)
     [ "$(wc -l <<<"$found")" = 7 ] || { echo "expected seven counters of what is full, found: $found"; return 1; }
     missed=$(grep -vxE "$pattern|fragments_full" <<<"$found")

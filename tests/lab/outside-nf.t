@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# An NF from outside the tree: the code in docs/writing-an-nf.md is of examples/hello, which builds against
+# An NF from outside the tree: the code in docs/writing-an-nf.md is of docs/examples/hello, which builds against
 # build/include alone, loads, refuses bad settings, limits real packets, and can be looked at and changed.
 # No root: a node without protection on capture files, with the audit on.
 . "$(dirname "$0")/lib.sh"
 plan 24
 
-doc=$root/docs/writing-an-nf.md hello=$root/examples/hello
+doc=$root/docs/writing-an-nf.md hello=$root/docs/examples/hello
 need_work
 
 # The fences of one language in the doc, a blank line between them, against a file.

@@ -10,7 +10,7 @@
  * `run` ends after N seconds or on SIGTERM or SIGINT, and then tells what it saw; on SIGUSR1 it tells what it
  * has seen so far, and goes on. With --to it serves, too.
  */
-#include "tools/drill/probe.c"
+#include "understudy/drill/probe.c"
 
 #include <getopt.h>
 #include <jansson.h>

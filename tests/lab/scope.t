@@ -8,7 +8,7 @@ need_work
 command -v tshark >/dev/null || skip_all "tshark is not installed"
 plan 13
 
-ok "the limiter builds" make -C "$root/examples/hello" BUILD="$BUILD" OUT="$work" || exit 1
+ok "the limiter builds" make -C "$root/docs/examples/hello" BUILD="$BUILD" OUT="$work" || exit 1
 # 240 sources, each with 8 packets of 8 flows, and an answer to each.
 python3 - "$work/in.pcap" <<'END' || exit 1
 import struct, sys
@@ -35,7 +35,7 @@ END
 counted() { tshark -r "$1" -Y "$2" -T fields -e ip.src 2>/dev/null | sort | uniq -c | awk '{print $1}' | sort | uniq -c | xargs; }
 is "the capture has 240 sources with 8 packets each" "$(counted "$work/in.pcap" "ip.src==10.1.0.0/16")" "240 8"
 
-cp "$root/examples/hello/chain.yaml" "$work/chain.yaml"
+cp "$root/docs/examples/hello/chain.yaml" "$work/chain.yaml"
 for lanes in 1 2 4; do
     for kills in "" "--kill primary@1000 --kill primary@2500"; do
         # shellcheck disable=SC2086

@@ -5,7 +5,7 @@
  */
 #include "nflib/chain/change.h"
 #include "nflib/session/table.h"
-#include "node/config/config.h"
+#include "understudy/config/config.h"
 #include "tests/help/chain.h"
 #include "tests/help/test.h"
 

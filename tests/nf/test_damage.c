@@ -11,7 +11,7 @@
 #include "ftcore/region/audit.h"
 #include "nflib/chain/chain.h"
 #include "nftest/frames.h"
-#include "node/config/config.h"
+#include "understudy/config/config.h"
 #include "tests/help/chain.h"
 #include "tests/help/test.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The load balancer: who gets a flow, that it stays and comes back as it went, and an operator's changes. */
-#include "node/config/config.h"
+#include "understudy/config/config.h"
 #include "tests/help/chain.h"
 #include "tests/help/test.h"
 

@@ -3,7 +3,7 @@
  * nat64, packet by packet: what RFC 7915 and RFC 6146 say a packet is in the other family, with all sums made
  * anew, and each test replayed from headers alone.
  */
-#include "node/config/config.h"
+#include "understudy/config/config.h"
 #include "tests/help/chain.h"
 #include "tests/help/test.h"
 

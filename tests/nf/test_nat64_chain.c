@@ -7,7 +7,7 @@
 #include "nfs/nat/nat64.h"
 #include "nflib/chain/trace.h"
 #include "nflib/session/table.h"
-#include "node/config/config.h"
+#include "understudy/config/config.h"
 
 #include <arpa/inet.h>
 #include "tests/help/test.h"

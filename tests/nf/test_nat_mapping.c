@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The NAT by choice: a port for each end inside, who may send to it, hairpins, and what has no ports. */
 #include "tests/help/chain.h"
-#include "node/config/config.h"
+#include "understudy/config/config.h"
 
 #include <arpa/inet.h>
 #include "tests/help/test.h"

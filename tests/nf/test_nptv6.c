@@ -2,7 +2,7 @@
 /* Prefix translation of IPv6: RFC 6296's own example, checksums that stay right, one address for one, errors,
  * what cannot be mapped. */
 #include "tests/help/chain.h"
-#include "node/config/config.h"
+#include "understudy/config/config.h"
 #include "tests/help/test.h"
 #include <arpa/inet.h>
 

@@ -5,7 +5,7 @@
  * (RFC 1191, RFC 5508 REQ-4), and of later fragments.
  */
 #include "tests/help/chain.h"
-#include "node/config/config.h"
+#include "understudy/config/config.h"
 #include "tests/help/test.h"
 
 #define SITE          "203.0.113.1"

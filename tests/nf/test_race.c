@@ -3,7 +3,7 @@
  * The chains whose lanes share state, as threads, over captures: whatever happened live happens again in
  * replay, to the last byte of the region.
  */
-#include "node/config/config.h"
+#include "understudy/config/config.h"
 #include "tests/help/chain.h"
 #include "tests/help/race.h"
 #include "tests/help/test.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The arbiter of seeds that have one (-k arbiter), in the place of node/arbiter: one register that decides by
- * the product's rule, behind ways that are slow, lose, and are cut towards one node or both. A request that
- * was sent arrives though its sender has died since, asks no more or has asked again; an answer may be lost
- * after the decision was made. All from one seed.
+ * The arbiter of seeds that have one (-k arbiter), in the place of understudy/arbiter: one register that
+ * decides by the product's rule, behind ways that are slow, lose, and are cut towards one node or both. A
+ * request that was sent arrives though its sender has died since, asks no more or has asked again; an answer
+ * may be lost after the decision was made. All from one seed.
  */
 #include "ftcore/base/draw.h"
 #include "tests/sim/sim.h"

@@ -3,18 +3,18 @@
  * An NF that dies of its state. An operator's command that only the world knows, "damage NF", is recorded as
  * any other is; at the end of its burst the NF's state is such that whoever runs the NF on it dies: live, in
  * the next burst, with a crash notice before its death notice. Who replays the record has that state, too,
- * and so has the reference. What the successor does about it is the product's own: node/crash/quarantine.c,
- * the lane, the chain. A slot that the NF's check refuses is damaged where there is one, else a counter says
- * so.
+ * and so has the reference. What the successor does about it is the product's own:
+ * understudy/crash/quarantine.c, the lane, the chain. A slot that the NF's check refuses is damaged where
+ * there is one, else a counter says so.
  *
  * In seeds with an input keeper, some packets kill: who is PROTECTED, when it gets one for the first time.
  * The keeper feeds it again; who has heard the notice may not have the chain get it. Who has not is spared.
  */
-#include "node/crash/fingerprint.h"
+#include "understudy/crash/fingerprint.h"
 #include "tests/sim/sim.h"
 
 #include "nflib/chain/parts.h"
-#include "node/crash/crash.h"
+#include "understudy/crash/crash.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -189,7 +189,7 @@ static void say_quarantine(void *node, const struct ft_crash_notice *notice)
         sim_net_crash_notice(n->index, sim_peer(n)->index, notice, &n->datagram_key, sim.now);
 }
 
-/* As the node's (node/run.c): its region is shown. */
+/* As the node's (understudy/node/run.c): its region is shown. */
 static bool executes_nf(void *node, const char *name)
 {
     const struct sim_node *n = node;

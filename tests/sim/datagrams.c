@@ -2,13 +2,13 @@
 /*
  * The network between an input keeper and its nodes, in seeds that have one: datagrams that are lost,
  * doubled, late and out of order, in bursts as well, and cut in one direction or both. A node's end is the
- * product's (node/ports/fed.c), whose calls of the system come here (seam.h); the keeper's is keeper.c.
+ * product's (understudy/ports/fed.c), whose calls of the system come here (seam.h); the keeper's is keeper.c.
  */
 #define _GNU_SOURCE /* struct mmsghdr */
 #include "tests/sim/keeper.h"
 
 #include "ftcore/base/check.h"
-#include "node/ports/fed.h"
+#include "understudy/ports/fed.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,23 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The input keeper, in seeds that have one, or two (-k keeper): a process with the product's front
- * (keeper/front.h) between the hosts' wires and the nodes, put together as node/keeper.c does it. It has one
- * thread, so a turn of it runs whole, and where it dies in one is a matter of how much of what it does still
- * counts. A node's end is node/ports/fed.c, called through the world, which looks at what passes.
+ * (understudy/keeper/front.h) between the hosts' wires and the nodes, put together as
+ * understudy/node/keeper.c does it. It has one thread, so a turn of it runs whole, and where it dies in one
+ * is a matter of how much of what it does still counts. A node's end is understudy/ports/fed.c, called
+ * through the world, which looks at what passes.
  *
  * What it took and what left is told to the oracle (fed.c).
  */
 #include "tests/sim/keeper.h"
 
 #include "ftcore/base/check.h"
-#include "node/ports/fed.h"
+#include "understudy/ports/fed.h"
 #include "replicator/key.h"
 
 #include <string.h>
 
 #define IN_TURN  32u
 #define TURNS    8u
-#define EMPTY_NS (2 * SIM_MS) /* as node/keeper.c has them */
+#define EMPTY_NS (2 * SIM_MS) /* as understudy/node/keeper.c has them */
 
 static struct keeper {
     unsigned number;

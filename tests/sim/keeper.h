@@ -4,7 +4,7 @@
 #ifndef TESTS_SIM_KEEPER_H
 #define TESTS_SIM_KEEPER_H
 
-#include "keeper/front.h"
+#include "understudy/keeper/front.h"
 #include "tests/sim/sim.h"
 
 #define SIM_KEEPERS  2u

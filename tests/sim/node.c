@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A node of the simulated pair: put together as node/run.c does it, with the world's ports, link and clock.
- * What it owned is freed when it has died; its tasks are never resumed then.
+ * A node of the simulated pair: put together as understudy/node/run.c does it, with the world's ports, link
+ * and clock. What it owned is freed when it has died; its tasks are never resumed then.
  */
 #include "tests/sim/sim.h"
 
 #include "ftcore/base/check.h"
-#include "node/config/setup.h"
+#include "understudy/config/setup.h"
 #include "replicator/parts.h"
 
 #include <string.h>

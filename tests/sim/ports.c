@@ -381,7 +381,7 @@ uint64_t sim_ports_waiting(const struct sim_node *n)
     return count;
 }
 
-/* The lane that comes by deals out what has arrived, as node/ports/ports.c does. */
+/* The lane that comes by deals out what has arrived, as understudy/ports/ports.c does. */
 static void deal(struct sim_node *n, unsigned port)
 {
     struct sim_packet *p;

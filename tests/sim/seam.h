@@ -93,7 +93,7 @@ int sim_close(int fd);
 #define close    sim_close
 #endif
 
-#ifdef SIM_DATAGRAMS /* node/ports/datagrams.c, fed.c: the network to an input keeper */
+#ifdef SIM_DATAGRAMS /* understudy/ports/datagrams.c, fed.c: the network to an input keeper */
 #include <sys/socket.h>
 int sim_socket(int domain, int type, int protocol);
 int sim_bind(int fd, const struct sockaddr *at, socklen_t len);

@@ -29,8 +29,8 @@
 
 #include "ftcore/record/delta.h"
 #include "lane/lane.h"
-#include "node/config/config.h"
-#include "node/crash/quarantine.h"
+#include "understudy/config/config.h"
+#include "understudy/crash/quarantine.h"
 #include "replicator/replicator.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/task.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What another node answers, before people read it: nothing that a terminal obeys is left in any text, and
  * what is printable is as it was. */
-#include "node/control/server.h"
+#include "understudy/control/server.h"
 
 #include <jansson.h>
 #include "tests/help/test.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which node is to be primary: the rule's cases by name, and a pair that lives at random under it. Facts from
  * docs/operating.md. */
-#include "node/track/rules.h"
+#include "understudy/track/rules.h"
 
 #include "ftcore/base/draw.h"
 #include "tests/help/test.h"

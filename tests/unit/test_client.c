@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One question, one answer, a deadline: against a node that behaves, and against several that do not. */
 #include "tests/help/test.h"
-#include "node/control/client.h"
-#include "node/config/options.h"
-#include "node/config/schema.h"
+#include "understudy/control/client.h"
+#include "understudy/config/options.h"
+#include "understudy/config/schema.h"
 #include "ftcore/base/clock.h"
 
 #include <pthread.h>

@@ -17,7 +17,7 @@ static void forget(struct rp_replicator *rp);
 #define rp_push          push
 #define rp_push_answered hear_answer
 #define rp_push_forget   forget
-#include "node/change/confirm.c"
+#include "understudy/change/confirm.c"
 #include "tests/help/test.h"
 
 #include <sys/stat.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the log says of counts: that events of the log of flows are lost, once when that begins and once when
  * it has ended. */
-#include "node/watch/counts.c"
+#include "understudy/watch/counts.c"
 #include "tests/help/test.h"
 
 static const struct nf_module flow_log = {.name = "flow_log"};

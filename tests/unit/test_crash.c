@@ -7,7 +7,7 @@
 #define _GNU_SOURCE /* memmem */
 #include "tests/help/lane.h"
 #include "tests/help/config.h"
-#include "node/crash/fingerprint.h"
+#include "understudy/crash/fingerprint.h"
 #include "tests/help/test.h"
 
 #include <dirent.h>

@@ -4,9 +4,9 @@
  * the reporter finished. It dies of the same signal, in the same NF, at the same instruction. Of a death that
  * is another one, and of one of which there is no recording, it says so.
  */
-#include "node/crash/handler.h"
+#include "understudy/crash/handler.h"
 #include "tests/help/config.h"
-#include "tools/recording/recording.h"
+#include "understudy/recording/recording.h"
 #include "tests/help/lane.h"
 #include "tests/help/test.h"
 

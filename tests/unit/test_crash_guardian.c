@@ -5,8 +5,8 @@
  */
 #include "logger/recorder/recorder.h"
 #include "logger/recorder/recording.h"
-#include "node/crash/crash.h"
-#include "node/crash/guardian.h"
+#include "understudy/crash/crash.h"
+#include "understudy/crash/guardian.h"
 #include "tests/help/config.h"
 #include "tests/help/lane.h"
 #include "tests/help/test.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which packet the registers of a thread that dies name: of one that is at the second of three packets. */
-#include "node/crash/handler.c"
+#include "understudy/crash/handler.c"
 #include "tests/help/test.h"
 
 #define N 3u

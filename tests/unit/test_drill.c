@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a drill makes of what a woken node says: against nodes that tell of a release too late, or tell
  * nothing. */
-#include "tools/drill/drill.c"
+#include "understudy/drill/drill.c"
 #include "tests/help/test.h"
 
 #include <pthread.h>

@@ -5,7 +5,7 @@
  * tests/lab/arbiter*.t.
  */
 #define _GNU_SOURCE /* RTLD_NEXT */
-#include "node/arbiter/arbiter.c"
+#include "understudy/arbiter/arbiter.c"
 #include "tests/help/config.h"
 #include "tests/help/etcd.h"
 #include "tests/help/test.h"

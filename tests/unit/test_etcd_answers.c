@@ -4,8 +4,8 @@
  * of wrong types, too large, of an earlier revision, of other keys, or damaged in any bit. And the requests,
  * as etcd's JSON gateway takes them.
  */
-#include "node/etcd/etcd.c"
-#include "node/etcd/store.c"
+#include "understudy/etcd/etcd.c"
+#include "understudy/etcd/store.c"
 #include "tests/help/test.h"
 
 #define HEADER "\"header\":{\"cluster_id\":\"1\",\"member_id\":\"2\",\"revision\":\"9\",\"raft_term\":\"2\"}"

@@ -3,8 +3,8 @@
  * A mirror of a real etcd: it has what etcdctl shows, whatever happens to the server; and its own key is
  * there for as long as its lease is kept.
  */
-#include "node/etcd/mirror.h"
-#include "node/etcd/store.h"
+#include "understudy/etcd/mirror.h"
+#include "understudy/etcd/store.h"
 #include "tests/help/etcd.h"
 #include "tests/help/program.h"
 #include "tests/help/test.h"

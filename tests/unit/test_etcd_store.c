@@ -3,7 +3,7 @@
  * What is asked of a real etcd: keys below a prefix, transactions, leases, watches. What stands in the store
  * is judged by etcdctl.
  */
-#include "node/etcd/store.h"
+#include "understudy/etcd/store.h"
 #include "tests/help/etcd.h"
 #include "tests/help/program.h"
 #include "tests/help/test.h"

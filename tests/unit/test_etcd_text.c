@@ -4,7 +4,7 @@
  * its own documentation and as a server of version 3.4 answered), and answers that are cut, of wrong types,
  * of another key, too large, or nobody's.
  */
-#include "node/arbiter/arbiter.c"
+#include "understudy/arbiter/arbiter.c"
 #include "tests/help/test.h"
 
 #define KEY   "understudy/a-b"

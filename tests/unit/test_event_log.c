@@ -2,7 +2,7 @@
 /* The event log's queue alone, with a writer that only counts, and with threads that race to add lines. */
 #include "ftcore/base/check.h"
 #include "ftcore/base/event_log.h"
-#include "node/base/event_writer.c"
+#include "understudy/base/event_writer.c"
 #include "tests/help/program.h"
 #include "tests/help/test.h"
 

@@ -7,7 +7,7 @@
 #include "tests/help/program.h"
 #include "ftcore/base/check.h"
 #include "ftcore/base/event_log.h"
-#include "node/base/event_writer.h"
+#include "understudy/base/event_writer.h"
 #include "tests/help/test.h"
 
 #include <fcntl.h>

@@ -7,8 +7,8 @@
 #include "lane/lane.h"
 #include "nflib/chain/chain.h"
 #include "ftcore/base/clock.h"
-#include "node/export/encode.h"
-#include "node/export/exporter.h"
+#include "understudy/export/encode.h"
+#include "understudy/export/exporter.h"
 #include "tests/help/chain.h"
 #include "tests/help/program.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A chain's files on their way: what is read, what a peer may name, and what travels. */
 #define _GNU_SOURCE /* dladdr, unshare */
-#include "node/change/files.c"
+#include "understudy/change/files.c"
 #include "tests/help/test.h"
 
 #include <dlfcn.h>

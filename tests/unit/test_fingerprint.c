@@ -4,7 +4,7 @@
  * them, cut in other places, with other timestamps; a program that connects once more; datagrams. And what of
  * the same host, or of another, is not taken for it.
  */
-#include "node/crash/fingerprint.h"
+#include "understudy/crash/fingerprint.h"
 #include "tests/help/frame.h"
 #include "tests/help/test.h"
 

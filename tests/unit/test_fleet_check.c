@@ -5,7 +5,7 @@
  */
 #include "fleet/check.h"
 #include "fleet/here.h"
-#include "node/config/options.h"
+#include "understudy/config/options.h"
 #include "tests/help/config.h"
 #include "tests/help/test.h"
 

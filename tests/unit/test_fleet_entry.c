@@ -6,7 +6,7 @@
  */
 #include "fleet/entry.h"
 #include "ftcore/record/message.h"
-#include "node/etcd/keys.h"
+#include "understudy/etcd/keys.h"
 #include "tests/help/keys.h"
 #include "tests/help/test.h"
 

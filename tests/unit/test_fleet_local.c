@@ -4,7 +4,7 @@
  * said of nodes. The node is this program, which answers in place of the client: at once, however busy the
  * machine is. The steward is the real one; systemctl is a script that notes what it is told.
  */
-#include "node/control/client.h"
+#include "understudy/control/client.h"
 
 static int ask_node(const char *socket, const json_t *request, int timeout_ms, json_t **answer,
                     struct nd_listener *listener, struct ft_fault *fault);

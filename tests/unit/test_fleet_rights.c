@@ -3,9 +3,9 @@
  * Who may do what with a fleet's keys: the commands that `fleet rights` prints are given to a real etcd, and
  * each user then tries what is his, and what is not. And what `fleet check` calls too wide.
  */
-#include "node/control/client.h"
+#include "understudy/control/client.h"
 #include "fleet/rights.h"
-#include "node/etcd/store.h"
+#include "understudy/etcd/store.h"
 #include "tests/help/config.h"
 #include "tests/help/etcd.h"
 #include "tests/help/test.h"

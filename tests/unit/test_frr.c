@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What FRR's shell says of sessions, as bgpd and bfdd of FRR 8.4 print it: is the one that is asked for up?
  */
-#define _GNU_SOURCE /* as node/track/runner.c */
-#include "node/track/runner.c"
+#define _GNU_SOURCE /* as understudy/track/runner.c */
+#include "understudy/track/runner.c"
 #include "tests/help/test.h"
 
 #define SESSION(vrf, peer, status)                                                                           \

@@ -6,7 +6,7 @@
  */
 #define _GNU_SOURCE
 #include "ftcore/base/clock.h"
-#include "node/crash/guardian.h"
+#include "understudy/crash/guardian.h"
 
 #include "ftcore/record/datagram.h"
 #include "ftcore/record/message.h"

@@ -3,7 +3,7 @@
  * When a lane hangs: after half a second on a processor, or three of sleep, in one call of an NF; and not
  * where it is a machine that stands, or another lane that it waits for.
  */
-#include "node/crash/handler.c"
+#include "understudy/crash/handler.c"
 #include "tests/help/test.h"
 
 #define MS 1000000ull

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* When data ports are whole, and whose fault it is when they are not. Facts from docs/operating.md. */
-#include "node/track/rules.h"
+#include "understudy/track/rules.h"
 #include "tests/help/test.h"
 
 #define NOW    10000u

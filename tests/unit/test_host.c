@@ -2,7 +2,7 @@
 /* What `check --host` says of machines whose /proc and /sys were written by hand. */
 #include "tests/help/test.h"
 
-#include "node/base/host.h"
+#include "understudy/base/host.h"
 
 #include <limits.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What `incidents` says of directories that are not as a reporter leaves them. */
-#include "node/config/options.h"
+#include "understudy/config/options.h"
 #include "nflib/nf.h"
 #include "tests/help/nf.h"
 #include "tests/help/config.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is asked of a kernel interface, of the loopback's: its figures only when they are wanted. */
-#include "node/base/interface.h"
+#include "understudy/base/interface.h"
 #include "tests/help/test.h"
 
 #include <arpa/inet.h>

@@ -7,9 +7,9 @@
 #include "tests/help/test.h"
 
 #define UNDERSTUDY_PLANT
-#include "keeper/front.c"
+#include "understudy/keeper/front.c"
 
-#include "keeper/port.h"
+#include "understudy/keeper/port.h"
 
 #include <sys/wait.h>
 

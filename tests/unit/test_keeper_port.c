@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The two ends of an input keeper, each by itself: what it does with what nobody should say to it. */
-#include "keeper/port.h"
+#include "understudy/keeper/port.h"
 #include "tests/help/test.h"
 
 #define PORTS 2u

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Times of a keeper: chain time goes on by the clock of one whose server began at another time than the last
  * one's; and when a node was heard. */
-#include "keeper/front.h"
+#include "understudy/keeper/front.h"
 #include "tests/help/test.h"
 
 #define MS 1000000u

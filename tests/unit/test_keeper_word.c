@@ -8,10 +8,10 @@
 #include "tests/help/test.h"
 
 #define UNDERSTUDY_PLANT
-#include "keeper/word.c"
+#include "understudy/keeper/word.c"
 
 #include "ftcore/base/draw.h"
-#include "keeper/front.h"
+#include "understudy/keeper/front.h"
 
 #include <sys/wait.h>
 
@@ -43,7 +43,7 @@ struct world {
     struct node {
         bool live; /* it thinks so */
         uint64_t view, open_until, stands, process;
-        uint64_t from[KP_KEEPERS]; /* the latest process that was heard: as keeper/port.c has it */
+        uint64_t from[KP_KEEPERS]; /* the latest process that was heard: as understudy/keeper/port.c has it */
         struct kp_giver giver;
     } node[NODES];
     unsigned primary;

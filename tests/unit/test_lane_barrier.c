@@ -3,7 +3,7 @@
  * chain, of which one, on a thread, comes. And how a lane and the replicator wake each other. */
 #include "lane/lane.h"
 #include "ftcore/base/clock.h"
-#include "node/config/config.h"
+#include "understudy/config/config.h"
 #include "tests/help/test.h"
 
 #include <poll.h>

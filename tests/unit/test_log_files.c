@@ -4,7 +4,7 @@
  */
 #include "tests/help/recorder.h"
 #include "tests/help/record.h"
-#include "tools/recording/recording.h"
+#include "understudy/recording/recording.h"
 #include "tests/help/test.h"
 
 #include <sys/stat.h>

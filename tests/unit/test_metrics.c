@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The page of metrics, of statuses that are written here: what is on it, in what unit, and what is left out.
  */
-#include "node/metrics/metrics.c"
+#include "understudy/metrics/metrics.c"
 #include "tests/help/test.h"
 
 #include <arpa/inet.h>

@@ -3,7 +3,7 @@
  * What is said of a module by its ELF file, of files that are made here: what it takes, what it keeps, and
  * files that are no module. What compilers make of C is judged by tests/lab/rules.t.
  */
-#include "node/config/module_file.c"
+#include "understudy/config/module_file.c"
 #include "tests/help/elf.h"
 #include "tests/help/test.h"
 

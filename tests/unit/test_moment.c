@@ -2,7 +2,7 @@
 /* Moments of a recording by the wall clock, which may be set while it is made. */
 #define _GNU_SOURCE
 #include "tests/help/recorder.h"
-#include "tools/recording/files.c"
+#include "understudy/recording/files.c"
 #include "tests/help/test.h"
 
 #define S 1000000000ull

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a supervisor hears by systemd's protocol: its words as sd_notify(3) has them, on a socket of the
  * test's own. */
-#include "node/base/notify.h"
+#include "understudy/base/notify.h"
 #include "tests/help/test.h"
 
 #define SECOND 1000000000ull

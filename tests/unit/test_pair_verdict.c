@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What status makes of the nodes' own words: exit code, verdict, and the lines below it. Facts from
  * docs/reference.md. */
-#include "cli/pair.h"
+#include "understudy/cli/pair.h"
 #include "tests/help/test.h"
 
 #define STUCK "no turn of lane 3 for 99 ms"

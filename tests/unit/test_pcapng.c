@@ -4,8 +4,8 @@
  * believed. What readers of such files make of it, tests/lab/trace.t asks them.
  */
 #define _GNU_SOURCE
-#include "cli/trace.c"
-#include "tools/pair/tape.c"
+#include "understudy/cli/trace.c"
+#include "understudy/pair/tape.c"
 #include "tests/help/test.h"
 
 #include <pcap/dlt.h>

@@ -5,8 +5,8 @@
  * without.
  */
 #define _GNU_SOURCE
-#include "node/base/process.h"
-#include "node/crash/guardian.h"
+#include "understudy/base/process.h"
+#include "understudy/crash/guardian.h"
 #include "tests/help/test.h"
 
 #include <dirent.h>

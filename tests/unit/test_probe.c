@@ -6,7 +6,7 @@
 #define _GNU_SOURCE
 #include "tests/help/test.h"
 #include "tests/help/program.h"
-#include "tools/drill/probe.c"
+#include "understudy/drill/probe.c"
 
 #include <arpa/inet.h>
 #include <net/if.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Lists of processors, as the kernel writes them. */
-#include "node/base/process.c"
+#include "understudy/base/process.c"
 #include "tests/help/test.h"
 
 static bool set[PROCESSORS_MAX];

@@ -3,7 +3,7 @@
  * The quarantine: a lane that takes over from one that crashed drops the frame that killed it, and no other,
  * for as long and as often as the file says; by the datagram that the crash made.
  */
-#include "node/crash/quarantine.c"
+#include "understudy/crash/quarantine.c"
 #include "tests/help/lane.h"
 #include "tests/help/frame.h"
 #include "ftcore/base/clock.h"

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a standby does when it hears what its primary died of (node/crash/quarantine.c): a quarantine, and
- * what the chain file says of an NF that died of its state. Notices are as a node's handler makes them, of a
- * first death and of a second one.
+ * What a standby does when it hears what its primary died of (understudy/crash/quarantine.c): a quarantine,
+ * and what the chain file says of an NF that died of its state. Notices are as a node's handler makes them,
+ * of a first death and of a second one.
  */
-#include "node/crash/quarantine.c"
+#include "understudy/crash/quarantine.c"
 #include "tests/help/config.h"
 #include "tests/help/test.h"
 

@@ -8,7 +8,7 @@
 #include "ftcore/record/delta.h"
 #include "tests/help/record.h"
 #include "tests/help/recorder.h"
-#include "tools/recording/recording.h"
+#include "understudy/recording/recording.h"
 #include "tests/help/test.h"
 
 static void until_snapshot_is_whole(void)

@@ -9,7 +9,7 @@
 #include "tests/help/chain.h"
 #include "tests/help/redis.h"
 #include "tests/help/config.h"
-#include "node/config/config.h"
+#include "understudy/config/config.h"
 
 #include <hiredis/hiredis.h>
 #include <signal.h>

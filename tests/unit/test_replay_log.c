@@ -2,12 +2,12 @@
 /* replay --log of a recording that is not what a node writes, and of NFs that do not show what they should.
  */
 #include "nflib/nf.h"
-#include "node/config/config.h"
-#include "node/config/options.h"
+#include "understudy/config/config.h"
+#include "understudy/config/options.h"
 #include "tests/help/nf.h"
 #include "tests/help/config.h"
 #include "tests/help/recorder.h"
-#include "tools/recording/recording.h"
+#include "understudy/recording/recording.h"
 #include "tests/help/test.h"
 
 #include <signal.h>

@@ -2,9 +2,9 @@
 /* A report's file: that what it has comes out of it as it went in, whatever it is, what it may replace, and
  * that it is there whole or not at all. And what replay notes of bursts for its own. */
 #define _GNU_SOURCE
-#include "node/config/options.h"
-#include "tools/pair/report.h"
-#include "tools/replay/course.c"
+#include "understudy/config/options.h"
+#include "understudy/pair/report.h"
+#include "understudy/replay/course.c"
 #include "tests/help/test.h"
 
 #include <glob.h>

@@ -3,7 +3,7 @@
  * docs/operating.md. */
 #define _GNU_SOURCE
 #include "ftcore/base/event_log.h"
-#include "node/track/runner.h"
+#include "understudy/track/runner.h"
 #include "tests/help/program.h"
 #include "tests/help/test.h"
 

@@ -4,7 +4,7 @@
  * well-behaved client is served.
  */
 #define _GNU_SOURCE
-#include "node/control/client.h"
+#include "understudy/control/client.h"
 #include "tests/help/record.h"
 #include "tests/help/server.h"
 #include "tests/help/test.h"

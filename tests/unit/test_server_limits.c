@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a client of the control sockets may not: take longer than its time, and act where it may only look. */
 #define _GNU_SOURCE
-#include "node/control/server.c"
+#include "understudy/control/server.c"
 #include "tests/help/server.h"
 #include "tests/help/test.h"
 

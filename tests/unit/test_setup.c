@@ -2,7 +2,7 @@
 /* What a file says reaches rings, replicator, core and region; both nodes of a pair compute the same from it.
  */
 #include "tests/help/test.h"
-#include "node/config/setup.h"
+#include "understudy/config/setup.h"
 #include "tests/help/config.h"
 
 static struct nd_config *read_pair(const char *protect, const char *timing)

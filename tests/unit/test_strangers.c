@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A peer with another key is told of in the log, and not only counted. */
 #include "ftcore/base/event_log.h"
-#include "node/base/text.h"
+#include "understudy/base/text.h"
 #include "tests/help/test.h"
 
 static uint64_t no_time(void)

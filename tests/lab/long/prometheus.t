@@ -21,7 +21,7 @@ asks() { in_b "$@"; }
 ok "the pair is PROTECTED" "$lab" up || exit 1
 cat >"$work/prometheus.yml" <<END
 global: { scrape_interval: 1s, evaluation_interval: 1s }
-rule_files: [ $root/examples/alerts.yml ]
+rule_files: [ $root/docs/examples/alerts.yml ]
 scrape_configs:
   - job_name: understudy
     static_configs: [ { targets: ["10.99.0.1:9470", "10.99.0.2:9470"], labels: { pair: lab } } ]
@@ -66,7 +66,7 @@ dashboard_answers() {
         expr=${expr//\$pair/lab} expr=${expr//\$__rate_interval/10s} expr=${expr//\$__range/5m}
         answer=$(query "$expr")
         [ "$(jq '.status == "success" and (.data.result | length) > 0' <<<"$answer")" = true ] || { echo "$expr: $answer"; bad=1; }
-    done < <(jq -r '.panels[].targets[].expr' "$root/examples/dashboard.json" | grep -vE 'understudy_(keeper|inputs)_')
+    done < <(jq -r '.panels[].targets[].expr' "$root/docs/examples/dashboard.json" | grep -vE 'understudy_(keeper|inputs)_')
     return $bad
 }
 await_result 30 'count(understudy_verified_age_seconds < 1000) > bool 0' 1 >/dev/null # the new standby's first round
