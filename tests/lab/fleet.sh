@@ -236,8 +236,8 @@ server_returns() { # SERVER
     agent_start "$1"
 }
 
-# A connection through the shard, which says something once a second; what it came to is in $work/steady-SHARD when it has ended
-# (ends_intact).
+# A connection through the shard, which says something once a second and has had its first answer; what it came to is in
+# $work/steady-SHARD when it has ended (ends_intact).
 declare -A speaker listener
 speak() { # SHARD
     local at=203.0.113.$((100 + $(number "$1"))) port=$((7000 + $(number "$1")))
@@ -245,8 +245,10 @@ speak() { # SHARD
         ip netns exec "${LAB_PREFIX}server" python3 "$root/tests/lab/flow.py" serve "$at" "$port" 9>&- &
         listener[$1]=$!
     fi
+    rm -f "$work/steady-$1.began"
     ip netns exec "${LAB_PREFIX}client" python3 "$root/tests/lab/flow.py" ask "$at" "$port" "$work/steady-$1" 1 2>"$work/steady-$1.err" 9>&- &
     speaker[$1]=$!
+    soon 30 test -e "$work/steady-$1.began" || diag "no answer through $1"
 }
 
 ends_intact() { # WHAT SHARD: its connection ends, and was never broken

@@ -8,7 +8,7 @@ Traffic through a shard, and how long answers stayed away:
 
 FILE gets a line KIND TIME MS for each time that no answer came for more than S + 15 ms: when one came again, in seconds since
 1970, and for how long there was none; and where none has come for a second, a line like it each second until one does. At
-its end stands "intact N" where N answers of the connection were right, in order.
+its end stands "intact N" where N answers of the connection were right, in order. FILE.began is there once the first one was.
 """
 import signal, socket, sys, threading, time
 
@@ -99,6 +99,8 @@ def ask(path):
             sys.exit("%s came back for %s" % (back, said))
         gaps.answered()
         n += 1
+        if n == 1:
+            open(path + ".began", "w").close()
         time.sleep(EVERY)
     file.write("intact %d\n" % n)
 
