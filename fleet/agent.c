@@ -209,7 +209,7 @@ static void say_again(struct agent *a)
 
 /* What the leader says of leases, whoever he is: whoever is the next has to know of it, and the key is gone
  * then. If it leads, the leases themselves. */
-static void hear_fleet(struct agent *a)
+static void read_leader(struct agent *a)
 {
     uint64_t serial = nd_mirror_serial(a->fleet);
     struct nd_mirror_status s;
@@ -234,7 +234,7 @@ static void hear_fleet(struct agent *a)
 
 /* Reads its copies that have changed. By one that is gone, or cannot be read, no order stands. Telling waits
  * for a disk, so it is not done under the mirror's lock. `s`: looked at before, so the keys are not older. */
-static void hear(struct agent *a, const struct nd_mirror_status *s)
+static void read_copies(struct agent *a, const struct nd_mirror_status *s)
 {
     uint64_t serial = nd_mirror_serial(a->mirror);
     const struct nd_keys *keys;
@@ -264,7 +264,7 @@ static void hear(struct agent *a, const struct nd_mirror_status *s)
     a->reads = s->reads;
     nd_mirror_unlock(a->mirror);
     for (uint32_t i = 0; i < a->file->shards; i++)
-        fl_local_tell(a->local, i, a->told[i].read ? &a->told[i].placement : NULL);
+        fl_local_order(a->local, i, a->told[i].read ? &a->told[i].placement : NULL);
 }
 
 /* What its key says has not been true for a while: etcd does not take the word that is. */
@@ -302,7 +302,7 @@ static bool may_create(const struct nd_mirror_status *fleet, uint64_t now)
 }
 
 /* Says what ails and why, "" where nothing does, and when it is over. */
-static void tell_ailment(struct silence *told, const char *ails, const char *over, const char *why)
+static void report_ailment(struct silence *told, const char *ails, const char *over, const char *why)
 {
     bool is = why[0];
 
@@ -323,14 +323,14 @@ static const char *why_silent(const struct nd_mirror_status *s)
 }
 
 /* Of its own mirror. Where keys are not heard either, that says it all. */
-static void tell_own(struct agent *a, const struct nd_mirror_status *s)
+static void report_mirror(struct agent *a, const struct nd_mirror_status *s)
 {
     bool unsaid = s->connected_since && is_unsaid(s, ft_now());
 
-    tell_ailment(&a->silence[0], "this server's keys are not heard", "this server's keys are heard again",
-                 why_silent(s));
-    tell_ailment(&a->unsaid, "this server's word is not written", "this server's word is written again",
-                 unsaid ? s->lease_why : "");
+    report_ailment(&a->silence[0], "this server's keys are not heard", "this server's keys are heard again",
+                   why_silent(s));
+    report_ailment(&a->unsaid, "this server's word is not written", "this server's word is written again",
+                   unsaid ? s->lease_why : "");
 }
 
 /* Until when its lease is held and its keys are of now, by what is known; 0: they are not. */
@@ -415,15 +415,15 @@ static int consider_leading(struct agent *a, const struct nd_mirror_status *s, s
     char passed[96] = "";
 
     nd_mirror_status(a->fleet, &fleet);
-    tell_ailment(&a->silence[1],
-                 a->whole ? "the fleet's keys are not heard" : "the leader's keys are not heard",
-                 a->whole ? "the fleet's keys are heard again" : "the leader's keys are heard again",
-                 why_silent(&fleet));
+    report_ailment(&a->silence[1],
+                   a->whole ? "the fleet's keys are not heard" : "the leader's keys are not heard",
+                   a->whole ? "the fleet's keys are heard again" : "the leader's keys are heard again",
+                   why_silent(&fleet));
     if (fleet.passed)
         snprintf(passed, sizeof(passed), "%lu are longer than %u bytes, or not in UTF-8", fleet.passed,
                  ND_KEY_MAX - 1);
-    tell_ailment(&a->passed, "keys of the fleet are passed over",
-                 "no key of the fleet is passed over any more", passed);
+    report_ailment(&a->passed, "keys of the fleet are passed over",
+                   "no key of the fleet is passed over any more", passed);
     if (may && !fleet.whole) /* it reads who leads just now */
         return 0;
     int64_t leads = own_leader_key(a, may ? s->lease : 0, &somebody, &ghost);
@@ -479,11 +479,11 @@ static bool write_key(struct agent *a, const char *what, const struct nd_change 
 static bool write_shard(struct agent *a, const struct fl_picture *p, uint32_t shard,
                         const struct fl_placement *next, bool *done)
 {
-    char key[FL_KEY_MAX], copy[FL_HEARS][FL_KEY_MAX], what[FL_NAME_MAX + 8];
-    uint32_t to[FL_HEARS], count = fl_picture_hears(p, shard, next, to);
+    char key[FL_KEY_MAX], copy[FL_READERS][FL_KEY_MAX], what[FL_NAME_MAX + 8];
+    uint32_t to[FL_READERS], count = fl_picture_readers(p, shard, next, to);
     json_t *o = fl_placement_write(a->file, next);
     char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
-    struct nd_change change[1 + FL_HEARS] = {
+    struct nd_change change[1 + FL_READERS] = {
         {.key = fl_key(key, a->file, "shards/", a->file->shard[shard].name)}};
     const struct nd_compare unchanged = {.key = key, .of = ND_CHANGED, .revision = p->revision[shard]};
     int64_t revision = 0;
@@ -574,7 +574,7 @@ static bool end_upgrades(struct agent *a, const struct fl_picture *p)
 
 /* Writes what the leader knows of leases that are gone, for people's commands, which plan as it does. The key
  * goes with its lease. False: etcd does not answer. */
-static bool tell_gone(struct agent *a, const struct fl_picture *p)
+static bool write_gone(struct agent *a, const struct fl_picture *p)
 {
     char key[FL_KEY_MAX], *text = fl_picture_gone(p);
     const struct nd_change change = {.key = fl_key(key, a->file, "leader/gone", ""),
@@ -690,7 +690,7 @@ static void plan(struct agent *a, const struct nd_mirror_status *s)
     a->reviewed = all ? ft_now() : a->reviewed;
     picture.fleet.balancing = a->balancing;
     picture.fleet.began = a->leads_since;
-    if (write_copies(a, &copies) && tell_gone(a, &picture) && end_upgrades(a, &picture))
+    if (write_copies(a, &copies) && write_gone(a, &picture) && end_upgrades(a, &picture))
         carry_plan(a, &picture);
     fl_picture_free(&picture);
     a->rests = rest_until(ft_now(), spent() - began);
@@ -714,7 +714,7 @@ static void answer_metrics(struct agent *a, const struct nd_mirror_status *s)
 
 /* Its lease is kept by a thread of its own, so a server whose agent hangs would be taken for one that lives:
  * the unit's watchdog ends an agent that does not begin another turn. */
-static void tell_supervisor(struct agent *a, const struct nd_mirror_status *s)
+static void notify_supervisor(struct agent *a, const struct nd_mirror_status *s)
 {
     uint64_t now = ft_now();
 
@@ -745,7 +745,7 @@ static void turn_nodes(struct agent *a)
     struct nd_mirror_status s;
 
     nd_mirror_status(a->mirror, &s); /* before the keys: these are not older */
-    hear(a, &s);
+    read_copies(a, &s);
     fl_local_turn(a->local, fresh_until(&s), ft_now());
     say(a);
     a->turned = ft_now();
@@ -770,15 +770,15 @@ static int run(struct agent *a, struct ft_fault *fault)
         if (changed[0].revents || is_turn_due(a, ft_now()))
             turn_nodes(a);
         nd_mirror_status(a->mirror, &s);
-        tell_own(a, &s);
-        hear_fleet(a);
+        report_mirror(a, &s);
+        read_leader(a);
         error = fl_local_stands(a->local) ? consider_leading(a, &s, fault)
                                           : ft_fail(fault, FT_EIO, "the steward has ended");
         if (error)
             break;
         plan(a, &s);
         answer_metrics(a, &s);
-        tell_supervisor(a, &s);
+        notify_supervisor(a, &s);
     }
     return error;
 }

@@ -655,7 +655,7 @@ static bool is_done(const struct command *c, const char *kind)
 }
 
 /* In one line what was wished. */
-static void tell_wish(const struct command *c, const char *kind, bool ends)
+static void print_wish(const struct command *c, const char *kind, bool ends)
 {
     const char *name = c->argc ? c->argv[0] : c->options.server, *is = ends ? "not " : "",
                *more = ends ? " any more" : "";
@@ -682,7 +682,7 @@ static int follow_wish(struct command *c, const char *verb)
     uint64_t until = ft_now() + c->options.wait * 1000000000ull;
     int code = ND_DONE;
 
-    tell_wish(c, kind, ends);
+    print_wish(c, kind, ends);
     for (bool done = !c->options.wait; !done && code == ND_DONE;) {
         code = look(c);
         done = code == ND_DONE && is_done(c, kind);

@@ -117,12 +117,12 @@ static void take_answer(struct fl_local *l, const struct fl_done *done)
 }
 
 /* All that the steward has said; of the first one for `ms` at most. */
-static void hear_steward(struct fl_local *l, int ms)
+static void receive_done(struct fl_local *l, int ms)
 {
     struct fl_done done;
     int heard;
 
-    while (l->steward >= 0 && (heard = fl_steward_hear(l->steward, &done, ms)) != 0) {
+    while (l->steward >= 0 && (heard = fl_steward_receive(l->steward, &done, ms)) != 0) {
         ms = 0;
         if (heard > 0) {
             take_answer(l, &done);
@@ -158,12 +158,12 @@ static void write_files(struct fl_local *l, uint32_t shard)
     if (!have_done(l, shard, FL_TASK_PAIR, names))
         n->tried = 0;
     for (int left = PAIR_MS; n->task == FL_TASK_PAIR && left > 0 && !l->late && l->steward >= 0; left -= 10)
-        hear_steward(l, 10);
+        receive_done(l, 10);
     l->late |= n->task == FL_TASK_PAIR;
 }
 
 /* It waits until the steward takes it: what is told is not told again. */
-static void keep_told(struct fl_local *l, uint32_t shard)
+static void keep_order(struct fl_local *l, uint32_t shard)
 {
     const char *name = l->file->shard[shard].name;
     json_t *o = fl_placement_write(l->file, &l->node[shard].placement);
@@ -172,12 +172,12 @@ static void keep_told(struct fl_local *l, uint32_t shard)
     if (!text)
         ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "shard %s: no memory for what was told of it", name);
     while (text && l->steward >= 0 && !fl_steward_ask(l->steward, FL_TASK_TOLD, name, text))
-        hear_steward(l, 10);
+        receive_done(l, 10);
     free(text);
     json_decref(o);
 }
 
-static void read_told(struct fl_local *l, uint32_t shard)
+static void read_order(struct fl_local *l, uint32_t shard)
 {
     struct local_node *n = &l->node[shard];
     char path[FL_PATH_MAX], text[FL_TOLD_MAX];
@@ -199,7 +199,7 @@ static int await_steward(const struct fl_local *l, struct ft_fault *fault)
 {
     struct fl_done done;
 
-    if (fl_steward_hear(l->steward, &done, READY_MS) <= 0)
+    if (fl_steward_receive(l->steward, &done, READY_MS) <= 0)
         return ft_fail(fault, FT_EIO, "the steward does not answer");
     return done.error ? ft_fail(fault, done.error, "%s", done.text) : 0;
 }
@@ -230,7 +230,7 @@ int fl_local_open(struct fl_local **out, const struct fl_file *file, uint32_t se
     }
     fl_stray_find(file);
     for (uint32_t i = 0; i < fl_file_all_shards(file); i++)
-        read_told(l, i);
+        read_order(l, i);
     *out = l;
     return 0;
 }
@@ -246,7 +246,7 @@ void fl_local_close(struct fl_local *l)
     free(l);
 }
 
-void fl_local_tell(struct fl_local *l, uint32_t shard, const struct fl_placement *p)
+void fl_local_order(struct fl_local *l, uint32_t shard, const struct fl_placement *p)
 {
     struct local_node *n = &l->node[shard];
 
@@ -260,7 +260,7 @@ void fl_local_tell(struct fl_local *l, uint32_t shard, const struct fl_placement
     n->written = false;
     n->tried = 0;
     if (concerns)
-        keep_told(l, shard);
+        keep_order(l, shard);
 }
 
 void fl_local_remove(struct fl_local *l, uint32_t shard, bool removes)
@@ -390,7 +390,7 @@ static bool same_text(const json_t *o, const char *key, const char *text)
 }
 
 /* Both or none: what others could not read would take the word of all nodes of this server. */
-static void hear_members(struct local_node *n, const json_t *from)
+static void read_members(struct local_node *n, const json_t *from)
 {
     const char *a = json_string_value(json_array_get(from, 0)),
                *b = json_string_value(json_array_get(from, 1));
@@ -406,7 +406,7 @@ static bool measures_all(const struct fl_local *l, uint64_t now)
     return l->measured == now || now - l->measured >= LOAD_NS;
 }
 
-static void hear(struct fl_local *l, uint32_t shard, uint64_t now)
+static void look_at_node(struct fl_local *l, uint32_t shard, uint64_t now)
 {
     struct local_node *n = &l->node[shard];
     bool passed = is_passed_over(l, shard);
@@ -430,7 +430,7 @@ static void hear(struct fl_local *l, uint32_t shard, uint64_t now)
         n->said.incarnation = incarnation > 0 ? (uint64_t)incarnation : 0;
         (void)fl_slow_read(n->said.slow, json_object_get(json_object_get(status, "slow"), "cause"));
         n->said.counter = counter > 0 && counter <= UINT32_MAX ? (uint32_t)counter : 0;
-        hear_members(n, json_object_get(status, "members"));
+        read_members(n, json_object_get(status, "members"));
         measure(n, status, measures_all(l, now), now);
     } else {
         n->counted.at = 0;
@@ -558,7 +558,7 @@ static void turn_node(struct fl_local *l, uint32_t shard, uint64_t now)
     bool wanted = n->told && fl_placement_has(&n->placement, l->self), said = n->says;
 
     fl_node_name(node, l->file, shard, l->self);
-    hear(l, shard, now);
+    look_at_node(l, shard, now);
     n->logged &= n->says == said;
     if (wanted && !n->written && (!n->tried || now - n->tried > START_NS)) {
         n->tried = now;
@@ -594,7 +594,7 @@ static void turn_stray(struct fl_local *l, uint32_t shard, uint64_t now)
     char node[FL_NAME_MAX];
 
     fl_node_name(node, l->file, shard, l->self);
-    hear(l, shard, now);
+    look_at_node(l, shard, now);
     if (!n->removes || !is_fresh(l))
         return;
     if (n->stopped && now - n->stopped <= START_NS)
@@ -618,7 +618,7 @@ void fl_local_turn(struct fl_local *l, uint64_t fresh, uint64_t now)
     l->waited = 0;
     l->late = false;
     l->ends = FL_NONE;
-    hear_steward(l, 0);
+    receive_done(l, 0);
     for (uint32_t k = 0; k < shards; k++) {
         uint32_t i = (l->first + k) % shards;
         struct local_node *n = &l->node[i];
@@ -631,7 +631,7 @@ void fl_local_turn(struct fl_local *l, uint64_t fresh, uint64_t now)
         else if (n->told)
             turn_node(l, i, now);
         else if (n->keeps) /* a node that nobody told of may be there as well */
-            hear(l, i, now);
+            look_at_node(l, i, now);
         else
             n->says = false;
     }

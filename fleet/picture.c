@@ -71,7 +71,7 @@ static int fear_all(struct fl_server_said *said, uint32_t shards, struct ft_faul
     return error;
 }
 
-static int hear_server(struct fl_picture *p, uint32_t i, const struct nd_entry *e, struct ft_fault *fault)
+static int read_server(struct fl_picture *p, uint32_t i, const struct nd_entry *e, struct ft_fault *fault)
 {
     struct ft_fault why = {""};
     int error = fl_server_said_read(&p->said[i], p->file, i, e->value, e->len, &why);
@@ -120,7 +120,7 @@ void fl_gone_read(const struct fl_file *file, const struct nd_keys *keys, const 
 }
 
 /* Since when leases are gone, as the leader's key says, into the servers that have none. */
-static void hear_gone(struct fl_picture *p, const struct nd_keys *keys)
+static void read_lost_leases(struct fl_picture *p, const struct nd_keys *keys)
 {
     struct ft_fault fault = {""};
     json_t *o = read_gone(p->file, keys, &fault);
@@ -149,7 +149,7 @@ char *fl_picture_gone(const struct fl_picture *p)
     return text;
 }
 
-static void hear_upgrade(struct fl_picture *p, const struct nd_keys *keys, uint32_t i)
+static void read_upgrade(struct fl_picture *p, const struct nd_keys *keys, uint32_t i)
 {
     const struct nd_entry *e = fl_key_find(keys, p->file, "wishes/upgrade/", p->file->server[i].name);
 
@@ -197,9 +197,9 @@ static int paint_server(struct fl_picture *p, const struct nd_keys *keys, uint32
                             .lease = said != NULL,
                             .gone = said ? 0 : gone,
                             .unlisted = i >= p->file->servers};
-    int error = said ? hear_server(p, i, said, fault) : 0;
+    int error = said ? read_server(p, i, said, fault) : 0;
 
-    hear_upgrade(p, keys, i);
+    read_upgrade(p, keys, i);
     s->drained = fl_key_find(keys, p->file, "wishes/drain/", e->name) != NULL;
     return error;
 }
@@ -277,7 +277,7 @@ static enum fl_says says_of(const struct fl_node_said *n)
 /* ---- whose word counts: no server is believed about another one's node ---- */
 
 /* A member's word of the view that it is in. */
-static bool tells(const struct fl_picture *p, const struct fl_node_said *n, uint32_t member[2])
+static bool speaks_for_view(const struct fl_picture *p, const struct fl_node_said *n, uint32_t member[2])
 {
     return n->member && n->view && members_of(p, n, member) &&
            (member[0] == n->server || member[1] == n->server);
@@ -307,7 +307,7 @@ static void believe_members(const struct fl_picture *p, uint32_t shard, const st
         for (const struct fl_node_said *n = p->node[shard]; n; n = n->next) {
             uint32_t member[2];
 
-            if (!n->believed || n->view <= key->view || !tells(p, n, member))
+            if (!n->believed || n->view <= key->view || !speaks_for_view(p, n, member))
                 continue;
             for (struct fl_node_said *other = p->node[shard]; other; other = other->next) {
                 again |= !other->believed && is_of(member, other->server);
@@ -379,7 +379,7 @@ static bool is_seconded(const struct fl_picture *p, uint32_t shard, const struct
 {
     const struct fl_node_said *other = node_of(p, member[member[0] == n->server], shard);
     uint32_t names[2];
-    bool mutual = other && tells(p, other, names) && is_of(names, n->server);
+    bool mutual = other && speaks_for_view(p, other, names) && is_of(names, n->server);
 
     *live = is_live(n) || (mutual && is_live(other));
     return mutual || has_arbiters_word(n, kept);
@@ -397,8 +397,8 @@ static bool find_seconded(const struct fl_picture *p, uint32_t shard, const stru
         uint32_t member[2];
         bool live;
 
-        if (!tells(p, n, member) || !is_seconded(p, shard, n, member, kept, &live) || live < lives ||
-            (any && live == lives && n->view <= best.view))
+        if (!speaks_for_view(p, n, member) || !is_seconded(p, shard, n, member, kept, &live) ||
+            live < lives || (any && live == lives && n->view <= best.view))
             continue;
         any = true;
         lives = live;
@@ -416,13 +416,13 @@ static void find_only(const struct fl_picture *p, uint32_t shard, struct fl_shar
     uint32_t member[2], count[2] = {0, 0};
 
     for (const struct fl_node_said *n = p->node[shard]; n; n = n->next)
-        for (int live = 0; live <= is_live(n) && tells(p, n, member); live++) {
+        for (int live = 0; live <= is_live(n) && speaks_for_view(p, n, member); live++) {
             only[live] = n;
             count[live]++;
         }
     const struct fl_node_said *n = count[1] ? only[1] : only[0];
 
-    if (count[count[1] != 0] == 1 && tells(p, n, member))
+    if (count[count[1] != 0] == 1 && speaks_for_view(p, n, member))
         take_view(out, n->view, member);
 }
 
@@ -444,8 +444,8 @@ static void find_view(const struct fl_picture *p, uint32_t shard, const struct f
         for (const struct fl_node_said *n = p->node[shard]; n; n = n->next) {
             uint32_t member[2];
 
-            if (n->believed && n->view > out->view && tells(p, n, member) && (!serves || is_live(n)) &&
-                !is_contested(p, shard, n, &p->placement[shard], kept))
+            if (n->believed && n->view > out->view && speaks_for_view(p, n, member) &&
+                (!serves || is_live(n)) && !is_contested(p, shard, n, &p->placement[shard], kept))
                 take_view(out, n->view, member);
         }
     }
@@ -462,7 +462,7 @@ static bool is_believed(const struct fl_shard *s, uint32_t member)
     return fl_says_serves(is) && (!fl_says_serves(had) || (had == FL_SAYS_PROTECTED && is != had));
 }
 
-static void hear_members(const struct fl_picture *p, uint32_t shard, struct fl_shard *out)
+static void read_members(const struct fl_picture *p, uint32_t shard, struct fl_shard *out)
 {
     out->primary = FL_NONE;
     for (uint32_t k = 0; k < 2; k++) {
@@ -505,7 +505,7 @@ static uint32_t wished(const struct fl_picture *p, const struct nd_entry *wish)
 }
 
 /* A move goes before a pin. */
-static void hear_wishes(struct fl_picture *p, const struct nd_keys *keys, uint32_t shard)
+static void read_wishes(struct fl_picture *p, const struct nd_keys *keys, uint32_t shard)
 {
     struct fl_shard *s = &p->shard[shard];
     const struct nd_entry *pin = fl_key_find(keys, p->file, "wishes/pin/", s->name);
@@ -536,7 +536,7 @@ static void paint_shard(struct fl_picture *p, const struct nd_keys *keys, uint32
 
     *s = (struct fl_shard){.name = name, .found = FL_NONE, .primary = FL_NONE, .failed.to = FL_NONE};
     memcpy(s->on, p->file->shard[i].on, sizeof(s->on));
-    hear_wishes(p, keys, i);
+    read_wishes(p, keys, i);
     had->failed.to = FL_NONE;
     if (!e)
         return;
@@ -552,7 +552,7 @@ static void paint_shard(struct fl_picture *p, const struct nd_keys *keys, uint32
 }
 
 /* What the arbiter keeps of the shard; `any` false where that is nothing that can be read. */
-static struct ft_decision hear_arbiter(const struct fl_picture *p, const struct nd_keys *keys, uint32_t shard)
+static struct ft_decision read_arbiter(const struct fl_picture *p, const struct nd_keys *keys, uint32_t shard)
 {
     const struct nd_entry *e = fl_key_find(keys, p->file, "arbiter/", p->file->shard[shard].name);
     struct ft_decision kept = {.any = false};
@@ -563,16 +563,16 @@ static struct ft_decision hear_arbiter(const struct fl_picture *p, const struct 
 }
 
 /* The shard's nodes go before its key: view, members, and whether an order is over. */
-static void hear_shard(struct fl_picture *p, const struct nd_keys *keys, uint32_t i)
+static void read_shard(struct fl_picture *p, const struct nd_keys *keys, uint32_t i)
 {
-    const struct ft_decision kept = hear_arbiter(p, keys, i);
+    const struct ft_decision kept = read_arbiter(p, keys, i);
     const struct fl_placement *had = &p->placement[i];
     struct fl_shard *s = &p->shard[i];
 
     find_view(p, i, &kept, s);
     if (!s->known)
         return;
-    hear_members(p, i, s);
+    read_members(p, i, s);
     s->moved = had->first[0] == had->first[1] ? p->fleet.now : had->moved; /* who knows, without its key */
     s->alone = had->view == s->view ? had->alone : 0;
     s->failed = had->failed;
@@ -608,7 +608,7 @@ static void note_servers(const struct fl_picture *p, const struct nd_keys *keys,
 
         if (strlen(node) <= shard || fl_file_server(p->file, node + shard) != FL_NONE)
             continue;
-        const struct ft_decision kept = hear_arbiter(p, keys, n->shard);
+        const struct ft_decision kept = read_arbiter(p, keys, n->shard);
 
         if (fl_key_find(keys, p->file, "servers/", node + shard) || ft_members_have(&kept.members, node))
             (void)fl_node_server(p->file, n->shard, node);
@@ -635,7 +635,7 @@ void fl_picture_free(struct fl_picture *p)
 }
 
 /* Has the file know the shards that it does not have, of which keys tell: their own, and wishes. */
-static void hear_strays(const struct fl_file *file, const struct nd_keys *keys)
+static void read_strays(const struct fl_file *file, const struct nd_keys *keys)
 {
     static const char *const kinds[] = {"wishes/remove/", "shards/"};
     const char *name;
@@ -664,7 +664,7 @@ int fl_picture_make(struct fl_picture *out, const struct fl_file *file, const st
         fl_picture_free(out);
         return ft_fail(fault, FT_ENOMEM, "no memory for a picture of the fleet");
     }
-    hear_strays(file, keys);
+    read_strays(file, keys);
     for (uint32_t i = 0; i < file->shards; i++)
         paint_shard(out, keys, i);
     /* Shards' keys and nodes tell of servers that the file does not have, which are behind the others. */
@@ -681,10 +681,10 @@ int fl_picture_make(struct fl_picture *out, const struct fl_file *file, const st
     out->fleet.servers = fl_file_all(file);
     out->fleet.now = now;
     if (!gone)
-        hear_gone(out, keys);
+        read_lost_leases(out, keys);
     list_nodes(out);
     for (uint32_t i = 0; i < file->shards; i++)
-        hear_shard(out, keys, i);
+        read_shard(out, keys, i);
     if (fl_leads(file, fl_key_find(keys, file, "leader", "")))
         snprintf(out->leader, sizeof(out->leader), "%s", fl_key_find(keys, file, "leader", "")->value);
     out->fleet = (struct fl_fleet){.server = out->server,
@@ -799,18 +799,18 @@ bool fl_picture_next(const struct fl_picture *picture, const struct fl_plan *pla
 
 /* ---- copies for agents -------------------------------------------------------------------------- */
 
-static uint32_t add_server(uint32_t out[FL_HEARS], uint32_t count, uint32_t server)
+static uint32_t add_server(uint32_t out[FL_READERS], uint32_t count, uint32_t server)
 {
     for (uint32_t i = 0; i < count; i++)
         if (out[i] == server)
             return count;
-    if (count < FL_HEARS)
+    if (count < FL_READERS)
         out[count++] = server;
     return count;
 }
 
-uint32_t fl_picture_hears(const struct fl_picture *p, uint32_t shard, const struct fl_placement *placement,
-                          uint32_t out[FL_HEARS])
+uint32_t fl_picture_readers(const struct fl_picture *p, uint32_t shard, const struct fl_placement *placement,
+                            uint32_t out[FL_READERS])
 {
     const struct fl_placement *both[] = {placement, &p->placement[shard]};
     uint32_t count = 0;
@@ -879,7 +879,7 @@ static int copy_shard(struct fl_copies *out, const struct fl_picture *p, const s
                       uint32_t shard, struct ft_fault *fault)
 {
     const struct nd_entry *e = fl_key_find(keys, p->file, "shards/", p->shard[shard].name);
-    uint32_t to[FL_HEARS], count = fl_picture_hears(p, shard, &p->placement[shard], to);
+    uint32_t to[FL_READERS], count = fl_picture_readers(p, shard, &p->placement[shard], to);
     int error = 0;
 
     for (uint32_t i = 0; i < count && e && !error; i++) {

@@ -137,7 +137,7 @@ static void be_reader(int fd, const char *path, const char *server, const char *
 /* ---- who asks it -------------------------------------------------------------------------------- */
 
 /* The reader's answer; *text has a NUL behind it, and is for free(). */
-static int hear(struct fl_reader *r, char **text, uint32_t *len, struct ft_fault *fault)
+static int receive_answer(struct fl_reader *r, char **text, uint32_t *len, struct ft_fault *fault)
 {
     struct reply reply;
 
@@ -165,7 +165,7 @@ int fl_reader_ask(struct fl_reader *r, const char *shard, const char *servers, c
     if (snprintf(q.servers, sizeof(q.servers), "%s", servers) >= (int)sizeof(q.servers))
         return ft_fail(fault, FT_EINVAL, "more servers than a shard may have");
     (void)give(r->fd, &q, sizeof(q));
-    return hear(r, text, &len, fault);
+    return receive_answer(r, text, &len, fault);
 }
 
 int fl_reader_find(struct fl_reader *r, const char *shard, struct ft_fault *fault)
@@ -201,7 +201,7 @@ int fl_reader_start(struct fl_reader *r, const char *path, const char *server, c
     setsockopt(r->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     if (pid < 0)
         return ft_fail(fault, FT_EIO, "the reader: %s", strerror(errno));
-    int error = hear(r, &text, &len, fault);
+    int error = receive_answer(r, &text, &len, fault);
 
     if (!error && len > strlen(text) + 1) {
         snprintf(r->state, sizeof(r->state), "%s", text);

@@ -254,7 +254,7 @@ static int do_task(struct steward *s, const struct request *r, struct ft_fault *
     }
 }
 
-static bool tell_done(int agent, const struct request *r, int error, const struct ft_fault *fault)
+static bool send_done(int agent, const struct request *r, int error, const struct ft_fault *fault)
 {
     struct fl_done done = {.task = r->task, .error = error};
 
@@ -299,13 +299,13 @@ static void be_steward(int agent, const struct fl_steward_config *c)
 
     if (!error)
         error = take_lock(&s, &fault);
-    for (bool goes_on = tell_done(agent, &r, error, &fault) && !error; goes_on;) {
+    for (bool goes_on = send_done(agent, &r, error, &fault) && !error; goes_on;) {
         memset(&r, 0, sizeof(r));
         goes_on = recv(agent, &r, sizeof(r), 0) > 0;
         r.shard[sizeof(r.shard) - 1] = r.text[sizeof(r.text) - 1] = '\0';
         if (goes_on) {
             error = do_task(&s, &r, &fault);
-            goes_on = tell_done(agent, &r, error, &fault) && s.reader.fd >= 0;
+            goes_on = send_done(agent, &r, error, &fault) && s.reader.fd >= 0;
         }
         while (waitpid(-1, NULL, WNOHANG) > 0) /* what took too long */
             ;
@@ -348,7 +348,7 @@ bool fl_steward_ask(int fd, enum fl_task task, const char *shard, const char *te
     return send(fd, &r, len, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)len;
 }
 
-int fl_steward_hear(int fd, struct fl_done *done, int ms)
+int fl_steward_receive(int fd, struct fl_done *done, int ms)
 {
     struct pollfd said = {.fd = fd, .events = POLLIN};
 

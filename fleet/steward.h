@@ -48,7 +48,7 @@ int fl_steward_start(int *fd, const struct fl_steward_config *config, struct ft_
 /* Asks, `text` with it. False: the steward is busy, or has ended. */
 bool fl_steward_ask(int fd, enum fl_task task, const char *shard, const char *text);
 /* Takes one answer, for which it waits `ms` at most. 1; 0: there is none; -1: the steward has ended. */
-int fl_steward_hear(int fd, struct fl_done *done, int ms);
+int fl_steward_receive(int fd, struct fl_done *done, int ms);
 
 /* Of a file of at most `cap` - 1 bytes, as text. False: there is none, or it is longer. */
 bool fl_read_whole(const char *path, char *out, size_t cap);

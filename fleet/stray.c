@@ -146,7 +146,8 @@ static bool concerns(const struct fl_picture *p, const struct nd_keys *keys, con
            copy_of(p, keys, server, shard);
 }
 
-static bool is_told(const struct fl_picture *p, const struct nd_keys *keys, uint32_t shard, uint32_t server)
+static bool is_ordered_to_end(const struct fl_picture *p, const struct nd_keys *keys, uint32_t shard,
+                              uint32_t server)
 {
     const struct nd_entry *copy = copy_of(p, keys, server, shard);
 
@@ -162,7 +163,7 @@ static bool is_over(const struct fl_picture *p, const struct nd_keys *keys, cons
     for (uint32_t i = 0; i < p->fleet.servers && over; i++)
         over = !fl_stray_on(p, shard, i) && (p->server[i].unlisted || !concerns(p, keys, key, shard, i) ||
                                              (p->server[i].lease && !p->said[i].unreadable &&
-                                              p->said[i].tells && is_told(p, keys, shard, i)));
+                                              p->said[i].tells && is_ordered_to_end(p, keys, shard, i)));
     return over;
 }
 
@@ -206,7 +207,7 @@ static int follow_wish(struct fl_copies *out, const struct fl_picture *p, const 
         const struct nd_entry *copy = copy_of(p, keys, i, shard);
         char at[FL_KEY_MAX];
 
-        if (concerns(p, keys, key, shard, i) && !is_told(p, keys, shard, i))
+        if (concerns(p, keys, key, shard, i) && !is_ordered_to_end(p, keys, shard, i))
             error = fl_copies_add(out, fl_copy_key(at, p->file, i, shard), copy, FL_STRAY_ENDS, fault);
     }
     return error;

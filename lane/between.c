@@ -134,7 +134,7 @@ bool nd_stream_needs_burst(const struct nd_lane *lane, const struct nd_needs *ne
            (owes_released(lane) && !(needs->stream == ND_STREAM_DELTAS && nd_cut_unrecorded(lane)));
 }
 
-bool nd_stream_is_told(const struct nd_lane *lane)
+bool nd_stream_is_complete(const struct nd_lane *lane)
 {
     return !nd_cut_unrecorded(lane) &&
            !(FT_ORDER_GET(lane->shared, logging) &&

@@ -75,7 +75,7 @@ static void note_port(struct nd_lane *lane, unsigned port, uint64_t from, const 
  * unseen (too_many_heartbeats). One that is no newer than the last was recorded and sent again, or came by
  * another port as well.
  */
-static void hear_heartbeat(struct nd_lane *lane, const struct nd_frame *f, unsigned port)
+static void receive_heartbeat(struct nd_lane *lane, const struct nd_frame *f, unsigned port)
 {
     struct ft_datagram_key peer = {
         .incarnation = FT_ORDER_GET(lane->shared, peer_incarnation),
@@ -111,7 +111,7 @@ static inline __attribute__((always_inline)) bool take_heartbeat(struct nd_lane 
 {
     if (ft_likely(f->len < ND_HEARTBEAT_HEAD || nf_get16(f->data + 12) != htobe16(ND_HEARTBEAT_TYPE)))
         return false;
-    hear_heartbeat(lane, f, f->port);
+    receive_heartbeat(lane, f, f->port);
     return true;
 }
 

@@ -457,7 +457,7 @@ static void note_stable(struct nd_lane *lane)
     FT_REPORT_SET(lane->shared, port_stable, link->sender.closed);
 }
 
-static bool hear(struct nd_lane *lane)
+static bool receive_acks(struct nd_lane *lane)
 {
     struct nd_link *link = lane->link;
     uint64_t last = FT_REPORT_GET(lane->shared, recorded), again = link->sender.again;
@@ -469,7 +469,7 @@ static bool hear(struct nd_lane *lane)
     while (receive_frame(lane, &looks, &body, &payload)) {
         if (payload) /* who is primary takes no records */
             continue;
-        enum ft_link_said said = ft_link_hear(&link->sender, &body, last, lane->now);
+        enum ft_link_said said = ft_link_receive(&link->sender, &body, last, lane->now);
 
         if (said == FT_LINK_LIES) {
             FT_COUNTER_ADD(lane->shared, port_refused, 1);
@@ -510,7 +510,7 @@ bool nd_link_turn(struct nd_lane *lane)
     any = link->carry && send_records(lane);
     if (lane->now >= link->probe_at && link->fill == 0 && send_frame(lane, &empty, 0))
         link->probe_at = lane->now + lane->setup.heartbeat_ms * 1000000ull;
-    return hear(lane) || any;
+    return receive_acks(lane) || any;
 }
 
 /* ---- standby ------------------------------------------------------------------------------------- */

@@ -135,7 +135,7 @@ struct nd_needs nd_lane_between_bursts(struct nd_lane *lane);
 bool nd_stream_needs_burst(const struct nd_lane *lane, const struct nd_needs *needs);
 /* The stream tells of all that the lane did, no lane has a delta to finish, without which what was recorded
  * behind it does not count, and none a digest to carry, at which the standby's other lanes would wait. */
-bool nd_stream_is_told(const struct nd_lane *lane);
+bool nd_stream_is_complete(const struct nd_lane *lane);
 
 /* ---- cut.c --------------------------------------------------------------------------------------- */
 

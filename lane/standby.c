@@ -85,7 +85,8 @@ bool nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t seq, const 
     return false;
 }
 
-static bool tell_verdict(struct nd_lane *lane, uint64_t burst, uint64_t seq, uint64_t expected, uint64_t got)
+static bool report_verdict(struct nd_lane *lane, uint64_t burst, uint64_t seq, uint64_t expected,
+                           uint64_t got)
 {
     FT_REPORT_SET(lane->shared, expected, expected);
     FT_REPORT_SET(lane->shared, got, got);
@@ -251,7 +252,7 @@ static bool compare_digest(struct nd_lane *lane, const struct ft_record *r)
         return true;
     if (r->flags & FT_REC_SLICE)
         return nd_lane_compare_slice(lane, &(struct nd_slice_digest){r->burst, r->seq, r->slice, r->digest});
-    return tell_verdict(lane, r->burst, r->seq, r->digest, ft_region_digest(lane->region));
+    return report_verdict(lane, r->burst, r->seq, r->digest, ft_region_digest(lane->region));
 }
 
 static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
@@ -435,7 +436,7 @@ static void compare_at_delta(struct nd_group *group)
         const struct nf_lane_state *state = nf_chain_state(lane->chain);
 
         if (!slice)
-            tell_verdict(lane, state->burst, state->seq, lane->apply.digest, got);
+            report_verdict(lane, state->burst, state->seq, lane->apply.digest, got);
         else if (lane == first)
             nd_lane_compare_slice(lane, &(struct nd_slice_digest){state->burst, state->seq, lane->apply.slice,
                                                                   lane->apply.digest});
@@ -554,7 +555,7 @@ static void compare_at_stop(struct nd_group *group)
         r = lane->stop_point.digest;
         lane->stop_point.compared = r->burst;
         if (!slice)
-            tell_verdict(lane, r->burst, r->seq, r->digest, got);
+            report_verdict(lane, r->burst, r->seq, r->digest, got);
         else if (lane->index == 0)
             nd_lane_compare_slice(lane, &(struct nd_slice_digest){r->burst, r->seq, r->slice, r->digest});
     }

@@ -565,7 +565,7 @@ static void hold(struct nd_lane *lane, const struct burst *burst)
     FT_COUNTER_ADD(lane->shared, emitted, count);
 }
 
-static void tell_burst(struct nd_lane *lane, const struct burst *burst)
+static void publish_burst(struct nd_lane *lane, const struct burst *burst)
 {
     FT_REPORT_SET(lane->shared, executed, burst->number);
     if (burst->needs->stream != ND_STREAM_DELTAS)
@@ -608,7 +608,7 @@ static inline __attribute__((always_inline)) bool pass_burst(struct nd_lane *lan
     if (needs->stream != ND_STREAM_NONE)
         lane->timers.busy_at = lane->now;
     hold(lane, &burst);
-    tell_burst(lane, &burst);
+    publish_burst(lane, &burst);
     lane->turn.full = lane->burst.n == NF_BURST_MAX;
     lane->burst.n = 0;
     return true;
@@ -651,7 +651,7 @@ static uint32_t transmit_own_mac(struct nd_lane *lane, const struct ft_held *hel
 }
 
 /* True if more of what it was given is known to have left. */
-static __attribute__((noinline)) bool tell_keeper(struct nd_lane *lane)
+static __attribute__((noinline)) bool report_to_keeper(struct nd_lane *lane)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
     uint64_t stable = release_to(lane);
@@ -701,7 +701,7 @@ static inline __attribute__((always_inline)) bool release(struct nd_lane *lane)
         any = true;
     }
     if (ft_unlikely(lane->io->tell != NULL))
-        any |= tell_keeper(lane);
+        any |= report_to_keeper(lane);
     if (any)
         FT_REPORT_SET(shared, released,
                       nf_chain_state(lane->chain)->outputs - ft_hold_count(&lane->hold) - lane->unconfirmed -
@@ -814,7 +814,7 @@ static void consider_drained(struct nd_lane *lane, bool may_receive)
         lane->timers.quiet_since = lane->now;
     if (lane->now - lane->timers.quiet_since >= DRAIN_QUIET && ft_hold_count(&lane->hold) == 0 &&
         lane->replayed.count == 0 && lane->unconfirmed == 0 && lane->waiting.count == 0 &&
-        lane->fragments.count == 0 && nd_stream_is_told(lane))
+        lane->fragments.count == 0 && nd_stream_is_complete(lane))
         FT_REPORT_SET(lane->shared, done, lane->seen.order);
 }
 

@@ -134,8 +134,8 @@ static void mon_process(struct nf *nf, struct nf_packet *const packets[], uint32
 
 /* For the log of flows: the ends that the first packet came to the chain with, whatever is translated in
  * front of this NF, so that it names the host. */
-static void mon_tell(const struct nf *nf, const struct nf_session *s, bool over, enum nf_session_why why,
-                     uint64_t now)
+static void mon_log(const struct nf *nf, const struct nf_session *s, bool over, enum nf_session_why why,
+                    uint64_t now)
 {
     const struct mon_flow *flow = nf_session_slot(nf, s);
     struct nf_log_event event = {
@@ -219,7 +219,7 @@ static const struct nf_module mon_module = {
     .clear = nf_sessions_clear_all, /* flows alone: totals only ever grow */
     .session_size = sizeof(struct mon_flow),
     .flows = mon_flows,
-    .session_tell = mon_tell,
+    .session_tell = mon_log,
     .ipv6 = mon_joins_ipv6,
     .host_full = MON_HOST_FULL + 1,
     .expired = MON_EXPIRED + 1,

@@ -164,7 +164,7 @@ static void publish_status(struct rp_replicator *rp)
     rp->shown.link_up = rp->link && rp_link_up(rp->link);
     if (rp->link)
         rp->shown.link = *rp_link_stats(rp->link);
-    rp->shown.peer_told = rp_peer_told(rp);
+    rp->shown.peer_told = rp_has_peer_standing(rp);
     rp->shown.peer_standing = rp->standing.peer;
     rp->shown.lag_packets = rp_lag_packets(rp);
     rp->shown.compressed = rp->schedule.compressing.count;
@@ -237,7 +237,7 @@ static void to_store(struct rp_replicator *rp, const struct ft_action *a)
         rp->to_store.members = a->members;
 }
 
-void rp_tell_aim(struct rp_replicator *rp, const char *name)
+void rp_report_aim(struct rp_replicator *rp, const char *name)
 {
     const struct rp_node *known = rp->link ? rp_link_node(rp->link, name) : NULL;
     struct rp_node peer = {.port = 0};
@@ -306,7 +306,7 @@ static void carry_out(struct rp_replicator *rp, const struct ft_action *a)
                 FT_LEVEL_WARNING, FT_SAYS_START,
                 "node %s is the other member of view %lu, and the file does not say where it is reached",
                 a->name, rp->core.view);
-        rp_tell_aim(rp, a->name);
+        rp_report_aim(rp, a->name);
         break;
     case FT_ACT_STATE:
         report_state(rp, a);
@@ -578,7 +578,7 @@ void rp_report_stored(struct rp_replicator *rp)
         rp_step(rp, &event);
 }
 
-static void hear_arbiter(struct rp_replicator *rp)
+static void receive_decision(struct rp_replicator *rp)
 {
     const struct rp_arbiter *arbiter = rp->config.arbiter;
     struct ft_decision kept = {.any = false};
@@ -596,7 +596,7 @@ void rp_reports(struct rp_replicator *rp)
 {
     rp_report_stored(rp);
     report_port_heartbeats(rp);
-    hear_arbiter(rp);
+    receive_decision(rp);
     if (ft_core_primary(&rp->core))
         primary_reports(rp);
     else

@@ -277,7 +277,7 @@ static long check_proof(struct rp_handshake *h, uint8_t *bulk)
     int rc = rp_stream_handshake(h->stream);
 
     if (rc > 0 && rp_stream_two_ways(h->stream))
-        rc = (rc = rp_joining_hear(h->stream, &h->hearing, &h->peers)) < 0 ? RP_STREAM_ENDED : rc;
+        rc = (rc = rp_joining_receive(h->stream, &h->hearing, &h->peers)) < 0 ? RP_STREAM_ENDED : rc;
     return rc == RP_STREAM_REFUSED ? FT_EPERM : rc < 0 ? FT_ETRUNC : rc;
 }
 

@@ -234,7 +234,7 @@ static inline void rp_sleep(uint64_t ns)
 void rp_step(struct rp_replicator *rp, struct ft_event *event);
 void rp_carry_out(struct rp_replicator *rp);
 /* The node of that name is the peer; whoever wants to know where it is reached is told. */
-void rp_tell_aim(struct rp_replicator *rp, const char *name);
+void rp_report_aim(struct rp_replicator *rp, const char *name);
 /* Tells the core how far lanes are, which on the standby acknowledges it; true when there was something to
  * acknowledge. And all else that they reached. */
 bool rp_progress(struct rp_replicator *rp);
@@ -298,7 +298,8 @@ void rp_sideband_turn(struct rp_replicator *rp); /* says what is to be said */
 void rp_send_verdicts(struct rp_replicator *rp); /* a standby: those of its lanes */
 void rp_take_verdict(struct rp_replicator *rp, const struct ft_message *m);
 void rp_take_standing(struct rp_replicator *rp, const struct ft_message *m);
-bool rp_peer_told(const struct rp_replicator *rp); /* the peer has said its standing on this connection */
+bool rp_has_peer_standing(
+    const struct rp_replicator *rp); /* the peer has said its standing on this connection */
 /* look.c: first byte of a PUSH that is no set of files. */
 #define RP_LOOK_QUESTION 4u
 #define RP_LOOK_ANSWER   5u

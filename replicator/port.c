@@ -47,7 +47,7 @@ void rp_port_off(struct rp_replicator *rp)
 }
 
 /* The last word by the lanes' ports, by that one where it is oldest. */
-static uint64_t heard_last(struct rp_replicator *rp)
+static uint64_t oldest_heartbeat(struct rp_replicator *rp)
 {
     uint64_t heard = UINT64_MAX;
 
@@ -108,7 +108,7 @@ static void begin(struct rp_replicator *rp)
     p->peer = rp->core.peer.incarnation;
     p->on = true;
     p->alive = 0;
-    p->heard = heard_last(rp);
+    p->heard = oldest_heartbeat(rp);
 }
 
 /* ---- primary: which way carries -------------------------------------------------------------------- */
@@ -117,7 +117,7 @@ static void begin(struct rp_replicator *rp)
 static bool is_alive(struct rp_replicator *rp)
 {
     struct rp_port *p = &rp->port;
-    uint64_t heard = heard_last(rp), beat = rp->core.config.heartbeat_ms * FT_MS;
+    uint64_t heard = oldest_heartbeat(rp), beat = rp->core.config.heartbeat_ms * FT_MS;
 
     if (heard != p->heard && !p->alive)
         p->alive = rp->now;

@@ -168,7 +168,7 @@ static void read_clock(struct rp_replicator *rp)
 }
 
 /* What the peer says beside the protocol counts where it is known, and the core has not refused it. */
-static bool is_heard(const struct rp_replicator *rp)
+static bool is_accepted(const struct rp_replicator *rp)
 {
     return !rp->actions.malformed && rp->core.peer.known;
 }
@@ -234,17 +234,17 @@ static void take_message(struct rp_replicator *rp, const struct ft_message *m)
         break;
     case FT_MSG_VERDICT:
         step_message(rp, m, NULL);
-        if (is_heard(rp) && ft_core_primary(&rp->core) && m->view == rp->core.view && m->lane < rp->lanes)
+        if (is_accepted(rp) && ft_core_primary(&rp->core) && m->view == rp->core.view && m->lane < rp->lanes)
             rp_take_verdict(rp, m);
         break;
     case FT_MSG_COUNTER:
         step_message(rp, m, NULL);
-        if (is_heard(rp))
+        if (is_accepted(rp))
             rp_take_standing(rp, m);
         break;
     case FT_MSG_DRILL:
         step_message(rp, m, NULL);
-        if (is_heard(rp))
+        if (is_accepted(rp))
             rp_take_drill(rp, m);
         break;
     case FT_MSG_PUSH: /* from a peer that this node refuses as well */
@@ -341,7 +341,7 @@ static bool is_news(struct rp_replicator *rp, const struct ft_crash_notice *cras
 
 /* One at a time: the notice comes more than once, and may be sent again by anybody. Of what it died is heard
  * behind it as well: the first crash notice may have been lost, and the death notice not. */
-static bool hear_death_notice(struct rp_replicator *rp)
+static bool receive_death_notice(struct rp_replicator *rp)
 {
     struct ft_event event = {.kind = FT_EV_DEATH_NOTICE};
     const struct ft_datagram_key peer = rp_peer(rp);
@@ -415,7 +415,7 @@ static bool take_input(struct rp_replicator *rp)
             break;
         }
     }
-    return hear_death_notice(rp) || any || first;
+    return receive_death_notice(rp) || any || first;
 }
 
 /* ---- what other threads ask --------------------------------------------------------------------- */
@@ -456,7 +456,7 @@ static void repair(struct rp_replicator *rp)
     /* The peer may be reached elsewhere from now on. */
     if (rp->core.member && ft_members_have(&rp->core.members, wanted.node.name)) {
         rp_link_aim(rp->link, wanted.node.name);
-        rp_tell_aim(rp, wanted.node.name);
+        rp_report_aim(rp, wanted.node.name);
     }
     rp_step(rp, &event);
 }
@@ -571,7 +571,7 @@ static bool is_calm(const struct rp_replicator *rp)
 }
 
 /* A lane that sleeps long, since it was calm, is woken when it is to look more often. */
-static void tell_lanes(struct rp_replicator *rp, bool calm)
+static void publish_calm(struct rp_replicator *rp, bool calm)
 {
     if (calm == rp->calm)
         return;
@@ -640,7 +640,7 @@ static void wait_for_work(struct rp_replicator *rp, bool busy)
 {
     bool calm = is_calm(rp), dense = rp_is_dense(rp);
 
-    tell_lanes(rp, calm);
+    publish_calm(rp, calm);
     if (rp->port.carry && !rp->unread)
         rp_link_rest(rp->link, RP_PORT_REST, -1, true);
     else if (calm && !dense && !rp->unread && !has_entries(rp))

@@ -174,7 +174,7 @@ void rp_request(struct rp_replicator *rp, enum ft_request what);
 bool rp_repair(struct rp_replicator *rp, const struct rp_repair *repair);
 /* The main thread: tells the peer, now and on each new connection, until something else is told. False: the
  * one before has not been taken yet, so this one is to be given again. */
-bool rp_tell(struct rp_replicator *rp, const struct rp_standing *own);
+bool rp_send_standing(struct rp_replicator *rp, const struct rp_standing *own);
 /* Takes `seal`: it seals the connections that are made from the replicator's next turn on. The one that
  * stands stays as it is. Not where the link is not sealed, or protection is off. */
 void rp_reseal(struct rp_replicator *rp, struct rp_seal *seal);

@@ -32,7 +32,7 @@ enum rp_push_stage {
 
 /* ---- counters and orders ------------------------------------------------------------------------ */
 
-bool rp_tell(struct rp_replicator *rp, const struct rp_standing *own)
+bool rp_send_standing(struct rp_replicator *rp, const struct rp_standing *own)
 {
     if (atomic_load_explicit(&rp->standing.is_given, memory_order_acquire))
         return false;
@@ -60,7 +60,7 @@ static uint64_t connection(const struct rp_replicator *rp)
     return rp_link_stats(rp->link)->connects;
 }
 
-static void tell_standing(struct rp_replicator *rp)
+static void push_standing(struct rp_replicator *rp)
 {
     if (atomic_load_explicit(&rp->standing.is_given, memory_order_acquire)) {
         rp->standing.own = rp->standing.given;
@@ -94,7 +94,7 @@ void rp_take_standing(struct rp_replicator *rp, const struct ft_message *m)
     rp->standing.from = connection(rp);
 }
 
-bool rp_peer_told(const struct rp_replicator *rp)
+bool rp_has_peer_standing(const struct rp_replicator *rp)
 {
     return rp->link && rp->core.peer.known && rp->standing.from && rp->standing.from == connection(rp);
 }
@@ -352,7 +352,7 @@ static void send_drill(struct rp_replicator *rp)
 
 void rp_sideband_turn(struct rp_replicator *rp)
 {
-    tell_standing(rp);
+    push_standing(rp);
     if (rp->link) {
         send_files(rp);
         send_answer(rp);

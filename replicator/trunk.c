@@ -126,7 +126,7 @@ void rp_joining_refuse(struct rp_stream *stream)
     rp_stream_close(stream, false);
 }
 
-int rp_joining_hear(struct rp_stream *stream, struct rp_hearing *in, struct rp_joining *peers)
+int rp_joining_receive(struct rp_stream *stream, struct rp_hearing *in, struct rp_joining *peers)
 {
     bool more;
 

@@ -37,7 +37,7 @@ bool rp_joining_say(struct rp_stream *stream, struct rp_joining own);
 /* In answer to it: there is no such session here. Closes the stream. */
 void rp_joining_refuse(struct rp_stream *stream);
 /* 1: *peers is whole; 0: not yet; -1: it ended, or what came is none. Reads nothing behind it. */
-int rp_joining_hear(struct rp_stream *stream, struct rp_hearing *h, struct rp_joining *peers);
+int rp_joining_receive(struct rp_stream *stream, struct rp_hearing *h, struct rp_joining *peers);
 
 /* Of a way, ever; times are the link's ns. */
 struct rp_way_stats {

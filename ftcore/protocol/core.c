@@ -230,7 +230,7 @@ void ft_arbiter_forget(struct ft_core *core, struct ft_actions *actions)
 }
 
 /* A standby that asks: the primary has spoken. */
-static void hear_primary(struct ft_core *core, struct ft_actions *actions)
+static void primary_spoke(struct ft_core *core, struct ft_actions *actions)
 {
     if (!core->arbiter.asking || core->state != FT_READY)
         return;
@@ -336,7 +336,7 @@ static void lost(struct ft_core *core, const struct ft_decision *kept, struct ft
                   "the arbiter knows of a pair that has served: waits for its peer, or promote");
 }
 
-static void hear_arbiter(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions)
+static void receive_decision(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions)
 {
     bool ours = core->arbiter.asking && ft_era_compare(&event->era, &core->arbiter.asked.era) == 0;
 
@@ -557,7 +557,7 @@ static bool read_head(struct ft_core *core, const struct ft_message *m, struct f
 {
     if (core->peer.known) /* the process that it was, and no other */
         ft_silence_ends(core, core->now);
-    ft_slow_hears(core, false);
+    ft_slow_received(core, false);
     core->peer.heard = core->now;
     core->peer.state = m->state;
     core->peer.view = m->view;
@@ -571,7 +571,7 @@ static bool read_head(struct ft_core *core, const struct ft_message *m, struct f
         return true;
     }
     if (!ft_is_primary(m->state)) {
-        ft_standby_hears(core, m, actions);
+        ft_standby_received(core, m, actions);
         return true;
     }
     if (ft_joins(core) && !ft_join_admitted(core, m, actions))
@@ -588,8 +588,8 @@ static bool read_head(struct ft_core *core, const struct ft_message *m, struct f
         ft_write_view(actions, FT_ACT_VIEW, core->view, &core->members);
     }
     if (m->type != FT_MSG_SNAPSHOT_BEGIN)
-        ft_standby_hears(core, m, actions);
-    hear_primary(core, actions);
+        ft_standby_received(core, m, actions);
+    primary_spoke(core, actions);
     return true;
 }
 
@@ -683,12 +683,12 @@ static void handle_time(struct ft_core *core, struct ft_actions *actions)
 }
 
 /* FT_EV_PORT_HEARTBEAT */
-static void hear_port(struct ft_core *core, const struct ft_event *event)
+static void receive_port_heartbeat(struct ft_core *core, const struct ft_event *event)
 {
     uint64_t came = event->came < core->now ? event->came : core->now;
 
     ft_silence_ends(core, came);
-    ft_slow_hears(core, true);
+    ft_slow_received(core, true);
     core->peer.port_heartbeat = ft_later(core->peer.port_heartbeat, came);
     core->peer.heartbeat_view = event->view;
 }
@@ -721,10 +721,10 @@ void ft_step(struct ft_core *core, const struct ft_event *event, struct ft_actio
         handle_malformed(core, event->text, actions);
         break;
     case FT_EV_PORT_HEARTBEAT: /* it puts off what silence would do, and changes no state */
-        hear_port(core, event);
+        receive_port_heartbeat(core, event);
         break;
     case FT_EV_ANSWER:
-        hear_arbiter(core, event, actions);
+        receive_decision(core, event, actions);
         break;
     case FT_EV_REQUEST:
         handle_request(core, event, actions);
@@ -770,8 +770,8 @@ uint64_t ft_core_due(const struct ft_core *core)
         due = core->heartbeat_due;
     if (core->state == FT_READY && !core->arbiter.asking && ft_standby_suspects_at(core) < due)
         due = ft_standby_suspects_at(core);
-    if (ft_standby_tells_at(core) < due)
-        due = ft_standby_tells_at(core);
+    if (ft_standby_reports_at(core) < due)
+        due = ft_standby_reports_at(core);
     if (core->state == FT_PROTECTED && ft_primary_degrades_at(core) < due)
         due = ft_primary_degrades_at(core);
     return ft_later(due, core->now);

@@ -418,7 +418,7 @@ static void resume_as_primary(struct ft_core *core, uint64_t view, const char *w
     ft_act(actions, FT_ACT_ANNOUNCE);
 }
 
-static void hear_successor(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
+static void receive_successor(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
     if (m->state == FT_JOINING)
         resume_as_primary(core, core->view + 2, "the standby gave up before it took over", actions);
@@ -435,7 +435,7 @@ void ft_handover_hello(struct ft_core *core, const struct ft_message *m, bool sa
         snprintf(ft_say(core, actions, FT_MSG_ABANDON)->text, FT_REASON_MAX,
                  "the connection was lost while handing over");
     } else {
-        hear_successor(core, m, actions);
+        receive_successor(core, m, actions);
     }
 }
 
@@ -823,7 +823,7 @@ void ft_primary_gives_up(struct ft_core *core, const char *text, uint64_t since,
 void ft_primary_message(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
     if (core->hand == FT_HAND_GIVEN) {
-        hear_successor(core, m, actions);
+        receive_successor(core, m, actions);
         return;
     }
     if (core->abandoning) {
@@ -855,7 +855,8 @@ void ft_primary_message(struct ft_core *core, const struct ft_message *m, struct
 }
 
 /* The death notice comes more than once, and may come after the connection is gone. */
-static void hear_death_notice(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions)
+static void receive_death_notice(struct ft_core *core, const struct ft_event *event,
+                                 struct ft_actions *actions)
 {
     if (!core->peer.incarnation || event->incarnation != core->peer.incarnation)
         return;
@@ -886,7 +887,7 @@ void ft_primary_event(struct ft_core *core, const struct ft_event *event, struct
             hand_over(core, event, actions);
         break;
     case FT_EV_DEATH_NOTICE:
-        hear_death_notice(core, event, actions);
+        receive_death_notice(core, event, actions);
         break;
     default:
         resync_event(core, event, actions);

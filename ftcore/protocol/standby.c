@@ -44,7 +44,7 @@
 
 /* Silence counts from our own last answer, since the primary's lease may run on from there; and not while we
  * slept for long. */
-static uint64_t unheard_since(const struct ft_core *core)
+static uint64_t primary_silent_since(const struct ft_core *core)
 {
     uint64_t heard = ft_later(core->peer.heard, core->peer.port_heartbeat);
 
@@ -54,7 +54,7 @@ static uint64_t unheard_since(const struct ft_core *core)
 /* The same without our own stalls. */
 static uint64_t silent_since(const struct ft_core *core)
 {
-    return ft_later(unheard_since(core), core->silence.not_before);
+    return ft_later(primary_silent_since(core), core->silence.not_before);
 }
 
 static uint64_t longest_of(const uint64_t of[FT_SILENCE_MINUTES])
@@ -179,7 +179,8 @@ static bool one_fell_silent(const struct ft_core *core)
 uint64_t ft_standby_suspects_at(const struct ft_core *core)
 {
     uint64_t by_measure = silent_since(core) + ft_core_detects(core);
-    uint64_t latest = unheard_since(core) + ft_later(ft_ms(core->config.detect_ms), ft_core_detects(core));
+    uint64_t latest =
+        primary_silent_since(core) + ft_later(ft_ms(core->config.detect_ms), ft_core_detects(core));
 
     return by_measure < latest && !one_fell_silent(core) ? by_measure : latest;
 }
@@ -261,7 +262,7 @@ static void send_ack(struct ft_core *core, struct ft_actions *actions)
     core->acked_at = core->now;
 }
 
-static bool replay_is_untold(const struct ft_core *core)
+static bool replay_is_unreported(const struct ft_core *core)
 {
     for (unsigned l = 0; l < core->config.lanes; l++)
         if (core->replayed[l] != core->acked_replayed[l] || core->taken[l] != core->acked_taken[l])
@@ -272,7 +273,7 @@ static bool replay_is_untold(const struct ft_core *core)
 /* It was replayed some time ago, and no ACK says so. */
 static bool ack_is_late(const struct ft_core *core)
 {
-    return core->now - core->acked_at >= ACK_SOON && replay_is_untold(core);
+    return core->now - core->acked_at >= ACK_SOON && replay_is_unreported(core);
 }
 
 /*
@@ -280,7 +281,7 @@ static bool ack_is_late(const struct ft_core *core)
  * waits for a processor: then after as long again as that has taken, so that looks do not take the processor
  * from it. FT_ALL: all of it was told.
  */
-uint64_t ft_standby_tells_at(const struct ft_core *core)
+uint64_t ft_standby_reports_at(const struct ft_core *core)
 {
     bool replays = core->state == FT_READY && core->peer.known && !core->config.warm;
 
@@ -469,7 +470,7 @@ static void begin_snapshot(struct ft_core *core, const struct ft_message *m, str
  * What the state of the primary says about our rights. One that releases without a standby does not count on
  * us: what it released since, we may not hold. One that has dropped its state leaves ours as the only one.
  */
-void ft_standby_hears(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
+void ft_standby_received(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
     bool ready = core->state == FT_READY;
 
@@ -518,7 +519,7 @@ void ft_standby_message(struct ft_core *core, const struct ft_message *m, struct
         break;
     case FT_MSG_HEARTBEAT:
         /* The last of the replay is worth no message of its own, and must not stay untold. */
-        if (core->snapshot_whole && replay_is_untold(core))
+        if (core->snapshot_whole && replay_is_unreported(core))
             send_ack(core, actions);
         else if (core->state == FT_READY || core->state == FT_SYNCING)
             ft_say(core, actions, FT_MSG_HEARTBEAT);

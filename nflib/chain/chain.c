@@ -378,7 +378,7 @@ static uint32_t keep_for_nfs(struct nf_packet *list[], uint32_t n)
 }
 
 /* Told apart before any NF runs: before that L3 alone drops packets, or keeps them for itself. */
-static void tell_sides(struct nf_chain *chain)
+static void split_sides(struct nf_chain *chain)
 {
     struct nf_packet **inside = chain->burst.side[NF_INSIDE], **outside = chain->burst.side[NF_OUTSIDE];
     struct nf_packet *packets = chain->env.inputs;
@@ -432,7 +432,7 @@ static void look_at_packets(struct nf_chain *chain)
         if (tracing)
             nf_tracing_step(tracing, chain->nfs, 0, NF_TRACING_SIDES);
     }
-    tell_sides(chain);
+    split_sides(chain);
     if (!looks_up(chain))
         return;
     nf_mark(chain->mark, NF_DOING_SESSIONS, 0);

@@ -193,7 +193,7 @@ static void keep_packets(struct nf_l3 *l3, struct nf_packet *const packets[], ui
 
 /* An error about a packet of the burst, or one that was made, whose next hop is unreachable, or that has no
  * route, as it came in. */
-static void tell_unreachable(struct nf_l3 *l3, const struct nf_packet *p, bool route, uint64_t now)
+static void send_unreachable(struct nf_l3 *l3, const struct nf_packet *p, bool route, uint64_t now)
 {
     const struct nf_packet *kept = find_kept(l3, p), *was = kept ? kept : p;
     if (was->flags & NF_P_IPV6)
@@ -202,7 +202,7 @@ static void tell_unreachable(struct nf_l3 *l3, const struct nf_packet *p, bool r
         send_error(l3, was, NF_ICMP_UNREACHABLE, route ? NF_ICMP_HOST_UNREACHABLE : 0, 0, now);
 }
 
-static void tell_expired(struct nf_l3 *l3, const struct nf_packet *p, uint64_t now)
+static void send_expired(struct nf_l3 *l3, const struct nf_packet *p, uint64_t now)
 {
     if (p)
         send_error(l3, p, p->flags & NF_P_IPV6 ? NF_ICMPV6_TIME_EXCEEDED : NF_ICMP_TIME_EXCEEDED, 0, 0, now);
@@ -616,7 +616,7 @@ static void receive_nd(struct nf_l3 *l3, struct nf_packet *p, struct nf_nd *nd, 
     nd->mac = find_mac(l3, p, nd);
     nf_drop(l3->nf, p, NF_L3_ND);
     if (is_own(l3, &who, true, p->in_port))
-        nf_l3_hear_conflict(l3, &who, p->in_port, nd->mac ? nd->mac : p->data + 6, now);
+        nf_l3_note_conflict(l3, &who, p->in_port, nd->mac ? nd->mac : p->data + 6, now);
     else if (nd->mac && !(nd->mac[0] & 1) && !nf_ipv6_martian(who.byte) &&
              (asks ? ours : is_believed(l3, nd, p->in_port)))
         nf_neighbours_learn(&l3->family[NF_IP6].neighbours, &who, p->in_port, nd->mac,
@@ -649,7 +649,7 @@ static void receive_arp(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
 
     nf_drop(l3->nf, p, NF_L3_ARP);
     if (is_own(l3, &sender, false, ANY_PORT)) {
-        nf_l3_hear_conflict(l3, &sender, p->in_port, mac, now);
+        nf_l3_note_conflict(l3, &sender, p->in_port, mac, now);
         return;
     }
     bool for_us = is_own(l3, &target, false, p->in_port);
@@ -719,7 +719,7 @@ static __attribute__((noinline)) void receive_last(struct nf_l3 *l3, struct nf_p
         keep_packet(l3, p);
         drop_too_big(l3, p, now);
     } else {
-        tell_expired(l3, p, now);
+        send_expired(l3, p, now);
         nf_drop(l3->nf, p, NF_L3_TTL);
     }
 }
@@ -852,10 +852,10 @@ static inline __attribute__((always_inline)) void forward_packet(struct nf_l3 *l
                                                                            : find_route(l3, to, ipv6);
 
     if (!local && p->data[ttl_at(p, ipv6)] <= 1) {
-        tell_expired(l3, find_kept(l3, p), now);
+        send_expired(l3, find_kept(l3, p), now);
         nf_drop(l3->nf, p, NF_L3_TTL);
     } else if (!route) {
-        tell_unreachable(l3, p, false, now);
+        send_unreachable(l3, p, false, now);
         nf_neighbours_keep_packets(&l3->family[ipv6].neighbours, now); /* of those behind this one */
         nf_drop(l3->nf, p, NF_L3_NO_ROUTE);
     } else if (is_many(to, ipv6) ||
@@ -866,7 +866,7 @@ static inline __attribute__((always_inline)) void forward_packet(struct nf_l3 *l
         nf_drop(l3->nf, p, NF_L3_TOO_BIG);
     } else if (!find_hop(l3, hop, route->on_link ? to : &route->via, route->port, ipv6, now)) {
         if (nf_neighbours_is_unreachable(&l3->family[ipv6].neighbours, &hop->addr, hop->port, now))
-            tell_unreachable(l3, p, true, now);
+            send_unreachable(l3, p, true, now);
         nf_drop(l3->nf, p, NF_L3_NO_NEIGHBOUR);
     } else {
         memcpy(p->data, hop->entry->mac, 6);

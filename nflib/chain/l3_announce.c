@@ -85,7 +85,7 @@ static bool is_own_mac(const struct nf_l3 *l3, const uint8_t mac[6])
     return false;
 }
 
-void nf_l3_hear_conflict(struct nf_l3 *l3, const struct nf_addr *addr, uint8_t port, const uint8_t mac[6],
+void nf_l3_note_conflict(struct nf_l3 *l3, const struct nf_addr *addr, uint8_t port, const uint8_t mac[6],
                          uint64_t now)
 {
     bool ipv6 = nf_addr_is_ipv6(addr);

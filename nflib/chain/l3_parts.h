@@ -87,7 +87,7 @@ void nf_l3_find_ahead(const struct nf_l3 *l3, struct nf_packet *const packets[],
  * without it for that long, and one frame a second is no flood. The MAC of any interface of the chain is no
  * other host's: two of them may be on one link.
  */
-void nf_l3_hear_conflict(struct nf_l3 *l3, const struct nf_addr *addr, uint8_t port, const uint8_t mac[6],
+void nf_l3_note_conflict(struct nf_l3 *l3, const struct nf_addr *addr, uint8_t port, const uint8_t mac[6],
                          uint64_t now);
 /* Announces what is due. */
 void nf_l3_defence_timers(struct nf_l3 *l3, uint64_t now);

@@ -373,7 +373,7 @@ void nf_claim_note(const struct nf *nf, const struct nf_claim_words *words, cons
     nf_note_write(NF_EDIT(nf, words)->word, value, sizeof(value) / sizeof(value[0]));
 }
 
-static void hear_rival(const struct nf_neighbours *table, uint32_t slot, const uint8_t mac[6], uint64_t now)
+static void note_rival(const struct nf_neighbours *table, uint32_t slot, const uint8_t mac[6], uint64_t now)
 {
     const struct nf_neighbour *entry = neighbour_at(table, slot);
     struct nf_addr addr = nf_neighbours_addr(table, slot);
@@ -404,7 +404,7 @@ void nf_neighbours_learn(struct nf_neighbours *table, const struct nf_addr *addr
         return;
     const struct nf_neighbour *entry = neighbour_at(table, slot);
     if (entry->flags & NF_NEIGHBOUR_KNOWN && memcmp(entry->mac, mac, 6) != 0) {
-        hear_rival(table, slot, mac, now);
+        note_rival(table, slot, mac, now);
         return;
     }
     struct nf_neighbour *edit = NF_EDIT(table->nf, entry);

@@ -130,8 +130,8 @@ static bool has_no_answers(const struct nf_packet *p)
 }
 
 /* For the log of flows. */
-static __attribute__((noinline)) void tell_begin(const struct nf_sessions_lane *lane,
-                                                 const struct nf_session *s, uint64_t now)
+static __attribute__((noinline)) void log_begin(const struct nf_sessions_lane *lane,
+                                                const struct nf_session *s, uint64_t now)
 {
     for (uint32_t left = s->members; left; left &= left - 1) {
         const struct nf *member = &lane->nfs[__builtin_ctz(left)];
@@ -181,7 +181,7 @@ static bool confirm_session(struct nf_sessions_lane *lane, struct nf_packet *con
     if (nf_session_is_listed(s))
         nf_session_host_list(nf, t, record);
     if (ft_unlikely(nf->env->log != NULL))
-        tell_begin(lane, s, now);
+        log_begin(lane, s, now);
     return true;
 }
 

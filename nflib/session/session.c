@@ -169,8 +169,8 @@ void nf_session_leave(const struct nf *nf, const struct nf_session *s, uint64_t 
 /* ---- ending ------------------------------------------------------------------------------------ */
 
 /* The NF is told, and what it does then is known to be its doing. */
-static void tell_end(const struct nf_sessions_lane *lane, struct nf *nf, const struct nf_session *s,
-                     enum nf_session_why why, uint64_t now)
+static void notify_end(const struct nf_sessions_lane *lane, struct nf *nf, const struct nf_session *s,
+                       enum nf_session_why why, uint64_t now)
 {
     uint32_t before = atomic_load_explicit(lane->running, memory_order_relaxed);
     uint8_t counter = why == NF_SESSION_IDLE        ? nf->module->expired
@@ -204,7 +204,7 @@ void nf_session_finish(const struct nf *nf, uint32_t record, enum nf_session_why
     for (uint32_t left = s->members; left; left &= left - 1) {
         struct nf *member = &lane->nfs[__builtin_ctz(left)];
 
-        tell_end(lane, member, s, why, now);
+        notify_end(lane, member, s, why, now);
         (*NF_EDIT(own, &t->in_use[member->index]))--;
     }
     NF_WATCH(changed, t, &s->key[0]);
@@ -273,7 +273,7 @@ static void change_session(const struct nf *nf, const struct nf_session *s, uint
         return;
     }
     if (clear) {
-        tell_end(nf_sessions_lane(nf), (struct nf *)(uintptr_t)nf, s, NF_SESSION_CLEARED, now);
+        notify_end(nf_sessions_lane(nf), (struct nf *)(uintptr_t)nf, s, NF_SESSION_CLEARED, now);
         nf_session_leave(nf, s, now);
     } else {
         set_timer(nf, s, now);

@@ -201,7 +201,7 @@ static void order_nfs(struct nf_sessions_lane *lane, uint32_t nfs)
 }
 
 /* For operators: the table as such, and what each NF may have of it. */
-static void tell_tables(const struct nf_sessions_lane *lane, const struct nf_sessions_wants *wants)
+static void register_tables(const struct nf_sessions_lane *lane, const struct nf_sessions_wants *wants)
 {
     const struct nf_sessions *t = lane->burst.table;
 
@@ -241,6 +241,6 @@ bool nf_sessions_make(struct nf_sessions_lane *lane, const struct nf_sessions_wa
     for (uint32_t i = 1; i <= wants->nfs; i++)
         lane->nfs[i].session_at = t->slot_at[i];
     order_nfs(lane, wants->nfs);
-    tell_tables(lane, wants);
+    register_tables(lane, wants);
     return true;
 }

@@ -298,7 +298,7 @@ static bool ips_applies(const struct ips_look *look, const struct ips_rule *rule
             (rule->both && has_ends(config->read, rule, &look->ends, !from)));
 }
 
-static void tell(struct ips_look *look, const struct ips_rule *rule, uint8_t action, bool reply)
+static void report_match(struct ips_look *look, const struct ips_rule *rule, uint8_t action, bool reply)
 {
     struct nf *nf = look->nf;
     struct ips *ips = nf->state;
@@ -333,7 +333,7 @@ static void ips_match(struct ips_look *look, uint32_t place, bool reply)
     look->sums[IPS_MATCHES]++;
     decision = ips_threshold(look, rule, look->ends.addr[(reply != look->reply) != rule->by_dst].byte);
     if (decision.tell)
-        tell(look, rule, (uint8_t)live->action, reply);
+        report_match(look, rule, (uint8_t)live->action, reply);
     if (decision.act && live->action != IPS_ALERT)
         look->verdict = (uint8_t)live->action;
 }

@@ -73,8 +73,8 @@ uint8_t nat_side_of(const void *config, const struct nf_packet *p, bool by_netwo
 }
 
 /* For the log of flows: the translation, as its first packet came and as it left. */
-static void nat_tell(const struct nf *nf, const struct nf_session *s, bool ends_now, enum nf_session_why why,
-                     uint64_t now)
+static void nat_log(const struct nf *nf, const struct nf_session *s, bool ends_now, enum nf_session_why why,
+                    uint64_t now)
 {
     const struct nat_ends own = nat_ends_of(nf, s);
     struct nat_forward turned;
@@ -776,7 +776,7 @@ static const struct nf_module nat_module = {
     .fragments_full = NAT_FRAGMENTS_FULL + 1,
     .conflict = NAT_CONFLICT + 1,
     .flows = nat_flows,
-    .session_tell = nat_tell,
+    .session_tell = nat_log,
     .session_end = nat_session_end,
     .expired = NAT_EXPIRED + 1,
     .displaced = NAT_DISPLACED + 1,

@@ -148,8 +148,8 @@ static enum nat64_counter nat64_reason(const struct nf *nf, uint8_t proto, uint3
 }
 
 /* For the log of flows: the translation, as its first packet came and as it left. */
-static void nat64_tell(const struct nf *nf, const struct nf_session *s, bool ends_now,
-                       enum nf_session_why why, uint64_t now)
+static void nat64_log(const struct nf *nf, const struct nf_session *s, bool ends_now, enum nf_session_why why,
+                      uint64_t now)
 {
     const struct nat64_flow *flow = nat64_flow_of(nf, s);
     const struct nf_tuple *in = &s->key[0], *out = &s->key[1]; /* of answers */
@@ -543,7 +543,7 @@ static const struct nf_module nat64_module = {
     .fragments_full = NAT64_FRAGMENTS_FULL + 1,
     .conflict = NAT64_CONFLICT + 1,
     .flows = nat64_flows,
-    .session_tell = nat64_tell,
+    .session_tell = nat64_log,
     .session_end = nat64_session_end,
     .expired = NAT64_EXPIRED + 1,
     .displaced = NAT64_DISPLACED + 1,

@@ -164,7 +164,7 @@ static void run(const uint8_t *data, size_t size)
             break;
         case 3:
             if (port.view)
-                FUZZ_MUST(kp_port_tell(&port, &at) == port.in - port.out, "another number of outputs");
+                FUZZ_MUST(kp_port_report(&port, &at) == port.in - port.out, "another number of outputs");
             else
                 kp_port_answer(&port);
             break;

@@ -312,7 +312,7 @@ json_t *crash_report(char path[ND_CRASH_PATH])
     char file[ND_CRASH_PATH + 16];
     json_t *report;
 
-    if (nd_crash_tell(&c, path, &fault))
+    if (nd_crash_report(&c, path, &fault))
         fail_msg("%s", fault.text);
     snprintf(file, sizeof(file), "%s/report.json", path);
     report = json_load_file(file, 0, NULL);

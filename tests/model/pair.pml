@@ -288,7 +288,7 @@ inline begin_alone() {
 
 #define RIGHT (n[i].right <= PROMOTE)
 
-/* ft_standby_hears */
+/* ft_standby_received */
 inline hears() {
     if
     :: M_ST(taken) == SOLO && (n[i].st == READY || (n[i].st == SYNCING && n[i].holdknown)) -> again()

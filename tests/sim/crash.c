@@ -235,7 +235,7 @@ void sim_crash_hear(void *node, const struct ft_crash_notice *notice, bool prima
     if (notice->signal && !primary && n->state == FT_READY && sim.plan.crash != NF_CRASH_STOP &&
         (notice->doing == NF_DOING_TIMERS || strcmp(notice->before, notice->nf) == 0))
         n->owes = true;
-    nd_quarantine_hear(&n->crashes, notice, primary);
+    nd_quarantine_receive(&n->crashes, notice, primary);
     for (uint32_t k = 0; k < deadly.count && !primary; k++)
         for (uint32_t i = 0; i < notice->fingerprints; i++)
             if (notice->fingerprint[i].flow == deadly.killed[k].flow &&

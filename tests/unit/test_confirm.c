@@ -241,31 +241,31 @@ TEST_WITH(the_peer_is_told_once_on_each_connection, set_up, tear_down)
 
     s.core.peer.known = true;
     snprintf(s.core.peer.program, sizeof(s.core.peer.program), "%s", UNDERSTUDY_VERSION);
-    nd_confirm_tell(&c, NULL, &s, true);
+    nd_confirm_send(&c, NULL, &s, true);
     assert_int_equal(pushes, 0); /* there is nothing to tell */
     nd_confirm_take(&c, &waits, ft_now());
-    nd_confirm_tell(&c, NULL, &s, false);
+    nd_confirm_send(&c, NULL, &s, false);
     assert_int_equal(pushes, 0); /* files are on their way */
-    nd_confirm_tell(&c, NULL, &s, true);
+    nd_confirm_send(&c, NULL, &s, true);
     assert_int_equal(pushes, 1);
     assert_int_equal(nd_note_unpack(&at, &pushed_len, &got, &fault), 0);
     assert_int_equal(got.number, 100);
     assert_in_range(got.confirm_ms, 50000, 60000);
-    assert_false(nd_confirm_is_told(&c, &s));
+    assert_false(nd_confirm_is_sent(&c, &s));
     answered = true;
-    nd_confirm_tell(&c, NULL, &s, true);
-    assert_true(nd_confirm_is_told(&c, &s));
+    nd_confirm_send(&c, NULL, &s, true);
+    assert_true(nd_confirm_is_sent(&c, &s));
     c.given_up = 0;
-    nd_confirm_tell(&c, NULL, &s, true);
+    nd_confirm_send(&c, NULL, &s, true);
     assert_int_equal(pushes, 1);
     s.link.connects = 2;
-    nd_confirm_tell(&c, NULL, &s, true);
+    nd_confirm_send(&c, NULL, &s, true);
     assert_int_equal(pushes, 2);
     s.link.connects = 3;
     snprintf(s.core.peer.program, sizeof(s.core.peer.program), "0.0.1");
     answered = true;
-    nd_confirm_tell(&c, NULL, &s, true);
+    nd_confirm_send(&c, NULL, &s, true);
     c.given_up = 0;
-    nd_confirm_tell(&c, NULL, &s, true);
+    nd_confirm_send(&c, NULL, &s, true);
     assert_int_equal(pushes, 2); /* it would take it for a malformed set */
 }

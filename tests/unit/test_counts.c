@@ -13,7 +13,7 @@ static void look(struct nd_counts *c, enum ft_state state, uint64_t lost)
     struct rp_status s = {.core.state = state};
 
     counters[NF_LOG_LOST] = lost;
-    tell_lost_events(c, &s);
+    report_lost_events(c, &s);
 }
 
 TEST(a_loss_has_a_beginning_and_an_end)

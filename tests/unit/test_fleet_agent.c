@@ -83,24 +83,24 @@ TEST(why_keys_are_not_heard_is_told_once)
     struct silence *told = &a.silence[0];
     uint64_t at;
 
-    tell_own(&a, &s);
+    report_mirror(&a, &s);
     assert_true(told->is);
     assert_string_equal(told->why, "no route");
     at = told->at;
     snprintf(s.why, sizeof(s.why), "the next server");
-    tell_own(&a, &s);
+    report_mirror(&a, &s);
     assert_string_equal(told->why, "no route"); /* servers take turns: not each of them five times a second */
     told->at = at -= REPEAT_NS;
-    tell_own(&a, &s);
+    report_mirror(&a, &s);
     assert_string_equal(told->why, "the next server");
     assert_false(a.unsaid.is);
     s = (struct nd_mirror_status){.connected_since = 1, .unsaid_since = 1, .lease_why = "full"};
-    tell_own(&a, &s);
+    report_mirror(&a, &s);
     assert_false(told->is);
     assert_true(a.unsaid.is);
     assert_string_equal(a.unsaid.why, "full");
     s.unsaid_since = ft_now();
-    tell_own(&a, &s);
+    report_mirror(&a, &s);
     assert_false(a.unsaid.is);
 }
 
@@ -336,7 +336,7 @@ TEST_WITH(a_servers_key_that_was_deleted_is_said_again, begin_leader, end_leader
     put("leader/gone", "{\"a\":1000}");
     UNTIL(is_there("servers/a"))
     {
-        hear_fleet(&leader);
+        read_leader(&leader);
         say(&leader);
         help_sleep_ms(20);
     }

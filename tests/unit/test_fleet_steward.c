@@ -99,7 +99,7 @@ static void start(const char *user)
     assert_int_equal(fl_steward_start(&steward, &config, &fault), 0);
     dup2(before, STDERR_FILENO);
     close(before);
-    assert_int_equal(fl_steward_hear(steward, &ready, 20000), 1);
+    assert_int_equal(fl_steward_receive(steward, &ready, 20000), 1);
     assert_string_equal(ready.text, "");
     assert_int_equal(ready.error, 0);
 }
@@ -125,7 +125,7 @@ static int ask(unsigned task, const char *shard, const char *text)
     struct fl_done done;
 
     assert_true(fl_steward_ask(steward, (enum fl_task)task, shard, text));
-    assert_int_equal(fl_steward_hear(steward, &done, 20000), 1);
+    assert_int_equal(fl_steward_receive(steward, &done, 20000), 1);
     assert_int_equal(done.task, task);
     return done.error;
 }
@@ -190,7 +190,7 @@ TEST_WITH(bytes_that_are_no_request_are_refused, begin, end)
 
     for (size_t len = 1; len <= sizeof(bytes); len *= 8) {
         assert_int_equal(send(steward, bytes, len, 0), len);
-        assert_int_equal(fl_steward_hear(steward, &done, 20000), 1);
+        assert_int_equal(fl_steward_receive(steward, &done, 20000), 1);
         assert_int_equal(done.error, FT_EPERM);
     }
     assert_int_equal(ask(FL_TASK_STOP, "east", ""), 0);

@@ -177,14 +177,14 @@ TEST(a_keeper_of_an_earlier_incarnation_is_answered)
     open_port(&port);
     port.send = note_said;
     kp_port_take(&port, 0, &m, NULL, MS);
-    kp_port_tell(&port, &(struct kp_progress){.seq = 1});
+    kp_port_report(&port, &(struct kp_progress){.seq = 1});
     said = (struct kp_message){.kind = 0};
-    kp_port_tell(&port, &(struct kp_progress){.seq = 1});
+    kp_port_report(&port, &(struct kp_progress){.seq = 1});
     assert_int_equal(said.kind, 0); /* nobody has asked */
     m.from = 16;
     m.to = 0;
     kp_port_take(&port, 0, &m, NULL, MS);
-    kp_port_tell(&port, &(struct kp_progress){.seq = 1});
+    kp_port_report(&port, &(struct kp_progress){.seq = 1});
     assert_int_equal(said.kind, KP_STATE);
     assert_int_equal(said.to, 32);
     kp_port_close(&port);
@@ -264,7 +264,7 @@ TEST(the_number_of_who_left_is_for_the_next_one_alone)
             ask(&port, k, ++ms, port.giver.holder == (int)k ? port.giver.view : 0,
                 KP_WANTS | (port.giver.holder == (int)k ? KP_RUNS : 0));
         assert_int_equal(port.keeper, 7 + k);
-        kp_port_tell(&port, &(struct kp_progress){.seq = 1});
+        kp_port_report(&port, &(struct kp_progress){.seq = 1});
         assert_int_equal(said.kind, KP_STATE);
         assert_int_equal(said.begins, i == 0 ? 4 : 9);
     }

@@ -65,7 +65,7 @@ static struct ft_crash_notice death(const char *nf, enum nf_doing doing, uint32_
 
 static void hear(struct ft_crash_notice notice)
 {
-    nd_quarantine_hear(&all, &notice, false);
+    nd_quarantine_receive(&all, &notice, false);
 }
 
 static const char *remedy(void)
@@ -247,7 +247,7 @@ TEST_WITH(a_quarantine_goes_over_with_the_role, begin, end)
     assert_true(atomic_load(&q->until) < until);
 
     end_quarantine(q);
-    nd_quarantine_hear(&all, &told, true); /* a primary has its own */
+    nd_quarantine_receive(&all, &told, true); /* a primary has its own */
     assert_int_equal(kept_from(), 0);
 }
 
@@ -347,8 +347,8 @@ TEST_WITH(what_a_standby_died_of, begin, end)
     struct ft_crash_notice timers = death("monitor", NF_DOING_TIMERS, 0, ""),
                            second = death("monitor", NF_DOING_PACKETS, 0, "monitor");
 
-    nd_quarantine_hear(&all, &timers, true);
-    nd_quarantine_hear(&all, &second, true);
+    nd_quarantine_receive(&all, &timers, true);
+    nd_quarantine_receive(&all, &second, true);
     assert_string_equal(remedy(), "");
     assert_int_equal(kept_from(), 0);
 }

@@ -314,7 +314,7 @@ struct nd_arbiter {
 /* ---- the replicator's side --------------------------------------------------------------------- */
 
 /* `question` NULL: nothing any more. */
-static void tell(struct told *told, const struct ft_question *question)
+static void put_question(struct told *told, const struct ft_question *question)
 {
     ft_seqlock_begin(&told->serial);
     told->said.any = question != NULL;
@@ -323,7 +323,7 @@ static void tell(struct told *told, const struct ft_question *question)
 }
 
 /* By the thread. As it stands: its serial number, 0: nothing is said. */
-static uint64_t hear(const struct told *told, struct ft_question *question)
+static uint64_t take_question(const struct told *told, struct ft_question *question)
 {
     struct said said;
     uint64_t serial;
@@ -338,7 +338,7 @@ static void ask(void *arbiter, const struct ft_question *question)
 {
     struct nd_arbiter *a = arbiter;
 
-    tell(&a->asked, question);
+    put_question(&a->asked, question);
     if (question) {
         ft_worker_wake(&a->worker);
         nd_etcd_wake(a->etcd);
@@ -373,7 +373,7 @@ static void note_view(void *arbiter, uint64_t view, const struct ft_members *mem
     if (view && ft_has_shard(members))
         next.members = *members;
     if (now->era.view != view || memcmp(&now->members, &next.members, sizeof(next.members)) != 0)
-        tell(&a->serves, view ? &next : NULL);
+        put_question(&a->serves, view ? &next : NULL);
 }
 
 /* ---- the main thread's side -------------------------------------------------------------------- */
@@ -400,7 +400,7 @@ static bool is_of_no_use(void *arbiter)
 {
     struct nd_arbiter *a = arbiter;
     struct ft_question question;
-    uint64_t serial = hear(&a->asked, &question);
+    uint64_t serial = take_question(&a->asked, &question);
 
     return ft_worker_ends(&a->worker) || (serial && serial != a->at && serial != a->answered);
 }
@@ -412,7 +412,7 @@ static void note(struct nd_arbiter *a, const struct ft_decision *kept, uint64_t 
     struct nd_arbiter_status *s = &a->status;
     bool first = s->answered == 0 && s->failures == 0;
     struct ft_question served;
-    uint64_t serves = hear(&a->serves, &served) ? served.era.view : 0;
+    uint64_t serves = take_question(&a->serves, &served) ? served.era.view : 0;
     bool other = ft_asks_for_another(kept, &served);
     bool later =
              !why && kept->any && serves && (other || (kept->era.view > serves && kept->era.view > a->won)),
@@ -475,7 +475,7 @@ static bool answer_question(struct nd_arbiter *a, uint64_t serial, const struct 
 static void look(struct nd_arbiter *a)
 {
     struct ft_question served;
-    bool serves = hear(&a->serves, &served);
+    bool serves = take_question(&a->serves, &served);
     uint64_t began = ft_now();
     struct ft_decision kept = {.any = false};
     struct ft_fault fault = {""};
@@ -492,7 +492,7 @@ static void *run(void *arbiter)
 
     ft_thread_begin("us-arbiter");
     while (!ft_worker_ends(&a->worker)) {
-        uint64_t serial = hear(&a->asked, &question);
+        uint64_t serial = take_question(&a->asked, &question);
         bool again = false;
 
         a->at = serial && serial != a->answered ? serial : 0;

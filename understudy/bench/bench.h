@@ -272,7 +272,7 @@ struct nd_bench {
 double nd_bench_median(const struct nd_bench_result runs[], unsigned count, size_t offset);
 /* The tables, for people; into the file of --save; the figures as JSON; both as a report: as the options ask
  * for. An exit code, with a line printed where something cannot be written. */
-int nd_bench_tell(struct nd_bench *b);
+int nd_bench_report(struct nd_bench *b);
 /* Before minutes are spent on what cannot be kept: an exit code, with its line, where --save cannot be. */
 int nd_bench_check_save(const struct nd_bench *b);
 /* Prints {"machine": …} with `list` (a reference that is taken) under `key`, beside what `all` (the same, or

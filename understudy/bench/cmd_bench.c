@@ -299,7 +299,7 @@ int nd_cmd_bench(int argc, char **argv)
     if (!code)
         code = read_list(&b);
     if (!code && !(code = run_all(&b)))
-        code = nd_bench_tell(&b);
+        code = nd_bench_report(&b);
     nd_report_drop(&b.report);
     nd_load_free(&b.load);
     nd_config_free(b.config);

@@ -670,7 +670,7 @@ static int save_tables(const struct nd_bench *b)
     return refuse_file(b, error);
 }
 
-int nd_bench_tell(struct nd_bench *b)
+int nd_bench_report(struct nd_bench *b)
 {
     int code = b->options.save ? save_tables(b) : 0, written = b->options.report ? write_report(b) : 0;
 

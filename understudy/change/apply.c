@@ -41,7 +41,7 @@ static bool refused_as(struct nd_changing *g, struct nd_exchange *x, const char 
 {
     if (!nd_change_give_up(g))
         return false; /* a lane is at it: a later step sees what became of it */
-    nd_change_tell(g, FT_LEVEL_WARNING, "%s%s%s", what, *what ? ": " : "", why);
+    nd_change_log(g, FT_LEVEL_WARNING, "%s%s%s", what, *what ? ": " : "", why);
     return nd_refused(x, code, "%s; the chain is as it was", g->told);
 }
 
@@ -330,12 +330,12 @@ static bool at_files(struct nd_changing *g, struct nd_exchange *x, const struct 
     g->resyncs = s->core.resyncs;
     if (!s->core.peer.known) {
         nd_change_pass(c, ND_CHANGE_OFFERED, ND_CHANGE_ALONE);
-        nd_change_tell(g, FT_LEVEL_NOTICE, "the chain is being changed, without a peer");
+        nd_change_log(g, FT_LEVEL_NOTICE, "the chain is being changed, without a peer");
         return enter(g, ND_CHANGE_ALONE);
     }
     if (send_files(g, c->next, c->chain.hash, nd_confirm_speaks(s) ? &g->note : NULL, &fault) != 0)
         return refused(g, x, "", fault.text);
-    nd_change_tell(g, FT_LEVEL_NOTICE, "the peer is checking the chain's files");
+    nd_change_log(g, FT_LEVEL_NOTICE, "the peer is checking the chain's files");
     return enter(g, ND_CHANGE_OFFERED);
 }
 
@@ -356,7 +356,7 @@ static bool at_peer(struct nd_changing *g, struct nd_exchange *x, const struct r
         return refused(g, x, ft_state_name(s->core.state), s->core.why);
     nd_change_pass(g->change, ND_CHANGE_OFFERED, ND_CHANGE_ARMED);
     rp_request(g->replicator, FT_REQUEST_RESYNC);
-    nd_change_tell(g, FT_LEVEL_NOTICE, "the chain is being changed; a resync follows");
+    nd_change_log(g, FT_LEVEL_NOTICE, "the chain is being changed; a resync follows");
     return enter(g, ND_CHANGE_ARMED);
 }
 
@@ -454,7 +454,7 @@ static bool push(struct nd_changing *g, struct nd_exchange *x, const struct rp_s
 static bool confirm(struct nd_changing *g, struct nd_exchange *x, const struct rp_status *s)
 {
     struct nd_note note = nd_change_note(g, "confirm", nd_change_hash(g, s));
-    bool told = nd_confirm_is_told(&g->confirm, s);
+    bool told = nd_confirm_is_sent(&g->confirm, s);
 
     if (g->asked == ND_CHANGE_ASKED) {
         if (!ft_core_primary(&s->core))
@@ -463,7 +463,7 @@ static bool confirm(struct nd_changing *g, struct nd_exchange *x, const struct r
             return nd_refused(x, "busy", "no change waits for a confirm");
         nd_client_name(&x->client, note.by);
         nd_confirm_take(&g->confirm, &note, ft_now());
-        nd_change_tell(g, FT_LEVEL_NOTICE, "the chain is confirmed, by %s", note.by);
+        nd_change_log(g, FT_LEVEL_NOTICE, "the chain is confirmed, by %s", note.by);
         return enter(g, ND_CHANGE_TOLD);
     }
     if (!told && s->core.peer.known && !is_over(g))

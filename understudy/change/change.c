@@ -13,7 +13,7 @@
 #define FORGOTTEN_MS 1000u
 #define KEPT_MS      60000u /* that the peer keeps what it was asked for and that does not begin */
 
-void nd_change_tell(struct nd_changing *g, enum ft_level level, const char *fmt, ...)
+void nd_change_log(struct nd_changing *g, enum ft_level level, const char *fmt, ...)
 {
     va_list args;
 
@@ -161,8 +161,8 @@ void nd_change_finish(struct nd_changing *g, const struct rp_status *s)
         g->note = nd_change_note(g, "push", c->chain.hash);
     nd_change_keep(g, g->staged ? ND_FILES_INSTALL : ND_FILES_KEEP, &g->note);
     g->staged = false;
-    nd_change_tell(g, FT_LEVEL_NOTICE, "the chain is changed, and packets waited for %.1f ms",
-                   (double)c->took / 1e6);
+    nd_change_log(g, FT_LEVEL_NOTICE, "the chain is changed, and packets waited for %.1f ms",
+                  (double)c->took / 1e6);
 }
 
 void nd_change_offer(struct nd_changing *g, struct nd_change *c, bool staged)

@@ -88,12 +88,12 @@ json_t *nd_refuse_version(const struct rp_status *s, const char *what)
         s->core.peer.program, what);
 }
 
-bool nd_confirm_is_told(const struct nd_confirm *c, const struct rp_status *s)
+bool nd_confirm_is_sent(const struct nd_confirm *c, const struct rp_status *s)
 {
     return s->core.peer.known && c->told == c->order.number && c->told_to == s->link.connects;
 }
 
-void nd_confirm_tell(struct nd_confirm *c, struct rp_replicator *rp, const struct rp_status *s, bool idle)
+void nd_confirm_send(struct nd_confirm *c, struct rp_replicator *rp, const struct rp_status *s, bool idle)
 {
     struct nd_note note = nd_confirm_note(c, ft_now());
     struct rp_push_answer answer;
@@ -109,7 +109,7 @@ void nd_confirm_tell(struct nd_confirm *c, struct rp_replicator *rp, const struc
         c->telling = 0;
     }
     if (c->telling || !idle || !c->order.number || !s->core.peer.known || !nd_confirm_speaks(s) ||
-        nd_confirm_is_told(c, s) || ft_now() < c->given_up)
+        nd_confirm_is_sent(c, s) || ft_now() < c->given_up)
         return;
     bytes = nd_note_pack(&note, NULL, 0, &len);
     c->given_up = ft_now() + TELL_NS;

@@ -9,7 +9,7 @@
 #include "ftcore/base/event_log.h"
 
 /* To the log and to status. */
-void nd_change_tell(struct nd_changing *g, enum ft_level level, const char *fmt, ...)
+void nd_change_log(struct nd_changing *g, enum ft_level level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
 struct nd_files_job nd_change_job(const struct nd_changing *g, enum nd_files_work work);

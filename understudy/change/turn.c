@@ -19,8 +19,8 @@ static void reply(struct nd_changing *g, int error, const struct ft_fault *fault
     struct rp_push_answer answer = {.taken = error == 0};
 
     snprintf(answer.text, sizeof(answer.text), "%.127s", error ? fault->text : "");
-    nd_change_tell(g, error ? FT_LEVEL_WARNING : FT_LEVEL_NOTICE, "%s",
-                   error ? fault->text : "the peer's chain files are checked, and taken");
+    nd_change_log(g, error ? FT_LEVEL_WARNING : FT_LEVEL_NOTICE, "%s",
+                  error ? fault->text : "the peer's chain files are checked, and taken");
     rp_push_reply(g->replicator, &answer);
 }
 
@@ -113,7 +113,7 @@ static void note_placed(struct nd_changing *g, const struct nd_files_job *job)
     if (g->given == ND_CHANGE_PLACED)
         reply(g, job->error, &fault);
     else if (job->error)
-        nd_change_tell(g, FT_LEVEL_WARNING, "%s", fault.text);
+        nd_change_log(g, FT_LEVEL_WARNING, "%s", fault.text);
     g->given = ND_CHANGE_NONE;
 }
 
@@ -160,7 +160,7 @@ static void take_files(struct nd_changing *g, const struct rp_status *s)
 static void note_kept(struct nd_changing *g, const struct nd_files_job *job)
 {
     if (job->unkept && !g->keep_again)
-        nd_change_tell(g, FT_LEVEL_WARNING, "%s", job->fault.text);
+        nd_change_log(g, FT_LEVEL_WARNING, "%s", job->fault.text);
     g->keep_again = job->unkept ? ft_now() + KEEP_AGAIN_NS : 0;
     if (job->unkept)
         g->is_kept = false;
@@ -198,7 +198,7 @@ void nd_changes_turn(struct nd_changing *g, const struct rp_status *s)
         nd_change_finish(g, s);
     } else if (stage == ND_CHANGE_FAILED && !ft_core_primary(&s->core)) {
         /* On a primary the step of apply says why. */
-        nd_change_tell(g, FT_LEVEL_WARNING, "%s", c->fault.text);
+        nd_change_log(g, FT_LEVEL_WARNING, "%s", c->fault.text);
         nd_change_give_up(g);
     } else if (c && ft_now() > g->until) {
         nd_change_give_up(g); /* nobody has begun it, or waits for it, any more */
@@ -223,5 +223,5 @@ void nd_changes_turn(struct nd_changing *g, const struct rp_status *s)
     keep_running(g, s);
     idle = !g->change && g->asked != ND_CHANGE_READ && g->asked != ND_CHANGE_OFFERED &&
            (g->config->link.key[0] || g->config->link.certificate[0]);
-    nd_confirm_tell(&g->confirm, g->replicator, s, idle);
+    nd_confirm_send(&g->confirm, g->replicator, s, idle);
 }

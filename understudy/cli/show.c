@@ -433,7 +433,7 @@ static void keep_page(void *to, json_t *rows, const json_t *answer)
 }
 
 /* Of a standby: rows are what it has replayed so far. */
-static void tell_standby(const struct showing *s)
+static void warn_standby(const struct showing *s)
 {
     int node = s->pair.only;
 
@@ -467,7 +467,7 @@ static int show_once(struct showing *s)
         json_decref(printing.table);
     }
     if (!code)
-        tell_standby(s);
+        warn_standby(s);
     return code;
 }
 
@@ -491,7 +491,7 @@ static int show_counters(struct showing *s)
         print_rows(&printed, rows);
         json_decref(rows);
         json_decref(printed);
-        tell_standby(s);
+        warn_standby(s);
     }
     json_decref(answer);
     return code;

@@ -372,8 +372,8 @@ static void print_gap(const struct nd_pair *pair, unsigned i, json_int_t lost)
 }
 
 /* On stderr, once each: whether a node can be asked is no event that it tells. */
-static void tell_answering(const struct nd_pair *pair, unsigned i, struct watched *w, bool answers,
-                           const char *why)
+static void print_answering(const struct nd_pair *pair, unsigned i, struct watched *w, bool answers,
+                            const char *why)
 {
     if (w->begun && w->answers == answers)
         return;
@@ -423,7 +423,7 @@ static void ask_node(const struct nd_pair *pair, unsigned i, struct watched *w)
         refusal = json_object_get(answer, "error");
         if (refusal)
             error = ft_fail(&fault, FT_EIO, "%s", nd_text(refusal, "text", "the node refused to answer"));
-        tell_answering(pair, i, w, !error, fault.text);
+        print_answering(pair, i, w, !error, fault.text);
         more = !error && take_answer(pair, i, w, answer);
         json_decref(answer);
         fflush(stdout);

@@ -347,7 +347,7 @@ static void keep_frames(struct nd_crash_told *told, const struct nf_mark *mark)
 
 /* ---- what is told ---- */
 
-static void tell_thread(struct nd_crash_told *told, const siginfo_t *info, const ucontext_t *context)
+static void describe_thread(struct nd_crash_told *told, const siginfo_t *info, const ucontext_t *context)
 {
     const char *text = ft_log_last_words();
 
@@ -467,7 +467,7 @@ static void publish_notice(const struct ft_crash_notice *notice)
 }
 
 /* Of the page alone, so that nothing that a crash may have overwritten is followed. */
-static void tell_place(struct nd_crash_told *told, const struct nf_mark *mark)
+static void describe_place(struct nd_crash_told *told, const struct nf_mark *mark)
 {
     struct ft_crash_notice *notice = &told->notice;
 
@@ -489,7 +489,7 @@ static void tell_place(struct nd_crash_told *told, const struct nf_mark *mark)
 
 /* What its peer is not to take in: what is known to kill, then what is suspected, then what was beside the
  * killer, as far as there is room. */
-static void tell_packets(struct nd_crash_told *told, const struct nf_mark *mark)
+static void describe_packets(struct nd_crash_told *told, const struct nf_mark *mark)
 {
     const struct nd_quarantine *q = &node.page->quarantine;
     struct ft_crash_notice notice = told->notice;
@@ -534,16 +534,16 @@ static void attempt(void (*step)(struct nd_crash_told *told, const struct nf_mar
 }
 
 /* The peer has its notice before anything is followed that a crash may have overwritten. */
-static void tell(struct nd_crash_told *told, const siginfo_t *info, const ucontext_t *context)
+static void describe(struct nd_crash_told *told, const siginfo_t *info, const ucontext_t *context)
 {
     const struct nf_mark *mark;
 
-    tell_thread(told, info, context);
+    describe_thread(told, info, context);
     mark = told->lane < 0 ? NULL : &node.page->lane[told->lane].mark;
-    tell_place(told, mark);
-    attempt(tell_packets, told, mark);
+    describe_place(told, mark);
+    attempt(describe_packets, told, mark);
     attempt(walk, told, self.lane - 1 == told->lane ? mark : NULL); /* the stack is this thread's */
-    attempt(tell_packets, told, mark);
+    attempt(describe_packets, told, mark);
     if (mark)
         attempt(keep_frames, told, mark);
     told->took = ft_now() - told->monotonic;
@@ -575,7 +575,7 @@ static int find_hanging(uint64_t now)
 }
 
 /* True: nobody else tells. */
-static bool take_telling(struct nd_crash_told *told, int thread)
+static bool claim_description(struct nd_crash_told *told, int thread)
 {
     int nobody = 0;
 
@@ -595,7 +595,7 @@ static bool ask_hanging(struct nd_crash_told *told, int number)
     if (syscall(SYS_tgkill, getpid(), thread, number) == 0)
         for (unsigned i = 0; i < ANSWER_MS * 10 && !atomic_load(&told->answered); i++)
             nanosleep(&(struct timespec){0, 100000}, NULL);
-    if (!take_telling(told, (int)syscall(SYS_gettid))) {
+    if (!claim_description(told, (int)syscall(SYS_gettid))) {
         while (!atomic_load(&told->answered)) /* it is at it */
             nanosleep(&(struct timespec){0, 100000}, NULL);
         return true;
@@ -625,9 +625,9 @@ static void on_fatal(int number, siginfo_t *info, void *context)
     }
     if (atomic_load(&trying) == me)
         siglongjmp(left, 1);
-    if (atomic_load(&told->asked) == me && take_telling(told, me)) {
+    if (atomic_load(&told->asked) == me && claim_description(told, me)) {
         told->lane = self.lane - 1;
-        tell(told, info, context);
+        describe(told, info, context);
         atomic_store(&told->answered, 1);
     }
     if (!atomic_compare_exchange_strong(&told->owner, &nobody, me)) {
@@ -644,7 +644,7 @@ static void on_fatal(int number, siginfo_t *info, void *context)
     told->monotonic = ft_now();
     told->lane = self.lane - 1;
     if (!sent || (info->si_pid == getpid() && !atomic_load(&hangs)) || !ask_hanging(told, number))
-        tell(told, info, context);
+        describe(told, info, context);
     die(number, info);
 }
 

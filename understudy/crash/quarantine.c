@@ -345,7 +345,7 @@ static void take_quarantine(struct nd_peer_crashes *all, const struct ft_crash_n
                      nd_peer_name(all->config, all->self), notice->fingerprints, notice->before);
 }
 
-void nd_quarantine_hear(struct nd_peer_crashes *all, const struct ft_crash_notice *notice, bool primary)
+void nd_quarantine_receive(struct nd_peer_crashes *all, const struct ft_crash_notice *notice, bool primary)
 {
     const struct nd_protect *p = &all->config->protect;
     struct ft_log_field fields[ND_CRASH_FIELDS];
@@ -389,7 +389,7 @@ void nd_quarantine_hear(struct nd_peer_crashes *all, const struct ft_crash_notic
             notice->nf);
 }
 
-static void tell_end(struct nd_peer_crashes *all, uint64_t dropped)
+static void report_end(struct nd_peer_crashes *all, uint64_t dropped)
 {
     const struct nd_quarantine *q = &all->crash->page->quarantine;
     bool cleared = atomic_load(&q->suspects) && ft_now() < atomic_load(&q->until);
@@ -420,7 +420,7 @@ static bool is_on(struct nd_peer_crashes *all, struct nd_quarantine *q)
 
 /* Before whatever may make the standby take over: at once, also that nothing is dropped; and each second
  * again for as long as the quarantine lasts, since a datagram may be lost. */
-static void tell_peer(struct nd_peer_crashes *all, const struct nd_quarantine *q, bool protected)
+static void send_quarantine(struct nd_peer_crashes *all, const struct nd_quarantine *q, bool protected)
 {
     struct ft_crash_notice notice = {.lane = FT_CRASH_NO_LANE};
     uint32_t held = nd_quarantine_held(q);
@@ -488,7 +488,7 @@ void nd_quarantine_turn(struct nd_peer_crashes *all, const struct ft_core *core)
         nd_crash_save_quarantine(all->crash);
     }
     if (!on && all->on)
-        tell_end(all, dropped);
+        report_end(all, dropped);
     all->on = on;
-    tell_peer(all, q, core->state == FT_PROTECTED);
+    send_quarantine(all, q, core->state == FT_PROTECTED);
 }

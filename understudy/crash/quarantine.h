@@ -86,7 +86,7 @@ struct nd_peer_crashes {
 };
 
 /* By the replicator's thread: what its peer died of; or, from one that lives, what that drops. */
-void nd_quarantine_hear(struct nd_peer_crashes *all, const struct ft_crash_notice *notice, bool primary);
+void nd_quarantine_receive(struct nd_peer_crashes *all, const struct ft_crash_notice *notice, bool primary);
 /* In each turn of the main thread: the log tells when the first frame is dropped, and when a quarantine ends;
  * the peer of a PROTECTED primary is told what that drops. */
 void nd_quarantine_turn(struct nd_peer_crashes *all, const struct ft_core *core);

@@ -49,7 +49,7 @@ const char *const nd_crash_registers[ND_CRASH_REGISTERS] = {"r8",  "r9",  "r10",
 #define COMMENT   160u /* of a packet in a pcapng file */
 
 /* The lane that told, -1: none. The page is what a process left whose NFs may have written anywhere. */
-static int told_lane(const struct nd_crash_case *c)
+static int described_lane(const struct nd_crash_case *c)
 {
     int lane = c->page->told.lane;
 
@@ -138,8 +138,8 @@ static const char *describe_case(char out[ND_CRASH_LINE], const struct nd_crash_
 
     if (told->owner && told->whole) {
         nd_crash_line(out, &told->notice);
-    } else if (told->owner && told->hangs && told_lane(c) >= 0) {
-        describe_lane(text, c, (unsigned)told_lane(c));
+    } else if (told->owner && told->hangs && described_lane(c) >= 0) {
+        describe_lane(text, c, (unsigned)described_lane(c));
         snprintf(out, ND_CRASH_LINE, "hung: %s", text);
     } else if (told->owner) {
         snprintf(out, ND_CRASH_LINE, "crashed: %s", nd_crash_signal(name, told->number));
@@ -260,7 +260,7 @@ static void add_crash(json_t *o, const struct nd_crash_case *c)
     json_object_set_new(o, "stack_overflow", json_boolean(told->overflow));
     json_object_set_new(o, "invariant", told->text[0] ? make_text(told->text) : json_null());
     json_object_set_new(o, "thread", make_text(told->name));
-    json_object_set_new(o, "lane", told_lane(c) < 0 ? json_null() : json_integer(told->lane));
+    json_object_set_new(o, "lane", described_lane(c) < 0 ? json_null() : json_integer(told->lane));
     json_object_set_new(o, "nf", notice->nf[0] ? make_text(notice->nf) : json_null());
     json_object_set_new(o, "doing", json_string(nf_doing_name(notice->doing)));
     json_object_set_new(o, "burst", json_integer((json_int_t)notice->burst));
@@ -524,7 +524,7 @@ static struct lg_node_end describe_end(const struct nd_crash_case *c)
 {
     const struct nd_crash_told *told = &c->page->told;
     struct lg_node_end end = {.wall = wall_of_end(c), .how = LG_KILLED, .lane = FT_CRASH_NO_LANE};
-    int lane = told_lane(c);
+    int lane = described_lane(c);
     const struct nf_mark *mark;
     uint32_t nf;
 
@@ -841,7 +841,7 @@ static void log_report(const struct nd_crash_case *c, const char *path, const ch
         ft_log_fields(level, FT_SAYS_CRASH, killed ? NULL : fields, "%s; see %s", line, path);
 }
 
-int nd_crash_tell(const struct nd_crash_case *c, char path[ND_CRASH_PATH], struct ft_fault *fault)
+int nd_crash_report(const struct nd_crash_case *c, char path[ND_CRASH_PATH], struct ft_fault *fault)
 {
     int error = write_directory(c, path, fault);
 
@@ -860,7 +860,7 @@ static void report_end(struct nd_crash_case *c)
 
     c->now = ft_wall();
     c->monotonic = ft_now();
-    nd_crash_tell(c, path, &fault);
+    nd_crash_report(c, path, &fault);
     if (heard)
         nd_event_writer_stop();
 }

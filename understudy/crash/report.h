@@ -41,7 +41,7 @@ const char *nd_crash_signal(char out[16], int number);
 /* Tells of the end: writes the whole directory, under another name first, whose path goes to `path`, while
  * those that are too many go; says a line in the log; finishes the recording, if there is one. What a disk
  * refuses is logged. FT_EIO; FT_EFULL: the disk has less than ND_CRASH_FREE, and no report is written. */
-int nd_crash_tell(const struct nd_crash_case *c, char path[ND_CRASH_PATH], struct ft_fault *fault);
+int nd_crash_report(const struct nd_crash_case *c, char path[ND_CRASH_PATH], struct ft_fault *fault);
 
 /* The life of the reporter's process: `feed` ends with the node, of whose end it then tells; each byte of it
  * wants the frames that a quarantine kept to be written. */

@@ -46,7 +46,7 @@ struct nd_mirror {
     uint64_t values;        /* that were given */
 };
 
-static void tell(struct nd_mirror *m)
+static void wake_user(struct nd_mirror *m)
 {
     const uint64_t one = 1;
 
@@ -87,7 +87,7 @@ static void note_silence(struct nd_mirror *m, const char *why)
     snprintf(s->why, sizeof(s->why), "%s", why);
     pthread_mutex_unlock(&m->lock);
     if (news)
-        tell(m);
+        wake_user(m);
 }
 
 /* Somebody deleted the user's key, or its lease is over: the keeper looks which, and puts it again. */
@@ -154,7 +154,7 @@ static int take(void *mirror, struct nd_event *events, size_t count, struct ft_f
     }
     pthread_mutex_unlock(&m->lock);
     if (news)
-        tell(m);
+        wake_user(m);
     return error;
 }
 
@@ -188,7 +188,7 @@ static int read_all(struct nd_mirror *m, struct ft_fault *fault)
     if (gone)
         note_gone(m);
     m->watch.next = revision + 1;
-    tell(m);
+    wake_user(m);
     return 0;
 }
 
@@ -238,7 +238,7 @@ static void note_lease(struct nd_mirror *m, const char *why)
     snprintf(s->lease_why, sizeof(s->lease_why), "%s", why);
     pthread_mutex_unlock(&m->lock);
     if (news)
-        tell(m);
+        wake_user(m);
 }
 
 /* When the lease is to be kept: a third of its time behind the request that was answered last. */

@@ -287,7 +287,7 @@ static bool export_lane(struct nd_exporter *x, unsigned lane, uint64_t now)
 }
 
 /* What to add to monotonic time, for lanes. */
-static void tell_wall(struct nd_exporter *x)
+static void publish_wall(struct nd_exporter *x)
 {
     int64_t wall = (int64_t)(ft_wall() - ft_now());
 
@@ -299,7 +299,7 @@ static bool turn(struct nd_exporter *x, uint64_t now)
 {
     bool moved = false;
 
-    tell_wall(x);
+    publish_wall(x);
     if (x->fd >= 0)
         look_at_place(x, now);
     if (!open_place(x, now))
@@ -362,7 +362,7 @@ int nd_exporter_start(struct nd_exporter **out, const struct nd_export_to *to, s
         return ft_fail(fault, FT_ENOMEM, "no memory for events of %u lanes", lanes);
     }
     memset(x->queue, 0, bytes);
-    tell_wall(x);
+    publish_wall(x);
     error = ft_worker_start(&x->worker, run, x, "the exporter", fault);
     if (error) {
         free(x->queue);

@@ -260,7 +260,7 @@ static bool is_feeder(struct kp_port *port, unsigned keeper, const struct kp_mes
 }
 
 /* What a process says that does not know this one. A question that names it is of a keeper that lives now. */
-static void tell_who(struct kp_port *port, unsigned keeper, uint64_t incarnation)
+static void report_who(struct kp_port *port, unsigned keeper, uint64_t incarnation)
 {
     struct kp_message state = {.kind = KP_STATE};
     uint64_t known = port->peer[keeper].incarnation, view = port->view;
@@ -290,7 +290,7 @@ enum kp_taken kp_port_take(struct kp_port *port, unsigned keeper, const struct k
     if (m->to != port->self) {
         port->refused += m->to != 0;
         if (m->kind == KP_ASK)
-            tell_who(port, keeper, m->from);
+            report_who(port, keeper, m->from);
         return KP_DONE;
     }
     if (m->from != peer->incarnation)
@@ -401,7 +401,7 @@ static void say_state(struct kp_port *port, unsigned keeper)
     say(port, keeper, &m);
 }
 
-uint32_t kp_port_tell(struct kp_port *port, const struct kp_progress *progress)
+uint32_t kp_port_report(struct kp_port *port, const struct kp_progress *progress)
 {
     bool settled = progress->settled != port->said;
 

@@ -136,7 +136,7 @@ void kp_port_own(struct kp_port *port, uint8_t number, const uint8_t *frame, uin
 
 /* Between bursts: says how far the lane is, if that is new or the keeper has spoken. Outputs that were sent
  * and are not known to have left. */
-uint32_t kp_port_tell(struct kp_port *port, const struct kp_progress *progress);
+uint32_t kp_port_report(struct kp_port *port, const struct kp_progress *progress);
 /* The same of a lane that is not live: answers. */
 void kp_port_answer(struct kp_port *port);
 

@@ -240,7 +240,7 @@ static bool take_inputs(struct keeper *k, uint64_t now)
 
 /* ---- status ---------------------------------------------------------------------------------- */
 
-static bool hears(const struct keeper *k, unsigned n, uint64_t now)
+static bool has_heard(const struct keeper *k, unsigned n, uint64_t now)
 {
     const struct kp_node *node = &k->front.node[n];
 
@@ -303,7 +303,7 @@ static json_t *status(const struct keeper *k)
     for (unsigned n = 0; n < k->config->nodes; n++)
         json_array_append_new(nodes,
                               json_pack("{s:s, s:b, s:b, s:I}", "name", k->config->node[n].name, "heard",
-                                        hears(k, n, now), "primary", (int)n == k->front.primary, "view",
+                                        has_heard(k, n, now), "primary", (int)n == k->front.primary, "view",
                                         (json_int_t)k->front.node[n].view));
     json_t *o = json_pack("{s:s, s:i, s:b, s:o, s:b, s:o}", "keeper", self_of(k)->name, "pid", (int)getpid(),
                           "active", kp_front_is_active(f), "primary",
@@ -493,7 +493,7 @@ static void sleep_until(const struct keeper *k)
 }
 
 /* Who is primary, and whether the numbers go on. */
-static void tell_primary(struct keeper *k)
+static void report_primary(struct keeper *k)
 {
     const struct kp_front *f = &k->front;
     bool waits = !kp_front_is_active(f), same = f->primary == k->primary && f->view == k->view;
@@ -530,7 +530,7 @@ static void aim_guardian(struct keeper *k)
 }
 
 /* Of two keepers: whether it is the active one. */
-static void tell_active(struct keeper *k, uint64_t now)
+static void report_active(struct keeper *k, uint64_t now)
 {
     const struct kp_word *word = &k->front.word;
 
@@ -551,7 +551,7 @@ static void tell_active(struct keeper *k, uint64_t now)
 }
 
 /* The nodes have another key or file, most likely, or are not there. */
-static void tell_strangers(struct keeper *k, uint64_t now)
+static void report_strangers(struct keeper *k, uint64_t now)
 {
     bool heard = false;
 
@@ -559,7 +559,7 @@ static void tell_strangers(struct keeper *k, uint64_t now)
         return;
     k->looked = now;
     for (unsigned n = 0; n < k->config->nodes; n++)
-        heard |= hears(k, n, now);
+        heard |= has_heard(k, n, now);
     if (!heard && (k->strangers > k->told || !k->silence_told))
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_SEAL,
                      "no node is heard; %lu datagrams came from elsewhere, without a key of %s, or by a file "
@@ -587,13 +587,13 @@ static void turn(struct keeper *k)
 
     worked |= read_socket(k);
     now = ft_now();
-    tell_active(k, now);
+    report_active(k, now);
     k->front.waiting = send_all_pending(k);
     worked |= k->front.waiting > 0;
     kp_front_turn(&k->front, now);
     nd_datagrams_flush(&k->socket);
-    tell_active(k, now);
-    tell_primary(k);
+    report_active(k, now);
+    report_primary(k);
     aim_guardian(k);
     if (now - k->served >= SERVE_NS) {
         const uint64_t turns[] = {now};
@@ -617,7 +617,7 @@ static void turn(struct keeper *k)
                 k->front.faults +=
                     nd_interface_ask(self_of(k)->port[port], false, &port_now) && !port_now.carrier;
         }
-        tell_strangers(k, now);
+        report_strangers(k, now);
         nd_notify_status(&k->notify, k->front.primary < 0 ? "no node says that it is primary"
                                      : k->front.follows   ? "feeding"
                                                           : "waiting");

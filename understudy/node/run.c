@@ -75,11 +75,11 @@ static void log_state(void *arg, enum ft_event_name what, bool planned, enum ft_
                   why);
 }
 
-static void hear_crash(void *arg, const struct ft_crash_notice *notice, bool primary)
+static void receive_crash(void *arg, const struct ft_crash_notice *notice, bool primary)
 {
     struct nd_running *r = arg;
 
-    nd_quarantine_hear(&r->peer_crashes, notice, primary);
+    nd_quarantine_receive(&r->peer_crashes, notice, primary);
 }
 
 /* Of what is no NF, as "l3" is, and as long as the chain is being changed: they do. */
@@ -96,7 +96,7 @@ static bool executes_nf(void *arg, const char *nf)
     return nd_is_changing(&r->changing);
 }
 
-static void tell_quarantine(void *arg, const struct ft_crash_notice *notice)
+static void send_quarantine(void *arg, const struct ft_crash_notice *notice)
 {
     const struct nd_running *r = arg;
     uint8_t bytes[FT_CRASH_BYTES];
@@ -215,7 +215,7 @@ static void introduce(struct nd_running *r)
     r->peer_crashes.config = r->config;
     r->peer_crashes.self = r->self;
     r->peer_crashes.crash = r->crash;
-    r->peer_crashes.tell = r->guardian ? tell_quarantine : NULL;
+    r->peer_crashes.tell = r->guardian ? send_quarantine : NULL;
     r->peer_crashes.executes = executes_nf;
     r->peer_crashes.arg = r;
     r->differences.chain = &r->config->chain;
@@ -394,7 +394,7 @@ static int open_replicator(void *arg, struct ft_fault *fault)
         .state_changed = log_state,
         .view = note_view,
         .aimed = note_peer,
-        .crashed = hear_crash,
+        .crashed = receive_crash,
         .arg = r,
         .check = nd_group_check,
         .keeps = nd_group_keeps,
@@ -628,7 +628,7 @@ static bool is_turned_away(struct nd_running *r, const struct rp_status *s)
     return true;
 }
 
-static void tell_of_strangers(struct nd_running *r, const struct rp_status *s)
+static void report_strangers(struct nd_running *r, const struct rp_status *s)
 {
     const struct nd_link *link = &r->config->link;
 
@@ -643,7 +643,7 @@ static void tell_of_strangers(struct nd_running *r, const struct rp_status *s)
 /* One of two ways between the nodes is lost: at two looks, a second apart, it does not stand or has been lost
  * since the look before. So one that was lost for a moment, as on a busy machine, is not told of. Where both
  * have ended it is the link that is lost, and others tell of that. */
-static void tell_of_ways(struct nd_running *r, const struct rp_status *s)
+static void report_ways(struct nd_running *r, const struct rp_status *s)
 {
     const struct nd_node *self = &r->config->node[r->self];
     uint64_t now = ft_now();
@@ -682,7 +682,7 @@ static void answer_metrics(struct nd_running *r)
 }
 
 /* What systemd may know: the state, and that every thread which carries packets goes on. */
-static void tell_supervisor(struct nd_running *r, const struct rp_status *s)
+static void notify_supervisor(struct nd_running *r, const struct rp_status *s)
 {
     unsigned lanes = (unsigned)r->config->chain.lanes;
     uint64_t turn[ND_NOTIFY_THREADS];
@@ -765,15 +765,15 @@ static int keep_going(struct nd_running *r)
         }
         nd_port_watch_turn(&r->port_watch, &s);
         nd_link_port_watch(&r->wire, ft_now());
-        tell_of_strangers(r, &s);
-        tell_of_ways(r, &s);
+        report_strangers(r, &s);
+        report_ways(r, &s);
         nd_standing_turn(&r->standing, &s);
         nd_quarantine_turn(&r->peer_crashes, &s.core);
         if (!nd_crash_turn(r->crash, (int)s.core.state, s.core.view, nd_change_hash(&r->changing, &s)))
             ft_log_event(FT_LEVEL_WARNING, FT_SAYS_CRASH,
                          "the reporter has ended: a crash of this node leaves no report");
         answer_metrics(r);
-        tell_supervisor(r, &s);
+        notify_supervisor(r, &s);
         code = is_turned_away(r, &s) ? ND_DATA : ND_DONE;
     }
     nd_notify_close(&r->notify);

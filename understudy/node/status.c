@@ -247,7 +247,7 @@ static const char *way_address(const struct nd_node *node, size_t way)
 }
 
 /* Their names. `heard`: a bit for each that is. */
-static json_t *unheard_keepers(const struct nd_config *config, unsigned heard)
+static json_t *silent_keepers(const struct nd_config *config, unsigned heard)
 {
     json_t *names = json_array();
 

@@ -117,7 +117,7 @@ static void begin_log(struct dpdk_log *log)
     rte_openlog_stream(log->file);
 }
 
-static bool tells_reason(const char *line)
+static bool has_reason(const char *line)
 {
     static const char *const signs[] = {"annot",   "ould not",       "ailed",  "nvalid",      "rror",
                                         "No such", "not compatible", "o free", "nrecognized", "nknown"};
@@ -152,7 +152,7 @@ static void end_log(struct dpdk_log *log, char *out, size_t cap)
         line[strcspn(line, "\n")] = '\0';
         if (strlen(line) > 3)
             snprintf(out, cap, "%.120s", line);
-        found = tells_reason(line);
+        found = has_reason(line);
     }
     fclose(log->file);
 }

@@ -346,7 +346,7 @@ static uint32_t send_outputs(void *ctx, unsigned lane, unsigned port, const stru
     return sent;
 }
 
-static uint32_t tell_progress(void *ctx, unsigned lane, struct nd_progress *p)
+static uint32_t report_progress(void *ctx, unsigned lane, struct nd_progress *p)
 {
     struct nd_fed *k = ctx;
     const struct kp_progress progress = {
@@ -362,7 +362,7 @@ static uint32_t tell_progress(void *ctx, unsigned lane, struct nd_progress *p)
     k->read = false;
     k->told = true;
     look_at_lease(k, ft_now()); /* this process may have stood since */
-    unconfirmed = kp_port_tell(&k->port, &progress);
+    unconfirmed = kp_port_report(&k->port, &progress);
     nd_datagrams_flush(&k->socket);
     p->moved = k->moved != k->port.moved;
     k->moved = k->port.moved;
@@ -465,7 +465,7 @@ int nd_fed_open(struct nd_ports *ports, const struct nd_config *config, const st
     io->drop = give_buffer;
     io->burst = read_burst;
     io->rest = make_rest;
-    io->tell = tell_progress;
+    io->tell = report_progress;
     io->frame_max = k->frame_max;
     return 0;
 }
@@ -489,7 +489,7 @@ void nd_fed_serve(struct nd_ports *ports, const struct ft_lane_shared *lane)
 }
 
 /* Keepers, as bits. */
-static unsigned heard_by(const struct nd_fed *k, uint64_t now)
+static unsigned keepers_heard(const struct nd_fed *k, uint64_t now)
 {
     unsigned bits = 0;
 
@@ -501,9 +501,9 @@ static unsigned heard_by(const struct nd_fed *k, uint64_t now)
     return bits;
 }
 
-bool nd_fed_hears(const struct nd_ports *ports, uint64_t now)
+bool nd_fed_is_fed(const struct nd_ports *ports, uint64_t now)
 {
-    return heard_by(ports->fed, now) != 0;
+    return keepers_heard(ports->fed, now) != 0;
 }
 
 int nd_fed_renew(struct nd_ports *ports, const struct nd_config *config, struct ft_fault *fault)
@@ -518,7 +518,7 @@ void nd_fed_counts(const struct nd_ports *ports, struct nd_fed_counts *out)
         return;
     *out = (struct nd_fed_counts){
         .keepers = ports->fed->port.keepers,
-        .heard = heard_by(ports->fed, ft_now()),
+        .heard = keepers_heard(ports->fed, ft_now()),
         .active = (int)atomic_load_explicit(&ports->fed->active, memory_order_relaxed) - 1,
         .keeper_view = atomic_load_explicit(&ports->fed->keeper_view, memory_order_relaxed),
         .strangers = atomic_load_explicit(&ports->fed->strangers, memory_order_relaxed),

@@ -301,7 +301,7 @@ static bool has_ends(const struct nd_log_flow *flow, const struct nf_packet *p,
 }
 
 /* What --flow and --drops ask for. True: it is kept. */
-static bool tell_input(struct nd_log_lane *l, const struct nd_log_input *in)
+static bool match_input(struct nd_log_lane *l, const struct nd_log_input *in)
 {
     const struct nd_log_options *o = l->log->options;
     struct nd_log_told *told = &l->told;
@@ -344,7 +344,7 @@ static void note_outputs(struct nd_log_lane *l, struct nd_log_input in[])
             l->dropped++;
         else
             keep_output(l, r->time, p->data, p->have, p->len);
-        told |= tell_input(l, &in[i]);
+        told |= match_input(l, &in[i]);
         if (is_shown(l, in[i].seq))
             l->last[l->inputs++ % ND_LOG_LAST] = in[i];
     }

@@ -865,7 +865,7 @@ static void print_stretch(const struct stretch *s, const struct nd_moment *m, FI
 }
 
 /* Whether a stretch has anything of the kind that the moment is of. */
-static bool tells(const struct stretch *s, const struct nd_moment *m)
+static bool has_kind(const struct stretch *s, const struct nd_moment *m)
 {
     return s->bursts && (m->kind != ND_MOMENT_INPUT || m->lane < s->first->head.lanes) &&
            (is_known(m, s->first) || is_known(m, s->last));
@@ -879,7 +879,7 @@ static void print_stretches(const struct nd_log_files *files, const struct nd_mo
     if (m->kind == ND_MOMENT_INPUT)
         fprintf(out, "sequence numbers of lane %lu: ", m->lane);
     for (unsigned i = 0; list && i < count; i++) {
-        if (!tells(&list[i], m))
+        if (!has_kind(&list[i], m))
             continue;
         if (told++)
             fprintf(out, ", ");

@@ -387,7 +387,7 @@ static json_t *print_inputs(const struct nd_log *log, FILE *out)
 }
 
 /* What --flow or --drops asked for, of all lanes by time; null: neither did. */
-static json_t *print_told(const struct nd_log *log, FILE *out)
+static json_t *print_matches(const struct nd_log *log, FILE *out)
 {
     uint64_t at[FT_LANES_MAX] = {0}, more = 0, count = 0;
     json_t *list;
@@ -642,7 +642,7 @@ int nd_log_print(const struct nd_log *log)
     recordings = nd_log_print_recordings(&log->files, out);
     fprintf(out, "last inputs: sequence number, time, port, flow  ->  verdict, flow\n");
     last = print_inputs(log, out);
-    told = print_told(log, out);
+    told = print_matches(log, out);
     if (log->options->show)
         nd_shown_print(log->rows, log->options->show, out);
     diff = print_diff(log, out);

@@ -447,7 +447,7 @@ void nd_keeper_know(struct nd_keeper *keeper, uint64_t burst)
     }
 }
 
-void nd_keeper_tell(struct nd_keeper *keeper, const char *fmt, ...)
+void nd_keeper_log(struct nd_keeper *keeper, const char *fmt, ...)
 {
     va_list ap;
 
@@ -464,8 +464,8 @@ static void count_lost(struct nd_keeper *keeper, uint64_t burst)
 
     for (uint32_t i = 0; i < b->n; i++) {
         keeper->counts->lost++;
-        nd_keeper_tell(keeper, "lost: packet %lu (seq %lu): taken by the primary, not recovered\n",
-                       keeper->tape->inputs[b->first + i].number + 1, keeper->seq[burst] + i);
+        nd_keeper_log(keeper, "lost: packet %lu (seq %lu): taken by the primary, not recovered\n",
+                      keeper->tape->inputs[b->first + i].number + 1, keeper->seq[burst] + i);
     }
 }
 

@@ -142,6 +142,6 @@ const struct ft_record *nd_keeper_record(const struct nd_keeper *keeper, uint64_
 uint64_t nd_keeper_digest(const void *frame, uint32_t len, uint64_t port);
 
 /* A line about a loss, on stderr, while there are few. */
-void nd_keeper_tell(struct nd_keeper *keeper, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void nd_keeper_log(struct nd_keeper *keeper, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -133,11 +133,11 @@ static void compare_output(struct run *r, uint64_t number, uint64_t seq, const s
     if (left == 0) {
         all.answer->missing++;
         if (seq)
-            nd_keeper_tell(
+            nd_keeper_log(
                 keeper, "lost: output %lu (seq %lu, packet %lu): never left the chain\n", number, seq,
                 keeper->tape->inputs[b->first + (seq - nf_chain_state(r->chain)->seq) + b->n].number + 1);
         else
-            nd_keeper_tell(keeper, "lost: output %lu (made by an NF): never left the chain\n", number);
+            nd_keeper_log(keeper, "lost: output %lu (made by an NF): never left the chain\n", number);
     } else if (left != nd_keeper_digest(frame, len, port)) {
         if (all.answer->altered++ == 0)
             fprintf(stderr,

@@ -82,7 +82,7 @@ static struct claim_text read_claim(const struct nd_counts *c, enum nf_claimed w
                                    {.name = NULL}})
 
 /* At once, and then not again for a while. A standby's counters are its peer's. */
-static void tell_conflicts(struct nd_counts *c, const struct rp_status *s)
+static void report_conflicts(struct nd_counts *c, const struct rp_status *s)
 {
     struct nd_conflicts_said *said = &c->conflicts_said;
     uint64_t now = ft_now(), frames;
@@ -105,7 +105,7 @@ static void tell_conflicts(struct nd_counts *c, const struct rp_status *s)
 }
 
 /* When a contest is over, and then not again for a while. A standby's counters are its peer's. */
-static void tell_neighbours(struct nd_counts *c, const struct rp_status *s)
+static void report_neighbours(struct nd_counts *c, const struct rp_status *s)
 {
     struct nd_neighbours_said *said = &c->neighbours_said;
     uint64_t now = ft_now(), contested, moved;
@@ -136,7 +136,7 @@ static void tell_neighbours(struct nd_counts *c, const struct rp_status *s)
 
 /* At once, and then not again for a second. A standby's counts are its peer's, and those of a chain that was
  * changed begin anew. */
-static void tell_hosts(struct nd_counts *c, const struct rp_status *s)
+static void report_hosts(struct nd_counts *c, const struct rp_status *s)
 {
     struct nd_hosts_said *said = &c->hosts_said;
     struct nf_host_full last = {0}, full;
@@ -271,8 +271,8 @@ static bool is_state_there(const struct nd_counts *c)
 
 /* ---- what the log says of tables ---------------------------------------------------------------- */
 
-static void tell(const struct nd_counts *c, const struct nd_table *t, enum ft_level level, uint64_t entries,
-                 const char *what)
+static void report_table(const struct nd_counts *c, const struct nd_table *t, enum ft_level level,
+                         uint64_t entries, const char *what)
 {
     char lane[24] = "";
 
@@ -291,18 +291,18 @@ static void look_at_table(const struct nd_counts *c, struct nd_table *t)
     uint64_t entries = nf_table_entries(&t->table), percent = entries * 100 / t->table.limit;
 
     if (percent >= 100 && t->told < 100) {
-        tell(c, t, FT_LEVEL_WARNING, entries, "full");
+        report_table(c, t, FT_LEVEL_WARNING, entries, "full");
         t->told = 100;
     } else if (percent >= NEARLY && t->told < NEARLY) {
-        tell(c, t, FT_LEVEL_WARNING, entries, "80 % full");
+        report_table(c, t, FT_LEVEL_WARNING, entries, "80 % full");
         t->told = NEARLY;
     } else if (percent < ROOM && t->told) {
-        tell(c, t, FT_LEVEL_NOTICE, entries, "has room again");
+        report_table(c, t, FT_LEVEL_NOTICE, entries, "has room again");
         t->told = 0;
     }
 }
 
-static void tell_tables(struct nd_counts *c, const struct rp_status *s)
+static void report_tables(struct nd_counts *c, const struct rp_status *s)
 {
     if (!ft_core_primary(&s->core) || !is_state_there(c))
         return;
@@ -387,7 +387,7 @@ static bool is_log_full(const struct nd_counts *c)
 
 /* When a loss begins and when it has ended, which `show` and numbers alone do not tell. A standby's counts
  * are its peer's, and those of a chain that was changed begin anew. */
-static void tell_lost_events(struct nd_counts *c, const struct rp_status *s)
+static void report_lost_events(struct nd_counts *c, const struct rp_status *s)
 {
     struct nd_log_said *said = &c->log_said;
     uint64_t now = ft_now(), lost = count_lost_events(c);
@@ -436,11 +436,11 @@ void nd_counts_turn(struct nd_counts *c, const struct rp_status *s)
     count_takeovers(c, s);
     if (c->paused)
         return;
-    tell_tables(c, s);
+    report_tables(c, s);
     if (is_state_there(c)) {
-        tell_hosts(c, s);
-        tell_lost_events(c, s);
+        report_hosts(c, s);
+        report_lost_events(c, s);
     }
-    tell_neighbours(c, s);
-    tell_conflicts(c, s);
+    report_neighbours(c, s);
+    report_conflicts(c, s);
 }

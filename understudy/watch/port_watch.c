@@ -86,7 +86,7 @@ static void look_at_port(struct nd_port_watch *watch, unsigned port, bool counts
 
     health->fed = watch->ports->fed != NULL;
     if (health->fed) { /* the keeper has the ports */
-        health->carrier = nd_fed_hears(watch->ports, ft_now());
+        health->carrier = nd_fed_is_fed(watch->ports, ft_now());
         return;
     }
     if (counts)
@@ -139,7 +139,7 @@ static const struct nd_port_heard *newest(const struct nd_port_watch *watch, uin
 }
 
 /* What was heard by each port, and what the newest of it says of the peer's. */
-static void gather_heard(struct nd_port_watch *watch, uint64_t incarnation, uint64_t now, uint64_t within)
+static void gather_received(struct nd_port_watch *watch, uint64_t incarnation, uint64_t now, uint64_t within)
 {
     struct nd_health *h = &watch->health;
     uint64_t faults, came, awake = watch->awake;
@@ -239,7 +239,7 @@ void nd_port_watch_turn(struct nd_port_watch *watch, const struct rp_status *s)
     watch->turn = now;
     look_at_ports(watch, now);
     h->peer = nd_peer_name(watch->config, watch->self); /* a re-pair has made it another one */
-    gather_heard(watch, s->core.peer.incarnation, now, within);
+    gather_received(watch, s->core.peer.incarnation, now, within);
     h->meets = watch->config->protect.pair && s->core.peer.known && s->link_up;
     nd_health_judge(h, now, within, watch->awake);
     memcpy(before, watch->faults, sizeof(before));

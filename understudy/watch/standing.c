@@ -179,7 +179,7 @@ int nd_standing_order(struct nd_standing *st, enum ft_maintenance what)
     return 0;
 }
 
-static void tell_peer(struct nd_standing *st)
+static void send_standing(struct nd_standing *st)
 {
     struct rp_standing own = {.counter = st->counter,
                               .maintenance = (uint8_t)st->maintenance,
@@ -190,7 +190,7 @@ static void tell_peer(struct nd_standing *st)
     if (st->is_told && own.counter == st->told.counter && own.maintained == st->told.maintained &&
         own.cluster == st->told.cluster && strcmp(own.why, st->told.why) == 0)
         return;
-    if (rp_tell(st->replicator, &own)) {
+    if (rp_send_standing(st->replicator, &own)) {
         st->told = own;
         st->is_told = true;
     }
@@ -346,7 +346,7 @@ static void log_false_takeover(struct nd_detection *d, const struct ft_core *c)
 }
 
 /* What the core decides (ftcore/protocol), when it has changed by much. */
-static void tell_detection(struct nd_detection *d, const struct rp_status *s)
+static void report_detection(struct nd_detection *d, const struct rp_status *s)
 {
     const struct ft_core *c = &s->core;
     uint64_t ns = ft_core_detects(c);
@@ -375,9 +375,9 @@ void nd_standing_turn(struct nd_standing *st, const struct rp_status *s)
                    nd_peer_name(st->config, st->self));
     if (s->peer_told && s->peer_standing.cluster && !ft_core_primary(&s->core))
         nd_arbiter_expect(st->arbiter, s->peer_standing.cluster);
-    tell_peer(st);
+    send_standing(st);
     for (unsigned i = 0; i < st->health->ports; i++)
         st->health->port[i].deaf = is_deaf(st, i, s);
     consider_handover(st, s);
-    tell_detection(&st->detection, s);
+    report_detection(&st->detection, s);
 }
