@@ -241,6 +241,7 @@ static bool send_frame(struct nd_lane *lane, struct ft_link_body *body, uint32_t
     link->wire->send(link->wire->ctx, FT_LINK_OVERHEAD + payload);
     FT_COUNTER_ADD(lane->shared, port_sent, 1);
     FT_COUNTER_ADD(lane->shared, port_bytes, FT_LINK_OVERHEAD + payload);
+    FT_COUNTER_ADD(lane->shared, port_log, payload);
     return true;
 }
 
@@ -698,6 +699,8 @@ bool nd_link_look(struct nd_lane *lane)
         if (payload)
             store_payload(lane, &body, payload);
     }
+    if (came)
+        FT_REPORT_SET(lane->shared, port_heard, lane->now);
     if (link->stored > nd_link_closed(lane))
         compute_closed(lane);
     closes = link->took > link->closed && nd_link_closed(lane) > link->closed;

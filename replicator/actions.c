@@ -167,6 +167,7 @@ static void publish_status(struct rp_replicator *rp)
     rp->shown.peer_told = rp_has_peer_standing(rp);
     rp->shown.peer_standing = rp->standing.peer;
     rp->shown.lag_packets = rp_lag_packets(rp);
+    rp->shown.port = rp_port_state(rp);
     rp->shown.compressed = rp->schedule.compressing.count;
     rp->shown.compressing = rp->schedule.compressing.yes;
     rp->shown.view_behind = rp->writer ? rp_view_writer_behind(rp->writer, rp->now) : 0;

@@ -116,6 +116,7 @@ struct rp_looking {
 struct rp_port {
     uint64_t serial, carries; /* the last ones given */
     bool on;                  /* lanes were given words by which the ports count */
+    uint64_t since;           /* when they were */
     uint64_t view, peer;      /* of them */
     struct rp_secret secret;
     uint64_t connects; /* connections of the link made by when the secret was asked for */
@@ -127,6 +128,8 @@ struct rp_port {
     uint64_t began; /* to carry */
     uint64_t stable[FT_LANES_MAX], moved[FT_LANES_MAX]; /* how far the standby was last, and since when */
     uint64_t again;                                     /* they carry nothing before */
+    /* Standby. */
+    uint64_t came, came_at; /* bytes of records that came by the ports; when the last did; 0: none has */
 };
 
 #define RP_PORT_REST 1000000u /* ns between two looks at a lane whose port carries the stream */
@@ -275,6 +278,7 @@ int rp_snapshot_check(struct rp_replicator *rp, struct ft_fault *fault);
 
 void rp_port_turn(struct rp_replicator *rp);
 void rp_port_off(struct rp_replicator *rp); /* what came by them belongs to a stream that ends */
+enum rp_port_state rp_port_state(struct rp_replicator *rp);
 /* Standby: the last burst of what came by the lanes' ports that is closed; 0: none. */
 static inline uint64_t rp_closed_by_port(const struct rp_replicator *rp, unsigned lane)
 {

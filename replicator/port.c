@@ -24,6 +24,7 @@
 
 #define ALIVE_BEATS 5u                  /* heartbeats without a gap before it carries */
 #define GAP_BEATS   3u                  /* heartbeats without a word that are a gap */
+#define SILENT_NS   (1000 * FT_MS)      /* without a word, or detect_ms: told as silent, as data ports are */
 #ifndef RP_PORT_QUIET_NS                /* the simulation's runs are shorter */
 #define RP_PORT_QUIET_NS 200000000u     /* without packets */
 #define RP_PORT_AGAIN_NS (1000 * FT_MS) /* behind one that fell silent */
@@ -32,7 +33,6 @@
 static void end_carrying(struct rp_replicator *rp)
 {
     rp->port.carry = 0;
-    rp->shown.port_carries = false;
     RP_ORDER_ALL(rp, carry, 0);
 }
 
@@ -57,6 +57,32 @@ static uint64_t oldest_heartbeat(struct rp_replicator *rp)
         heard = by < heard ? by : heard;
     }
     return heard;
+}
+
+/* Bytes of records that have come by them. */
+static uint64_t all_that_came(struct rp_replicator *rp)
+{
+    uint64_t came = 0;
+
+    for (unsigned l = 0; l < rp->lanes; l++)
+        came += atomic_load_explicit(&rp_lane(rp, l)->direct.head, memory_order_relaxed);
+    return came;
+}
+
+enum rp_port_state rp_port_state(struct rp_replicator *rp)
+{
+    const struct rp_port *p = &rp->port;
+    uint64_t heard = oldest_heartbeat(rp), within = rp->core.config.detect_ms * FT_MS;
+
+    if (!p->on)
+        return RP_PORT_OFF;
+    if (p->carry || (p->came_at && rp->now - p->came_at < RP_PORT_QUIET_NS))
+        return RP_PORT_CARRIES;
+    if (heard < p->since)
+        heard = p->since;
+    if (within < SILENT_NS)
+        within = SILENT_NS;
+    return rp->now < p->again || rp->now > heard + within ? RP_PORT_SILENT : RP_PORT_OPEN;
 }
 
 /* The secret of the connection that stands, asked for once. */
@@ -107,8 +133,22 @@ static void begin(struct rp_replicator *rp)
     p->view = rp->core.view;
     p->peer = rp->core.peer.incarnation;
     p->on = true;
+    p->since = rp->now;
     p->alive = 0;
     p->heard = oldest_heartbeat(rp);
+    p->came = all_that_came(rp);
+    p->came_at = 0;
+}
+
+/* Standby: by which way records come, the primary does not say. */
+static void look_what_came(struct rp_replicator *rp)
+{
+    struct rp_port *p = &rp->port;
+    uint64_t came = all_that_came(rp);
+
+    if (came > p->came)
+        p->came_at = rp->now;
+    p->came = came;
 }
 
 /* ---- primary: which way carries -------------------------------------------------------------------- */
@@ -162,7 +202,6 @@ static void begin_carrying(struct rp_replicator *rp)
         FT_ORDER_SET(rp_lane(rp, l), carry, p->carry);
     }
     rp->shown.port_switches++;
-    rp->shown.port_carries = true;
 }
 
 /* How long, in ns, nothing of what a lane's port carries may become closed. */
@@ -233,8 +272,10 @@ void rp_port_turn(struct rp_replicator *rp)
         rp_port_off(rp);
     if (!p->on)
         begin(rp);
-    if (!ft_core_primary(&rp->core))
+    if (!ft_core_primary(&rp->core)) {
+        look_what_came(rp);
         return;
+    }
     bool alive = is_alive(rp);
 
     if (p->carry)

@@ -116,6 +116,14 @@ struct rp_standing {
     uint64_t cluster;    /* of the arbiter that it asks; 0: it has none, or none has answered */
 };
 
+/* What the lanes' ports to the peer's lanes do (port.c). */
+enum rp_port_state {
+    RP_PORT_OFF,    /* they do not count: no PROTECTED primary and READY standby are connected */
+    RP_PORT_SILENT, /* nothing is heard by one of them, or what it carried was not stored in time */
+    RP_PORT_OPEN,   /* they are heard, and the link carries the log, since packets do not come densely */
+    RP_PORT_CARRIES /* they carry the log: the primary has ordered it, or the standby gets it by them */
+};
+
 /* What status shows; a copy, taken whole. Times are monotonic ns. */
 struct rp_status {
     uint64_t at; /* when the replicator made this copy, as it does in a turn, once a millisecond at most: its
@@ -125,13 +133,13 @@ struct rp_status {
     struct rp_link_stats link;
     uint64_t log_bytes_wire, snapshot_bytes, records_sent, records_stored;
     uint64_t delta_bytes_wire, chunks_sent, chunks_stored;
-    uint64_t overruns;      /* snapshots begun because a delta would have been too large */
-    uint64_t credit_waits;  /* batches that waited for the standby's credit */
-    uint64_t compressed;    /* times that messages began to be compressed */
-    bool compressing;       /* they are compressed now */
-    uint64_t lag_packets;   /* primary: packets recorded and not yet known to be replayed */
-    bool port_carries;      /* primary: the lanes' ports carry their stream */
-    uint64_t port_switches; /* times that it began to; and that it fell silent then */
+    uint64_t overruns;     /* snapshots begun because a delta would have been too large */
+    uint64_t credit_waits; /* batches that waited for the standby's credit */
+    uint64_t compressed;   /* times that messages began to be compressed */
+    bool compressing;      /* they are compressed now */
+    uint64_t lag_packets;  /* primary: packets recorded and not yet known to be replayed */
+    enum rp_port_state port;
+    uint64_t port_switches; /* primary: times that they began to carry; and that one fell silent then */
     uint64_t port_losses;
     uint64_t snapshot_left; /* lines not sent yet */
     uint64_t repairs;       /* requests for another standby that were taken, whatever came of them */

@@ -46,6 +46,7 @@ enum ft_level { FT_LEVEL_ERROR = 3, FT_LEVEL_WARNING, FT_LEVEL_NOTICE, FT_LEVEL_
     X(HOST, "host")   /* one has begun as many flows as it may */                                            \
     X(PORT, "port")                                                                                          \
     X(WAY, "way")             /* one of two ways between the nodes was lost, or stands again */              \
+    X(LINK_PORT, "link_port") /* the lanes' port to the peer carries, is silent, or gets others' frames */   \
     X(NEIGHBOUR, "neighbour") /* another MAC was said for one that is known */                               \
     X(CONFLICT, "conflict")   /* another host has an address of the chain */                                 \
     X(TRACK, "track")         /* the demotion counter, and why */                                            \

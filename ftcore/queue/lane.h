@@ -138,8 +138,8 @@ struct ft_lane_report {
     _Atomic uint64_t stop_point;   /* standby, lane 0: serial number of a stop point asked for; 0: none */
     _Atomic bool steered;          /* standby: `steer` is done */
 
-    _Atomic uint64_t port_heard;  /* when something new of the peer's came by the lane's port, ns; 0: never */
-    _Atomic uint64_t port_stable; /* primary: last burst that the standby said by it to be closed */
+    _Atomic uint64_t port_heard;     /* when a frame of the peer's came by the lane's port, ns; 0: never */
+    _Atomic uint64_t port_stable;    /* primary: last burst that the standby said by it to be closed */
     _Atomic uint64_t port_stable_at; /* primary: bytes of `log` up to there; before port_stable */
     _Atomic uint64_t carry_seen;     /* primary: the `carry` that port_stable and port_stable_at are of */
 
@@ -173,6 +173,7 @@ struct ft_lane_counters {
     _Atomic uint64_t lease_held;              /* times a stable output had to wait for the lease */
     _Atomic uint64_t bursts, empty_bursts;
     _Atomic uint64_t port_sent, port_bytes; /* frames by the link's port, and their bytes */
+    _Atomic uint64_t port_log;              /* of these the bytes of records */
     _Atomic uint64_t port_refused;          /* frames there that are nobody's, or contradict themselves */
     _Atomic uint64_t port_again;            /* times that records were sent again */
     _Atomic uint64_t turn_ns;               /* monotonic; when the last turn began; 0: there was none */

@@ -14,6 +14,7 @@ port() { # CONFIGURATION PORT LANES ROW…
     web_begins
     dense
     ok "$1: the port carries the records" soon 30 carries "$(primary)"
+    says
     for row in "${@:4}"; do
         $row
         ok "$1, ${row%%_row*}: the port carries again" soon 30 carries "$(primary)"
@@ -26,6 +27,36 @@ apply_row() {
     ok "$configuration, apply: a larger table" us apply
     whole apply
 }
+# What people and programs are told while the port carries.
+told() { soon 10 grep -q "link_port .*: $2" "$LAB_DIR/$1.log"; } # NODE TEXT
+shows() { grep -q "$1" <(us status); }
+log_grows() { # NODE: by the port alone
+    local log switches
+    switches=$(field "$1" link.port_switches) log=$(field "$1" log_bytes)
+    sleep 0.5
+    [ "$(field "$1" log_bytes)" -gt "$log" ] && carries "$1" && [ "$(field "$1" link.port_switches)" = "$switches" ]
+}
+says() {
+    local first
+    first=$(primary)
+    ok "$configuration: the standby says that it carries, too" soon 10 carries "$(standby)"
+    ok "$configuration: status says which way the log goes" soon 10 shows "^the log goes by the lanes' port net_[a-z_]*8$"
+    ok "$configuration: and the log" told "$first" "the lanes' port net_.*8 carries the log"
+    ok "$configuration: bytes of the log are counted" soon 10 log_grows "$first"
+}
+# Frames of somebody else on the cable.
+strange_row() {
+    local first
+    first=$(primary)
+    "$lab" exec "$(standby)" python3 -c 'import socket, sys, time
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+s.bind((sys.argv[1], 0))
+end = time.monotonic() + 4
+while time.monotonic() < end:
+    s.send(bytes.fromhex("0375736c6e6b02000000000188b6") + bytes(100))
+    time.sleep(0.01)' "$(standby)-repl"
+    ok "$configuration, strange: the log says so" told "$first" "frames that come by the lanes' port net_af_packet8 are not $(standby)'s"
+}
 # The frames of the lane's own are lost, and the link's TCP, on the same interface, is not.
 dead_row() {
     local first
@@ -35,18 +66,23 @@ dead_row() {
         "$lab" exec $node nft "add table netdev dead; add chain netdev dead out { type filter hook egress device $node-repl priority 0; }; add rule netdev dead out ether type 0x88b6 drop"
     done
     ok "$configuration, dead: the connection has the records again" soon 30 carries_no_more
+    is_silent() { [ "$(field "$1" link.port)" = silent ]; }
+    for node in a b; do ok "$configuration, dead: node $node says that the port is silent" soon 30 is_silent $node; done
+    ok "$configuration, dead: so does status" shows "^the log goes by the link: the lanes' port net_af_packet8 is silent$"
+    for node in a b; do ok "$configuration, dead: and the log of node $node" told $node "the lanes' port net_af_packet8 is silent"; done
     for node in a b; do "$lab" exec $node nft delete table netdev dead; done
     is "$configuration, dead: nobody was slow, and the standby was kept" "$(field "$first" slow.count) $(field "$first" damping.losses)" "0 0"
     diag "fell silent $(field "$first" link.port_losses) times"
     whole dead
 }
 
-# The link's TCP is cut off, and the port is not: without a connection it does not count.
+# The link's TCP is cut off, and a port of memif is not: without a connection it does not count.
 cut_row() {
     local first
     first=$(primary)
     "$lab" exec "$first" ip link set "$first-repl" down
     ok "$configuration, cut: the primary goes on alone" await 30 "$first" state SOLO
+    [ "$LAB_PORT" = memif ] || ok "$configuration, cut: frames that the port could not send are counted" test "$(field "$first" link.port_tx_lost)" -gt 0
     "$lab" exec "$first" ip link set "$first-repl" up
     whole cut
     is "$configuration, cut: the roles are as before" "$(primary)" "$first"
@@ -68,7 +104,7 @@ export LAB_NFS="nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-6
   { firewall: { rules: firewall.rules, max_flows: 4000 } }, { monitor: { max_flows: 4000 }"
 port "memif, two lanes" memif 2 "kill_row 2" hang_row planned_row handover_row standby_kill_row apply_row
 port "af_packet, two lanes" af_packet 2 "kill_row 2"
-LAB_SLOW= port "af_packet, one lane" af_packet 1 dead_row
+LAB_SLOW= port "af_packet, one lane" af_packet 1 strange_row dead_row cut_row
 port "memif, one lane" memif 1 "kill_row 2" handover_row cut_row
 LAB_WAYS=2 port "memif, two ways" memif 1 way_row "kill_row 1"
 

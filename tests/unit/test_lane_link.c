@@ -245,7 +245,10 @@ TEST_WITH(a_frame_counts_once_and_in_its_view_for_its_key_and_process, setup_one
     may_carry();
     nd_link_look(&lane[1][0]);
     make_genuine(&first, 1);
+    assert_int_equal(atomic_load(&shared[0][0].count.port_log), first.bytes - FT_LINK_OVERHEAD);
+    assert_int_equal(FT_REPORT_GET(&shared[1][0], port_heard), 0);
     comes(&first);
+    assert_int_equal(FT_REPORT_GET(&shared[1][0], port_heard), lane[1][0].now);
     before = stored();
     assert_int_not_equal(before, 0);
     comes(&first); /* once more */

@@ -228,3 +228,29 @@ TEST(a_link_that_nothing_seals_is_in_every_verdict)
         json_decref(pair.status[1]);
     }
 }
+
+TEST(which_way_the_log_goes_is_said_where_lanes_have_a_port)
+{
+    static const char *const of[][2] = {
+        {"carries", "\nthe log goes by the lanes' port net_memif8\n"},
+        {"open", "\nthe log goes by the link: packets come too seldom for the lanes' port net_memif8\n"},
+        {"silent", "\nthe log goes by the link: the lanes' port net_memif8 is silent\n"},
+        {"off", "\nthe lanes' port net_memif8 waits until the pair is PROTECTED\n"}};
+    struct nd_config ported = config;
+    struct nd_pair pair = {.config = &ported,
+                           .only = -1,
+                           .status = {node("primary", "PROTECTED", NULL, "READY", "key"),
+                                      node("standby", "READY", NULL, "PROTECTED", "key")}};
+
+    snprintf(ported.node[0].link_port, sizeof(ported.node[0].link_port), "net_memif8,role=server");
+    assert_null(strstr(print(&pair), "lanes' port"));
+    for (size_t i = 0; i < sizeof(of) / sizeof(of[0]); i++) {
+        json_object_set_new(json_object_get(pair.status[0], "link"), "port", json_string(of[i][0]));
+        if (!strstr(print(&pair), of[i][1]))
+            fail_msg("%s: %s", of[i][0], print(&pair));
+    }
+    json_object_set_new(pair.status[0], "role", json_string("none"));
+    assert_null(strstr(print(&pair), "lanes' port")); /* no node is judged */
+    json_decref(pair.status[0]);
+    json_decref(pair.status[1]);
+}

@@ -912,6 +912,24 @@ static void print_verified(const struct nd_pair *pair, FILE *out)
                 nd_text(diverged, "last", "not by a slice"));
 }
 
+/* Which way the log goes, where lanes have a port of their own; by the node that is judged. */
+static void print_link_port(const struct nd_pair *pair, FILE *out)
+{
+    static const struct {
+        const char *state, *words;
+    } of[] = {{"carries", "the log goes by the lanes' port %.*s\n"},
+              {"open", "the log goes by the link: packets come too seldom for the lanes' port %.*s\n"},
+              {"silent", "the log goes by the link: the lanes' port %.*s is silent\n"},
+              {"off", "the lanes' port %.*s waits until the pair is PROTECTED\n"}};
+    int node = nd_pair_judged(pair);
+    const char *device = node >= 0 ? pair->config->node[node].link_port : "",
+               *state = nd_text(json_object_get(judged_status(pair), "link"), "port", "");
+
+    for (size_t i = 0; i < sizeof(of) / sizeof(of[0]); i++)
+        if (strcmp(state, of[i].state) == 0)
+            fprintf(out, of[i].words, (int)strcspn(device, ","), device);
+}
+
 void nd_pair_print(const struct nd_pair *pair, FILE *out)
 {
     nd_pair_print_verdict(pair, out);
@@ -928,6 +946,7 @@ void nd_pair_print(const struct nd_pair *pair, FILE *out)
     print_authority(pair, out);
     print_confirm(pair, out);
     print_verified(pair, out);
+    print_link_port(pair, out);
     print_tables(pair, out);
     print_lanes(pair, out);
 }

@@ -42,9 +42,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SERVE_MS 20
-#define WAYS_NS  1000000000ull /* between two looks at the ways to the peer */
-#define STANDS_S 3             /* planted */
+#define SERVE_MS       20
+#define WAYS_NS        1000000000ull  /* between two looks at the ways to the peer */
+#define PORT_MENDED_NS 10000000000ull /* the lanes' port carries for so long before it is said to */
+#define STANDS_S       3              /* planted */
 /* A standby that is lost again and again: as a fleet waits behind orders that fail (fleet/plan.c). */
 #define BACK_OFF_LEAST_MS 10000
 #define BACK_OFF_MOST_MS  600000
@@ -669,6 +670,67 @@ static void report_ways(struct nd_running *r, const struct rp_status *s)
     }
 }
 
+/* Of the lanes' port: which way the log goes is told when it changes, but not that the link has it since
+ * packets come too seldom; nor that a port which was silent in the last 10 s carries again. */
+static void report_which_way(struct nd_running *r, const struct rp_status *s, const char *port, uint64_t now)
+{
+    struct nd_link_port_said *said = &r->link_port_said;
+    bool silent = s->port == RP_PORT_SILENT || s->port_losses != said->losses;
+    enum rp_port_state state = silent ? RP_PORT_SILENT : s->port;
+    const struct ft_log_field fields[] = {{"port", .text = port}, {"losses", .number = s->port_losses}, {0}};
+
+    said->losses = s->port_losses;
+    if (silent)
+        said->silent_at = now;
+    if (state == RP_PORT_OFF)
+        said->state = RP_PORT_OFF;
+    if (state == said->state || state == RP_PORT_OPEN ||
+        (said->state == RP_PORT_SILENT && now - said->silent_at < PORT_MENDED_NS))
+        return;
+    said->state = state;
+    ft_log_fields(silent ? FT_LEVEL_WARNING : FT_LEVEL_NOTICE, FT_SAYS_LINK_PORT, fields,
+                  silent ? "the lanes' port %s is silent: the link carries the log"
+                         : "the lanes' port %s carries the log",
+                  port);
+}
+
+/* Frames that are nobody's come at two looks, a second apart: a few are left where view or connection change.
+ */
+static void report_refused(struct nd_running *r, const char *port)
+{
+    struct nd_link_port_said *said = &r->link_port_said;
+    uint64_t refused = 0;
+    bool refuses;
+
+    for (unsigned l = 0; l < r->config->chain.lanes; l++)
+        refused += atomic_load_explicit(&r->shared[l].count.port_refused, memory_order_relaxed);
+    refuses = refused != said->refused;
+
+    const struct ft_log_field fields[] = {{"port", .text = port}, {"refused", .number = refused}, {0}};
+
+    if (refuses && said->refuses && !said->told)
+        ft_log_fields(FT_LEVEL_WARNING, FT_SAYS_LINK_PORT, fields,
+                      "frames that come by the lanes' port %s are not %s's", port,
+                      nd_peer_name(r->config, r->self));
+    said->told = refuses && said->refuses;
+    said->refuses = refuses;
+    said->refused = refused;
+}
+
+static void report_link_port(struct nd_running *r, const struct rp_status *s)
+{
+    const char *device = r->config->node[r->self].link_port;
+    uint64_t now = ft_now();
+    char port[64];
+
+    if (!r->wire.is_open || now - r->link_port_said.looked < WAYS_NS)
+        return;
+    r->link_port_said.looked = now;
+    snprintf(port, sizeof(port), "%.*s", (int)strcspn(device, ","), device);
+    report_which_way(r, s, port, now);
+    report_refused(r, port);
+}
+
 /* The page is made of the answer to "status", which belongs to this thread. */
 static void answer_metrics(struct nd_running *r)
 {
@@ -767,6 +829,7 @@ static int keep_going(struct nd_running *r)
         nd_link_port_watch(&r->wire, ft_now());
         report_strangers(r, &s);
         report_ways(r, &s);
+        report_link_port(r, &s);
         nd_standing_turn(&r->standing, &s);
         nd_quarantine_turn(&r->peer_crashes, &s.core);
         if (!nd_crash_turn(r->crash, (int)s.core.state, s.core.view, nd_change_hash(&r->changing, &s)))

@@ -97,7 +97,13 @@ struct nd_running {
         uint64_t losses;  /* at the last look */
         bool fails, lost; /* at the last look; as the log has last told */
     } ways_said[RP_WAYS];
-    uint64_t ways_looked;    /* when, ns */
+    uint64_t ways_looked; /* when, ns */
+    struct nd_link_port_said {
+        uint64_t looked, losses, refused; /* at the last look */
+        uint64_t silent_at;               /* when it was found silent last, ns */
+        enum rp_port_state state;         /* as the log has last told; OFF: nothing */
+        bool refuses, told;               /* at the last look; the log has told of that */
+    } link_port_said;
     uint64_t strangers_said; /* on the link, as the log has last told of them */
     char view_file[256];
     _Atomic uint64_t view;

@@ -347,6 +347,10 @@ json_t *nd_answer_status(struct nd_running *r)
     static const char *const phases[] = {
         [FT_RESYNC_NONE] = "none",        [FT_RESYNC_CUT] = "cut",       [FT_RESYNC_SNAPSHOT] = "snapshot",
         [FT_RESYNC_CATCHUP] = "catch-up", [FT_RESYNC_SWITCH] = "switch", [FT_RESYNC_HOLD] = "hold"};
+    static const char *const port_states[] = {[RP_PORT_OFF] = "off",
+                                              [RP_PORT_SILENT] = "silent",
+                                              [RP_PORT_OPEN] = "open",
+                                              [RP_PORT_CARRIES] = "carries"};
     static const char *const orders[] = {"free", "held", "pinned", "pinned"};
     static const char version[] = UNDERSTUDY_VERSION; /* here, where the Makefile looks for its name */
     const struct nd_node *self = &r->config->node[r->self];

@@ -49,6 +49,8 @@ static void send_frame(void *ctx, uint32_t bytes)
     l->out->pkt_len = bytes;
     if (rte_eth_tx_burst(l->port->id, number_of(l), &l->out, 1) == 1)
         l->out = NULL;
+    else
+        atomic_fetch_add_explicit(&l->refused, 1, memory_order_relaxed);
     release(&queue_of(l)->sends);
 }
 
@@ -79,8 +81,10 @@ static void take_burst(struct nd_wire_lane *l)
 
             if (to == l)
                 l->in[l->count++] = came[i];
-            else if (rte_ring_enqueue(to->found, came[i]) != 0)
+            else if (rte_ring_enqueue(to->found, came[i]) != 0) {
+                atomic_fetch_add_explicit(&to->crowded, 1, memory_order_relaxed);
                 rte_pktmbuf_free(came[i]);
+            }
         }
     }
     release(&queue_of(l)->takes);
@@ -154,14 +158,31 @@ static void start_again(void *arg)
     atomic_store_explicit(&port->is_starting, false, memory_order_release);
 }
 
+/* By the device and by lanes. */
+static void count_lost(struct nd_wire_port *port)
+{
+    struct rte_eth_stats device = {0};
+
+    (void)rte_eth_stats_get(port->id, &device);
+    port->tx_lost = device.oerrors;
+    port->rx_missed = device.imissed + device.ierrors + device.rx_nombuf;
+    for (unsigned l = 0; l < port->lanes; l++) {
+        port->tx_lost += atomic_load_explicit(&port->lane[l].refused, memory_order_relaxed);
+        port->rx_missed += atomic_load_explicit(&port->lane[l].crowded, memory_order_relaxed);
+    }
+}
+
 void nd_link_port_watch(struct nd_wire_port *port, uint64_t now)
 {
     struct rte_eth_link link;
 
-    if (!port->is_open || !port->connects || now - port->looked < LOOK_NS ||
+    if (!port->is_open || now - port->looked < LOOK_NS ||
         atomic_load_explicit(&port->is_starting, memory_order_acquire))
         return;
     port->looked = now;
+    count_lost(port);
+    if (!port->connects)
+        return;
     if (!port->stopped) {
         if (rte_eth_link_get_nowait(port->id, &link) != 0 || link.link_status == RTE_ETH_LINK_UP ||
             !nd_link_port_claim(port))

@@ -35,11 +35,15 @@ struct nd_wire_port {
         struct rte_mbuf *in[ND_WIRE_BURST]; /* that came; in[at - 1] is read, in[at, count) wait */
         uint16_t at, count;
         struct rte_ring *found; /* by other lanes; NULL: there is one lane */
+        /* Frames that the device did not take, and that had no room in `found`; written by this lane and by
+         * those that find frames for it; read by the main thread. */
+        _Atomic uint64_t refused, crowded;
     } lane[FT_LANES_MAX];
     bool connects;           /* a memif client */
     atomic_bool is_starting; /* by DPDK's interrupt thread, which has `stopped` meanwhile */
     bool stopped;            /* main thread: it has claimed all queues */
-    uint64_t looked;         /* main thread: when it was looked at last, ns */
+    /* Main thread: when it was looked at last, ns; frames lost on their way out and in, as of then. */
+    uint64_t looked, tx_lost, rx_missed;
 };
 
 /* A port that is not open yet. */
