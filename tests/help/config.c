@@ -111,7 +111,7 @@ static struct nd_config *read_file(const char *path, unsigned need)
 
     if (nd_config_read(&config, path, need, &fault))
         fail_msg("%s", fault.text);
-    return config;
+    return HELP_OWNED(config, nd_config_free);
 }
 
 struct nd_config *help_config_of(const char *text, unsigned need)
@@ -171,8 +171,19 @@ char *help_config_replace(const char *text, const char *find, const char *replac
     if (!at)
         fail_msg("the sample has no \"%s\"", find);
     assert_non_null(copy);
+    (void)HELP_OWNED(copy, free);
     snprintf(copy, size, "%.*s%s%s", (int)(at - text), text, replace, at + strlen(find));
     return copy;
+}
+
+void config_refuse_changes(const char *base, bool need_nodes, const struct change *cases, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *text = help_config_replace(base, cases[i].find, cases[i].replace);
+
+        assert_string_equal(help_config_refusal_of(text, need_nodes), cases[i].expected);
+        assert_int_equal(help_probe_live, 0);
+    }
 }
 
 void config_refuse_all(const struct refusal *cases, size_t count)

@@ -31,18 +31,19 @@ const char *help_config_dir(void);
 int help_config_clean(void **state); /* of a group of cmocka tests */
 
 /* What a file "t.yaml" with this text says; `need` as of nd_config_read. Fails the test where it cannot be
- * read. The caller frees it. */
+ * read, and frees it behind that. */
 struct nd_config *help_config_of(const char *text, unsigned need);
 
 /* The configuration of a pair file "pair.yaml" with these sections before nodes a, the primary, and b, whose
- * state lies in DIR/state, which is made. Fails the test where it cannot be read. The caller frees it. */
+ * state lies in DIR/state, which is made. Fails the test where it cannot be read, and frees it behind that.
+ */
 struct nd_config *help_config_pair(const char *sections);
 
 /* Reads a file; the text after "DIR/" of the fault, or "" when it was read. The configuration is freed. */
 const char *help_config_refusal(const char *path, bool need_nodes);
 const char *help_config_refusal_of(const char *text, bool need_nodes); /* of a file "t.yaml" with this text */
 
-/* A copy of `text` with the one place where `find` stands replaced; the caller frees it. */
+/* A copy of `text` with the one place where `find` stands replaced; it is freed behind the test. */
 char *help_config_replace(const char *text, const char *find, const char *replace);
 
 /* For tests of what a configuration file may not say: files and the refusals they get. */
@@ -57,6 +58,15 @@ struct refusal {
 /* Fails the test when one of the files is read, or refused otherwise. */
 void config_refuse_all(const struct refusal *cases, size_t count);
 
+/* The same of `base` with one place replaced in each. */
+struct change {
+    const char *find, *replace, *expected;
+};
+
+void config_refuse_changes(const char *base, bool need_nodes, const struct change *cases, size_t count);
+
+#define REFUSE_CHANGES(base, need_nodes, cases)                                                              \
+    config_refuse_changes(base, need_nodes, cases, sizeof(cases) / sizeof((cases)[0]))
 #define REFUSE_ALL(cases) config_refuse_all(cases, sizeof(cases) / sizeof((cases)[0]))
 
 #endif

@@ -162,7 +162,7 @@ char *help_etcdctl(const struct help_real_etcd *e, const char *format, ...)
     out[len] = '\0';
     if (pclose(in) != 0)
         fail_msg("etcdctl %s failed: %s", arguments, out);
-    return out;
+    return HELP_OWNED(out, free);
 }
 
 int help_etcd_listen(char url[ND_ETCD_URL_MAX])

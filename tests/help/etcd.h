@@ -32,8 +32,8 @@ void help_etcd_forget(struct help_real_etcd *e);
 /* Ends it, if there is one, and removes its directory. */
 void help_etcd_end(struct help_real_etcd *e);
 
-/* What etcdctl prints to these arguments (a shell's words); the caller frees it. Fails the test when it
- * fails. */
+/* What etcdctl prints to these arguments (a shell's words); it is freed behind the test. Fails that
+ * when it fails. */
 char *help_etcdctl(const struct help_real_etcd *e, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

@@ -49,6 +49,15 @@ char *json_quotes(char *text)
     return turn(text, '\'', '"');
 }
 
+const char *plain_json(json_t *object, size_t flags)
+{
+    char *text = json_dumps(object, flags | JSON_COMPACT);
+
+    assert_non_null(text);
+    json_decref(object);
+    return HELP_OWNED(plain_quotes(text), free);
+}
+
 void put_leased(const char *key, const char *value, int64_t changed, int64_t lease)
 {
     char whole[128];

@@ -25,6 +25,8 @@ void drop(const char *key);
 /* In place: ' for each ", and " for each '. */
 char *plain_quotes(char *text);
 char *json_quotes(char *text);
+/* The object as text, with ' for each "; both are given up behind the test. */
+const char *plain_json(json_t *object, size_t flags);
 
 /* The key of a shard that began on a and b; an order and a failure that it has. */
 #define SHARD_AT(a, b, view, moved, more)                                                                    \

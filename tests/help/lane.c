@@ -123,7 +123,6 @@ int lane_teardown(void **state)
     nd_lane_free(&w->lane);
     ft_lane_free(w->shared);
     ft_region_close(w->region);
-    nd_config_free(w->config);
     return 0;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See program.h. */
+#include "ftcore/region/region.h"
 #include "tests/help/test.h"
 #include "tests/help/program.h"
 
@@ -94,4 +95,23 @@ void help_golden(const char *path, const void *bytes, size_t len, bool released)
     if (!rewrites)
         assert_memory_equal(had, bytes, len);
     free(had);
+}
+
+static struct ft_region *opened; /* by help_region, and not closed yet */
+
+static void close_region(void *region)
+{
+    ft_region_close(region);
+    opened = NULL;
+}
+
+struct ft_region *help_region(const struct ft_region_config *config)
+{
+    struct ft_fault fault = {""};
+
+    if (opened)
+        help_end(opened);
+    if (ft_region_open(&opened, config, &fault))
+        fail_msg("%s", fault.text);
+    return HELP_OWNED(opened, close_region);
 }

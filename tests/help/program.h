@@ -30,6 +30,11 @@ void help_golden(const char *path, const void *bytes, size_t len, bool released)
 /* A TCP port that nobody has on `host`, an IPv4 address of this machine, at this moment. */
 uint16_t help_free_port(const char *host);
 
+/* A region, which is closed behind the test, or for the next one: all of them lie at one address. The test
+ * fails where it cannot be had. */
+struct ft_region_config;
+struct ft_region *help_region(const struct ft_region_config *config);
+
 /* A number below n, of a sequence of the test's own, which a seed begins. */
 static inline uint32_t help_below(uint64_t *sequence, uint32_t n)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The list of a program's tests, filled before main(). */
+/* The list of a program's tests, filled before main(), and what the running one owns. */
 #define _GNU_SOURCE /* program_invocation_short_name */
 #include "tests/help/test.h"
 
@@ -15,6 +15,62 @@ static struct {
     int (*setup)(void **state);
     int (*teardown)(void **state);
 } tests;
+
+static struct {
+    struct {
+        void *object;
+        void (*end)(void *);
+    } * list;
+    size_t n, of_setup; /* the first ones are not the test's */
+    size_t test;        /* the number of the next one */
+} owned;
+
+void *help_owned(void *object, void (*end)(void *))
+{
+    owned.list = realloc(owned.list, (owned.n + 1) * sizeof(owned.list[0]));
+    if (!owned.list)
+        abort();
+    owned.list[owned.n].object = object;
+    owned.list[owned.n++].end = end;
+    return object;
+}
+
+static void end_down_to(size_t n)
+{
+    while (owned.n > n) {
+        owned.n--;
+        owned.list[owned.n].end(owned.list[owned.n].object);
+    }
+}
+
+void help_end(void *object)
+{
+    size_t at = owned.n;
+
+    while (at && owned.list[at - 1].object != object)
+        at--;
+    if (!at)
+        abort();
+    owned.list[at - 1].end(object);
+    owned.n--;
+    memmove(&owned.list[at - 1], &owned.list[at], (owned.n + 1 - at) * sizeof(owned.list[0]));
+}
+
+static void close_fd(void *fd)
+{
+    close((int)(intptr_t)fd);
+}
+
+int help_fd(int fd)
+{
+    help_owned((void *)(intptr_t)fd, close_fd);
+    return fd;
+}
+
+void help_close(int fd)
+{
+    help_end((void *)(intptr_t)fd);
+}
 
 /* By lines: in which order constructors run is the compiler's affair. Those of one line stay as they came. */
 void help_test(unsigned line, const struct CMUnitTest *test)
@@ -37,11 +93,39 @@ void help_tests_share(int (*setup)(void **state), int (*teardown)(void **state))
     tests.teardown = teardown;
 }
 
+static int before_each(void **state)
+{
+    int (*setup)(void **state) = tests.list[owned.test++].setup_func;
+
+    owned.of_setup = owned.n;
+    return setup ? setup(state) : 0;
+}
+
+static int behind_each(void **state)
+{
+    int (*teardown)(void **state) = tests.list[owned.test - 1].teardown_func;
+    int error = teardown ? teardown(state) : 0;
+
+    end_down_to(owned.of_setup);
+    return error;
+}
+
 int help_tests_run(void)
 {
+    static struct CMUnitTest list[TESTS_MAX];
+    int failed;
+
+    for (size_t i = 0; i < tests.n; i++) {
+        list[i] = tests.list[i];
+        list[i].setup_func = before_each;
+        list[i].teardown_func = behind_each;
+    }
     cmocka_set_message_output(CM_OUTPUT_TAP);
-    return _cmocka_run_group_tests(program_invocation_short_name, tests.list, tests.n, tests.setup,
-                                   tests.teardown);
+    failed =
+        _cmocka_run_group_tests(program_invocation_short_name, list, tests.n, tests.setup, tests.teardown);
+    end_down_to(0);
+    free(owned.list);
+    return failed;
 }
 
 int help_tests_run_twice(const char *name, void (*between)(void **state))

@@ -42,6 +42,15 @@
         help_tests_share(setup, teardown);                                                                   \
     }
 
+/* `end` is called with the object when the running test is over, also where that fails; the object that came
+ * last is ended first. Of a program's setup: when its tests are over. Gives the object. */
+#define HELP_OWNED(object, end) ((__typeof__(object))help_owned((object), (void (*)(void *))(end)))
+void *help_owned(void *object, void (*end)(void *));
+void help_end(void *object); /* now */
+/* The same for a descriptor, which is closed. */
+int help_fd(int fd);
+void help_close(int fd);
+
 void help_test(unsigned line, const struct CMUnitTest *test);
 void help_tests_share(int (*setup)(void **state), int (*teardown)(void **state));
 

@@ -92,11 +92,14 @@ static void open_chain(const struct nf_module *module)
         fail_msg("%s", fault.text);
 }
 
-static void close_chain(void)
+static int close_chain(void **state)
 {
     nf_chain_free(chain);
     ft_region_close(region);
+    return 0;
 }
+
+#define SESSION_TEST(name) TEST_WITH(name, NULL, close_chain)
 
 /* TCP or ICMPv6 echo from 2001:db8::a:1 to 2001:db8::b:2, or back; ICMP's identifier is the source port. */
 static void fill(uint8_t *frame, bool back, uint8_t proto, uint16_t sport, uint16_t dport,
@@ -167,12 +170,12 @@ TEST(first_packets_that_cross_are_of_one_flow)
         assert_int_equal(nf_sessions_count(nf_chain_nf(chain, 1)), 1 + other);
         assert_int_equal((seen_flow & NF_FLOW_REPLY) != 0, !other);
         assert_false(p[0].drop || p[1].drop);
-        close_chain();
+        close_chain(NULL);
     }
 }
 
 /* What has no identifier is in another session than an echo whose identifier is 0. */
-TEST(an_echo_with_identifier_0_is_no_error)
+SESSION_TEST(an_echo_with_identifier_0_is_no_error)
 {
     const struct nf_session *echo;
 
@@ -185,10 +188,9 @@ TEST(an_echo_with_identifier_0_is_no_error)
     assert_true(nf_session_of_errors(found) && !nf_session_of_errors(echo));
     run(NF_OUTSIDE, NF_PROTO_ICMPV6, 0, 0, 129);
     assert_ptr_equal(found, echo);
-    close_chain();
 }
 
-TEST(operators_read_its_addresses)
+SESSION_TEST(operators_read_its_addresses)
 {
     char text[256];
     struct nf_show *out = nf_show_begin(text, sizeof(text));
@@ -199,10 +201,9 @@ TEST(operators_read_its_addresses)
     assert_false(show(nf_chain_nf(chain, 1), out, &cursor));
     nf_show_end(out);
     assert_string_equal(text, "[{\"from\":\"[2001:db8::a:1]:1000\",\"to\":\"[2001:db8::b:2]:443\"}]");
-    close_chain();
 }
 
-TEST(a_key_is_its_addresses_and_not_their_hash)
+SESSION_TEST(a_key_is_its_addresses_and_not_their_hash)
 {
     const struct nf_sessions *t;
     struct nf_addresses addresses;
@@ -219,7 +220,6 @@ TEST(a_key_is_its_addresses_and_not_their_hash)
     assert_ptr_equal(nf_session_find(t, &key, &addresses, hash, &which), found);
     addresses.destination[15] ^= 1;
     assert_null(nf_session_find(t, &key, &addresses, hash, &which));
-    close_chain();
 }
 
 static void refused(const char *expected)
@@ -231,7 +231,7 @@ static void refused(const char *expected)
         fail_msg("\"%s\", expected \"%s\"", fault.text, expected);
 }
 
-TEST(a_peer_sends_addresses_that_their_keys_are_of)
+SESSION_TEST(a_peer_sends_addresses_that_their_keys_are_of)
 {
     struct nf_session_addresses *addresses;
     struct ft_fault fault = {""};
@@ -248,17 +248,15 @@ TEST(a_peer_sends_addresses_that_their_keys_are_of)
     }
     ((struct nf_session *)(uintptr_t)found)->key[1].ipv6 = 0;
     refused("family");
-    close_chain();
 }
 
-TEST(nobody_asks_for_it)
+SESSION_TEST(nobody_asks_for_it)
 {
     open_chain(&ipv4);
     run(NF_INSIDE, NF_PROTO_TCP, 1000, 443, NF_TCP_SYN);
     assert_null(found);
     assert_int_equal(seen_flow, 0);
     assert_int_equal(nf_chain_nf(chain, 1)->env->sessions->table->addresses_at, 0);
-    close_chain();
 }
 
 /* One packet in the place of the burst's first, at so many minutes. */
@@ -270,7 +268,7 @@ static void run_frame(uint8_t side, uint8_t *frame, uint32_t len, uint64_t minut
 }
 
 /* Of a packet that is not looked up nothing is known, whatever was in its place in the burst before. */
-TEST(what_is_not_looked_up_is_of_no_datagram)
+SESSION_TEST(what_is_not_looked_up_is_of_no_datagram)
 {
     uint8_t frame[2][NFT_FRAME_MAX];
     struct nft_spec spec = {.src = 1, .dst = 2, .proto = NF_PROTO_UDP, .fragment = NFT_MORE, .payload = 8};
@@ -288,10 +286,9 @@ TEST(what_is_not_looked_up_is_of_no_datagram)
     run_burst(p, 2);
     assert_true(p[1].flags & NF_P_LATER);
     assert_false(is_later);
-    close_chain();
 }
 
-TEST(and_quotes_no_session)
+SESSION_TEST(and_quotes_no_session)
 {
     uint8_t frame[NFT_FRAME_MAX], error[NFT_FRAME_MAX];
     struct nft_spec udp = {.src = 1, .dst = 2, .sport = 3, .dport = 4, .proto = NF_PROTO_UDP},
@@ -309,5 +306,4 @@ TEST(and_quotes_no_session)
     run_frame(NF_OUTSIDE, error, error_len, 9);
     idle = false;
     assert_null(quoted);
-    close_chain();
 }

@@ -25,9 +25,8 @@ static struct ft_region *help_audit_open(unsigned lanes)
                                       .shared_size = 1 << 20,
                                       .audit = true,
                                       .huge = true};
-    struct ft_region *region;
+    struct ft_region *region = help_region(&config);
 
-    assert_int_equal(ft_region_open(&region, &config, NULL), 0);
     for (unsigned i = 0; i <= lanes * 3; i++)
         assert_non_null(ft_arena_alloc(&region->arenas[i], HELP_AUDIT_USED));
     return region;
@@ -80,7 +79,6 @@ TEST(edited_bytes_pass_the_audit)
     }
     assert_int_equal(*help_audit_nat(region, 0, 19999), 300 % 256);
     assert_int_equal(*help_audit_nat(region, 1, 0), 299 % 256);
-    ft_region_close(region);
 }
 
 static void write_unmarked(void *arg)
@@ -103,7 +101,6 @@ TEST(an_unmarked_write_is_named)
     assert_dies(write_unmarked, region,
                 "lane 0 passes\n"
                 "understudy: audit: NF 'nat' (lane 1) changed offset 0x1085 of its arena without an edit\n");
-    ft_region_close(region);
 }
 
 static void write_a_burst_later(void *arg)
@@ -126,7 +123,6 @@ TEST(a_mark_lasts_one_burst)
         write_a_burst_later, region,
         "marked passes\n"
         "understudy: audit: NF 'firewall' (lane 0) changed offset 0x82 of its arena without an edit\n");
-    ft_region_close(region);
 }
 
 TEST(writes_during_a_suspension_pass)
@@ -146,7 +142,6 @@ TEST(writes_during_a_suspension_pass)
     ft_region_wipe(region);
     assert_int_equal(*help_audit_nat(region, 0, 1), 0);
     ft_audit_check(region, 0);
-    ft_region_close(region);
 }
 
 static void write_after_suspension(void *arg)
@@ -165,7 +160,6 @@ TEST(writes_after_a_suspension_are_named)
     struct ft_region *region = help_audit_open(1);
 
     assert_dies(write_after_suspension, region, "audit: NF 'nat' (lane 0) changed offset 0x2 of its arena");
-    ft_region_close(region);
 }
 
 static void edit_across(void *arg)
@@ -228,7 +222,6 @@ TEST(other_faults_are_passed_on)
     assert_dies(handler_then_elsewhere, NULL, "the earlier handler");
     region = help_audit_open(1);
     assert_dies(edit_across, region, "not inside what one arena has handed out");
-    ft_region_close(region);
 }
 
 #define PLACES (4u * FT_LANES_MAX)
@@ -262,7 +255,7 @@ TEST(closing_gives_the_handler_back)
     struct sigaction saved;
 
     sigaction(SIGSEGV, &old, &saved);
-    ft_region_close(help_audit_open(1));
+    help_end(help_audit_open(1));
     sigaction(SIGSEGV, NULL, &now);
     assert_ptr_equal(now.sa_handler, earlier_handler);
     sigaction(SIGSEGV, &saved, NULL);
@@ -333,7 +326,6 @@ TEST(what_lanes_share_changes_in_a_stay_alone)
         write_others_arena, region,
         "understudy: audit: NF 'firewall' (lane 0) changed offset 0x7 of the arena of NF 'nat' without an "
         "edit\n");
-    ft_region_close(region);
 }
 
 static void write_shared_after_a_stay(void *arg)
@@ -364,7 +356,6 @@ TEST(a_mark_in_the_shared_arena_lasts_its_stay)
     ft_audit_check(region, 0);
     assert_dies(write_shared_after_a_stay, region,
                 "understudy: audit: lane 1 changed offset 0x1000 of the shared arena without an edit\n");
-    ft_region_close(region);
 }
 
 static void *busy_lane(void *arg)
@@ -392,5 +383,4 @@ TEST(lanes_check_at_the_same_time)
         ft_audit_check(region, 0);
     }
     pthread_join(thread, NULL);
-    ft_region_close(region);
 }

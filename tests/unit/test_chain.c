@@ -149,20 +149,20 @@ static void probe_open_region(const struct nf_chain_config *config)
         fail_msg("%s", fault.text);
 }
 
-static void probe_end(void)
+static int probe_end(void **state)
 {
     nf_chain_free(probe_chain);
     probe_chain = NULL;
     ft_region_close(probe_region);
-    probe_region = NULL;
+    return 0;
 }
+
+#define PROBE_TEST(name) TEST_WITH(name, NULL, probe_end)
 
 /* Called inside the tests: audit and cmocka both want SIGSEGV, and the later one has it. */
 static void probe_begin(void)
 {
     struct ft_fault fault = {""};
-    if (probe_region) /* left by a test that failed */
-        probe_end();
     trace[0] = 0;
     probe_make_fails = false;
     probe_open_region(&probe_chain_config);
@@ -198,7 +198,7 @@ static void probe_run(uint64_t burst, uint64_t now, struct nf_packet packets[], 
     ft_audit_check(probe_region, 0);
 }
 
-TEST(nfs_run_in_order_from_inside_and_in_reverse_from_outside)
+PROBE_TEST(nfs_run_in_order_from_inside_and_in_reverse_from_outside)
 {
     probe_begin();
     struct nf_packet p[NF_BURST_MAX];
@@ -224,10 +224,9 @@ TEST(nfs_run_in_order_from_inside_and_in_reverse_from_outside)
     assert_string_equal(probe_trace(), "");
     assert_int_equal(s->seq, 6);
     assert_int_equal(s->outputs, 3);
-    probe_end();
 }
 
-TEST(packets_that_nfs_make_go_out_with_the_burst)
+PROBE_TEST(packets_that_nfs_make_go_out_with_the_burst)
 {
     probe_begin();
     struct nf_packet p[NF_BURST_MAX];
@@ -257,12 +256,11 @@ TEST(packets_that_nfs_make_go_out_with_the_burst)
     assert_int_equal(nf_emit(nf, 0, probe_frames, 13), FT_EINVAL);
     assert_int_equal(nf_emit(nf, 0, probe_frames, NF_EMIT_LEN + 1), FT_EINVAL);
     assert_int_equal(nf_emit(nf, 0, probe_frames, 60), FT_EFULL);
-    probe_end();
 }
 
 /* NFs get what came in outside behind what came in inside, and the numbers say which was first. What is set
  * aside has one, and no NF gets it. */
-TEST(inputs_have_numbers_for_all_nfs)
+PROBE_TEST(inputs_have_numbers_for_all_nfs)
 {
     static const char first[] = "aXbYc";
     struct nf_packet p[NF_BURST_MAX];
@@ -288,10 +286,9 @@ TEST(inputs_have_numbers_for_all_nfs)
     probe_run(3, 7, p, probe_burst("iJ", p)); /* of that burst alone */
     assert_string_equal(probe_trace(), "1:i 2:i 3:i 3:J 2:J 1:J ");
     assert_int_equal(number_of[1]['J'], 12);
-    probe_end();
 }
 
-TEST(timers_run_once_when_they_are_due)
+PROBE_TEST(timers_run_once_when_they_are_due)
 {
     probe_begin();
     struct nf_packet p[NF_BURST_MAX];
@@ -311,7 +308,6 @@ TEST(timers_run_once_when_they_are_due)
     probe_run(3, 22, NULL, 0);
     assert_string_equal(probe_trace(), "t1@22 t2@22 ");
     assert_int_equal(nf_chain_wake(probe_chain), UINT64_MAX);
-    probe_end();
 }
 
 static int run_command(const char *text, uint64_t burst, struct ft_fault *fault)
@@ -323,7 +319,7 @@ static int run_command(const char *text, uint64_t burst, struct ft_fault *fault)
     return error;
 }
 
-TEST(commands_reach_the_nf_they_name)
+PROBE_TEST(commands_reach_the_nf_they_name)
 {
     probe_begin();
     struct ft_fault fault = {""};
@@ -352,7 +348,6 @@ TEST(commands_reach_the_nf_they_name)
     assert_int_equal(nf_chain_command(probe_chain, "clear a_probe\0x", 15, 200, &fault), FT_EINVAL);
     assert_int_equal(nf_chain_command(probe_chain, (const char *)probe_frames, 5000, 200, &fault), FT_EINVAL);
     assert_string_equal(probe_trace(), "");
-    probe_end();
 }
 
 static uint64_t rotate(uint64_t x, unsigned left)
@@ -393,7 +388,7 @@ static uint64_t published(const uint64_t key[2], uint64_t message)
 }
 
 /* The NFs of a lane draw from one generator, whose key is the next numbers of ft_draw. */
-TEST(random_numbers_are_those_of_the_published_generator)
+PROBE_TEST(random_numbers_are_those_of_the_published_generator)
 {
     static const uint64_t known[2] = {0x0706050403020100u, 0x0f0e0d0c0b0a0908u};
     uint64_t key[2], seed = PROBE_SEED ^ 0xd1342543de82ef95ull;
@@ -406,7 +401,6 @@ TEST(random_numbers_are_those_of_the_published_generator)
     for (unsigned i = 0; i < 12; i++)
         assert_true(nf_random(nf_chain_nf(probe_chain, 1 + i % 3)) == published(key, i));
     ft_audit_check(probe_region, 0);
-    probe_end();
 }
 
 /* Bytes of the region depend on seed, lane, inputs and times alone. */
@@ -424,19 +418,18 @@ static uint64_t digest_of_run(uint64_t seed)
     return ft_region_digest(probe_region);
 }
 
-TEST(the_same_seed_and_inputs_give_the_same_bytes)
+PROBE_TEST(the_same_seed_and_inputs_give_the_same_bytes)
 {
     probe_begin();
     uint64_t first = digest_of_run(4711);
     assert_true(first == digest_of_run(4711));
     assert_true(first != digest_of_run(4712));
-    probe_end();
 }
 
-TEST(lanes_have_states_and_random_numbers_of_their_own)
+PROBE_TEST(lanes_have_states_and_random_numbers_of_their_own)
 {
     probe_begin();
-    probe_end();
+    probe_end(NULL);
     struct nf_chain_config config = probe_chain_config;
     struct nf_chain *other;
     config.lanes = 2;
@@ -447,7 +440,6 @@ TEST(lanes_have_states_and_random_numbers_of_their_own)
     assert_int_equal(nf_chain_nf(other, 3)->lane, 1);
     assert_ptr_equal(nf_chain_nf(other, 3)->arena, ft_region_arena(probe_region, 1, 3));
     nf_chain_free(other);
-    probe_end();
 }
 
 static void burst_again(void *now)
@@ -460,14 +452,13 @@ static void burst_back(void *now)
     nf_chain_run(probe_chain, 2, *(uint64_t *)now - 1, NULL, 0);
 }
 
-TEST(bursts_and_times_that_do_not_go_on_abort)
+PROBE_TEST(bursts_and_times_that_do_not_go_on_abort)
 {
     probe_begin();
     uint64_t now = 100;
     probe_run(1, now, NULL, 0);
     assert_dies(burst_again, &now, "burst 1 after 1");
     assert_dies(burst_back, &now, "time 99 after 100");
-    probe_end();
 }
 
 /* How NFs and their parameters are found and named: the registry, the chain, its identity. */
@@ -476,7 +467,7 @@ NF_MODULE(probe_b)
 NF_MODULE(probe_c)
 NF_MODULE(probe_a)
 
-TEST(nfs_are_found_by_name_and_number)
+PROBE_TEST(nfs_are_found_by_name_and_number)
 {
     probe_begin();
     assert_ptr_equal(nf_chain_find(probe_chain, "b_probe"), nf_chain_nf(probe_chain, 2));
@@ -493,10 +484,9 @@ TEST(nfs_are_found_by_name_and_number)
     for (unsigned i = 0; (m = nf_module_at(i)); last = m, i++)
         assert_true(!last || strcmp(last->name, m->name) < 0);
     assert_non_null(last);
-    probe_end();
 }
 
-TEST(an_nf_that_cannot_be_made_is_named)
+PROBE_TEST(an_nf_that_cannot_be_made_is_named)
 {
     probe_begin();
     struct ft_fault fault = {""};
@@ -509,7 +499,6 @@ TEST(an_nf_that_cannot_be_made_is_named)
     assert_non_null(strstr(fault.text, "nf 1: a_probe: the arena of "));
     assert_null(probe_chain);
     assert_int_equal(nf_chain_make(&probe_chain, &probe_chain_config, probe_region, 1, 1, &fault), FT_EINVAL);
-    probe_end();
 }
 
 TEST(prefixes_hold_their_addresses)

@@ -2,6 +2,7 @@
 /* A checkpoint that is copied beside edits holds every marked line as it was when it was pending, once, and
  * marks begin anew. */
 #include "tests/help/test.h"
+#include "tests/help/program.h"
 #include "ftcore/region/checkpoint.h"
 #include "tests/help/record.h"
 
@@ -11,9 +12,8 @@ static struct ft_region *open_region(void)
 {
     const uint64_t sizes[] = {0, BYTES};
     struct ft_region_config config = {.lanes = 2, .nfs = 2, .arena_size = sizes};
-    struct ft_region *region;
+    struct ft_region *region = help_region(&config);
 
-    assert_int_equal(ft_region_open(&region, &config, NULL), 0);
     for (unsigned lane = 0; lane < 2; lane++)
         assert_non_null(ft_arena_alloc(ft_region_arena(region, lane, 1), BYTES));
     return region;
@@ -113,7 +113,6 @@ TEST(pending_lines_are_those_of_the_cut)
     a_checkpoint(region, &edited[0], &edited[1]);
     for (unsigned i = 0; i < 2; i++)
         ft_lines_free(&edited[i]);
-    ft_region_close(region);
 }
 
 /* Whoever takes marks away while lines are pending makes edits save again, and spoils nothing. */
@@ -135,5 +134,4 @@ TEST(what_is_saved_first_counts)
     assert_int_equal(ft_lines_take(&region->checkpoint_pending, run.line, run.line + 1, 1).count, 1);
     ft_checkpoint_copy(region, &run, bytes);
     assert_memory_equal(bytes, cut, FT_LINE);
-    ft_region_close(region);
 }

@@ -15,7 +15,7 @@ static struct nd_config *read_sample(void)
 
     if (nd_config_read(&config, SAMPLE, ND_CONFIG_NODES, &fault))
         fail_msg("%s", fault.text);
-    return config;
+    return HELP_OWNED(config, nd_config_free);
 }
 
 TEST(the_samples_chain_and_protection_are_read)
@@ -46,7 +46,6 @@ TEST(the_samples_chain_and_protection_are_read)
     assert_string_equal(c->probe.to, "server");
     assert_string_equal(c->probe.address, "198.51.100.9");
     assert_int_equal(c->probe.port, 7);
-    nd_config_free(c);
 }
 
 TEST(the_samples_network_is_read)
@@ -78,7 +77,6 @@ TEST(the_samples_network_is_read)
     assert_int_equal(l3->next_hops[NF_IP4], 2);
     assert_int_equal(nf_addr_ipv4(&l3->next_hop[NF_IP4][1].addr), inet_addr("10.0.0.254"));
     assert_int_equal(l3->next_hop[NF_IP4][1].port, 0);
-    nd_config_free(c);
 }
 
 TEST(the_samples_nodes_are_read)
@@ -107,7 +105,6 @@ TEST(the_samples_nodes_are_read)
     assert_int_equal(c->node[0].realtime, ND_REALTIME_TRUE);
     assert_int_equal(c->node[1].realtime, ND_REALTIME_AUTO);
     assert_false(c->node[1].hugepages);
-    nd_config_free(c);
 }
 
 TEST(a_chain_file_has_defaults)
@@ -141,7 +138,6 @@ TEST(a_chain_file_has_defaults)
     assert_int_equal(probe->ports.first, 1024);
     assert_string_equal(probe->text, "");
     assert_string_equal(probe->rules.path, "");
-    nd_config_free(c);
 }
 
 /* The log is for chains that can be replayed; the one NF that cannot decides, and is named. */
@@ -179,7 +175,6 @@ TEST(auto_is_decided_by_the_chain)
         assert_int_equal(p->deltas, cases[i].mode == ND_MODE_DELTA);
         assert_string_equal(p->decided_by, cases[i].by);
         assert_string_equal(nd_mode_text(said, p->mode, nd_modes[p->asked], p->decided_by), cases[i].said);
-        nd_config_free(c);
     }
 }
 
@@ -200,7 +195,6 @@ TEST(another_mode_is_decided_anew)
     assert_int_equal(nd_config_decide(&c->protect, &c->chain, &fault), 0);
     assert_true(c->protect.pair && c->protect.deltas && !c->protect.records);
     assert_string_equal(c->protect.decided_by, "frail");
-    nd_config_free(c);
 }
 
 TEST(times_follow_from_detect)
@@ -240,7 +234,6 @@ TEST(times_follow_from_detect)
         assert_int_equal(c->timing.resync_deadline_ms, 30000);
         assert_int_equal(c->timing.resync_mbps, 400);
         assert_int_equal(c->timing.start_alone_ms, 3000);
-        nd_config_free(c);
     }
 }
 
@@ -263,9 +256,6 @@ TEST(virtual_mac_is_the_chains)
     assert_int_not_equal(memcmp(a->chain.l3->port[0].mac, a->chain.l3->port[1].mac, 6), 0);
     assert_int_not_equal(memcmp(a->chain.l3->port[0].mac, c->chain.l3->port[0].mac, 6), 0);
     assert_int_equal(a->chain.l3->port[0].mac[0] & 3, 2); /* locally administered, unicast */
-    nd_config_free(a);
-    nd_config_free(b);
-    nd_config_free(c);
 }
 
 TEST(own_address_that_is_the_interfaces_counts_once)
@@ -277,7 +267,6 @@ TEST(own_address_that_is_the_interfaces_counts_once)
 
     assert_int_equal(c->chain.l3->port[0].extras[NF_IP4], 0);
     assert_int_equal(c->chain.l3->port[1].extras[NF_IP4], 0);
-    nd_config_free(c);
 }
 
 TEST(a_chain_may_come_from_another_file)
@@ -294,12 +283,10 @@ TEST(a_chain_may_come_from_another_file)
     assert_string_equal(c->chain.name, "other");
     assert_string_equal(((struct help_probe *)c->chain.nfs[0].config)->rules.path, rules);
     assert_int_equal(c->protect.tail, ND_TAIL_SUPPRESS);
-    nd_config_free(c);
     c = help_config_of("chain: {file: other.yaml}\nprotect: {strict: true}\n",
                        0); /* this file's own wins, whole */
     assert_int_equal(c->protect.tail, ND_TAIL_EMIT);
     assert_true(c->protect.strict);
-    nd_config_free(c);
 }
 
 #define NODES(ports_a, ports_b)                                                                              \
@@ -337,14 +324,11 @@ TEST(interfaces_may_come_from_the_chains_file)
     assert_string_equal(c->node[1].port[2], "net_null5");
     assert_string_equal(nd_interface_name(c, 0), "in");
     assert_int_equal(nd_port_number(c, 1), 1);
-    nd_config_free(c);
     c = help_config_of(other, 0);
     assert_int_equal(c->chain.l3->ports, 2);
-    nd_config_free(c);
     c = help_config_of("chain: {name: x, nfs: [bare]}\n", 0);
     assert_int_equal(nd_interfaces(c), 2);
     assert_string_equal(nd_interface_name(c, 1), "outside");
-    nd_config_free(c);
 }
 
 TEST(interfaces_stand_in_one_of_both_files)
@@ -406,7 +390,7 @@ TEST(release_follows_check)
     static const char bad[] = "chain: {name: x, nfs: [probe, strict]}\n";
 
     assert_int_equal(help_probe_live, 1);
-    nd_config_free(c);
+    help_end(c);
     assert_int_equal(help_probe_live, 0);
     assert_string_equal(help_config_refusal_of(bad, false),
                         "t.yaml:1: strict outside is missing, expected an address A.B.C.D");
@@ -468,12 +452,9 @@ TEST(addresses_routes_and_next_hops_are_read)
     assert_true(l3->fixed[0].port == 1 && l3->fixed[0].mac[5] == 0x0a);
     is_addr(&l3->fixed[1].addr, "2001:db8:1::b");
     assert_true(l3->fixed[1].port == 0 && l3->fixed[1].mac[5] == 0x0b);
-    nd_config_free(c);
 }
 
-static const struct {
-    const char *find, *replace, *expected;
-} mistakes[] = {
+static const struct change mistakes[] = {
     {"address6: 2001:db8:1::1/64", "mtu: 1500",
      "t.yaml:3: interface in has no address, expected address, address6 or both"},
     {"2001:db8:1::1/64", "2001:db8:1::1",
@@ -520,12 +501,7 @@ static const struct {
 
 TEST(mistakes_are_refused_by_their_line)
 {
-    for (unsigned i = 0; i < sizeof(mistakes) / sizeof(mistakes[0]); i++) {
-        char *changed = help_config_replace(text, mistakes[i].find, mistakes[i].replace);
-
-        assert_string_equal(help_config_refusal_of(changed, false), mistakes[i].expected);
-        free(changed);
-    }
+    REFUSE_CHANGES(text, false, mistakes);
 }
 
 /* Interfaces that share a port by VLAN tags: read, and refused by their line. */
@@ -577,7 +553,6 @@ TEST(interfaces_have_their_port_and_tags)
         assert_string_equal(c->node[0].port[i], i ? "net_null1" : "net_null0");
         assert_string_equal(c->node[1].port[i], i ? "net_null3" : "net_null2");
     }
-    nd_config_free(c);
 }
 
 TEST(those_of_one_port_have_one_mac)
@@ -589,7 +564,6 @@ TEST(those_of_one_port_have_one_mac)
     assert_memory_equal(c->chain.l3->port[3].mac, c->chain.l3->port[0].mac, 6);
     assert_memory_not_equal(c->chain.l3->port[1].mac, c->chain.l3->port[0].mac, 6);
     assert_memory_equal(c->chain.l3->port[5].mac, given, 6);
-    nd_config_free(c);
 }
 
 /* Nodes whose files say other tags are no pair; a file without tags says what it always said. */
@@ -611,19 +585,13 @@ TEST(tags_are_part_of_what_two_nodes_compare)
         nf_chain_identity(&c->chain, one, sizeof(one));
         nf_chain_identity(&d->chain, two, sizeof(two));
         assert_string_not_equal(one, two);
-        nd_config_free(c);
-        nd_config_free(d);
-        free(changed);
     }
     c = help_config_of(plain, 0);
     nf_chain_identity(&c->chain, one, sizeof(one));
     assert_non_null(strstr(one, "\nport 0: in inside 02:00:00:00:00:01 10.0.0.1/24 mtu 1500\n"));
-    nd_config_free(c);
 }
 
-static const struct {
-    const char *find, *replace, *expected;
-} vlan_mistakes[] = {
+static const struct change vlan_mistakes[] = {
     {"vlan: 100", "vlan: 0", "t.yaml:3: interface vlan is 0, expected a number from 1 to 4094"},
     {"vlan: 100", "vlan: 4095", "t.yaml:3: interface vlan is 4095, expected a number from 1 to 4094"},
     {"vlan: 100", "vlan: guests", "t.yaml:3: interface vlan is guests, expected a number from 1 to 4094"},
@@ -658,12 +626,7 @@ static const struct {
 
 TEST(mistakes_of_vlans_are_refused_by_their_line)
 {
-    for (unsigned i = 0; i < sizeof(vlan_mistakes) / sizeof(vlan_mistakes[0]); i++) {
-        char *changed = help_config_replace(vlan_text, vlan_mistakes[i].find, vlan_mistakes[i].replace);
-
-        assert_string_equal(help_config_refusal_of(changed, true), vlan_mistakes[i].expected);
-        free(changed);
-    }
+    REFUSE_CHANGES(vlan_text, true, vlan_mistakes);
 }
 
 TESTS_SHARE(NULL, help_config_clean)

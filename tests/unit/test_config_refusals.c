@@ -10,7 +10,7 @@
 #include <arpa/inet.h>
 #include <sys/stat.h>
 
-/* The whole file, terminated; the caller frees it. */
+/* The whole file, terminated. */
 static char *slurp(const char *path)
 {
     FILE *file = fopen(path, "r");
@@ -20,7 +20,7 @@ static char *slurp(const char *path)
     assert_non_null(text);
     assert_true(fread(text, 1, 65535, file) > 0);
     fclose(file);
-    return text;
+    return HELP_OWNED(text, free);
 }
 
 TEST(keys_are_refused_by_position)
@@ -222,25 +222,6 @@ TEST(what_is_not_supported_is_refused)
     REFUSE_ALL(cases);
 }
 
-/* One change to the sample pair. */
-struct change {
-    const char *find, *replace, *expected;
-};
-
-static void refuse_changes(const struct change cases[], size_t count)
-{
-    char *sample = slurp(SAMPLE);
-
-    for (size_t i = 0; i < count; i++) {
-        char *text = help_config_replace(sample, cases[i].find, cases[i].replace);
-
-        assert_string_equal(help_config_refusal_of(text, true), cases[i].expected);
-        assert_int_equal(help_probe_live, 0);
-        free(text);
-    }
-    free(sample);
-}
-
 TEST(mistakes_in_a_pair_s_networks_are_refused)
 {
     static const struct change cases[] = {
@@ -271,7 +252,7 @@ TEST(mistakes_in_a_pair_s_networks_are_refused)
          "t.yaml:24: next hop is 10.0.0.255, no host's, expected a neighbour in the network of in"},
     };
 
-    refuse_changes(cases, sizeof(cases) / sizeof(cases[0]));
+    REFUSE_CHANGES(slurp(SAMPLE), true, cases);
 }
 
 TEST(mistakes_in_a_pair_s_nodes_are_refused)
@@ -316,7 +297,7 @@ TEST(mistakes_in_a_pair_s_nodes_are_refused)
          "t.yaml:12: unknown key \"intrefaces\" in the file, expected \"interfaces\"?"},
     };
 
-    refuse_changes(cases, sizeof(cases) / sizeof(cases[0]));
+    REFUSE_CHANGES(slurp(SAMPLE), true, cases);
     assert_string_equal(help_config_refusal_of(CHAIN, true),
                         "t.yaml:1: no nodes in this file, expected a pair file with nodes");
 }
@@ -386,12 +367,7 @@ TEST(mistakes_about_a_keeper_are_refused)
          "t.yaml:11: keeper k packets is 1000, expected a number from 1024 to 1048576"},
     };
 
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        char *text = help_config_replace(sample, cases[i].find, cases[i].replace);
-
-        assert_string_equal(help_config_refusal_of(text, true), cases[i].expected);
-        free(text);
-    }
+    REFUSE_CHANGES(sample, true, cases);
 }
 
 TEST(addresses_a_nat_cannot_have_are_refused)
@@ -593,7 +569,6 @@ TEST(each_mutant_is_read_or_refused_by_position)
         refused += check_mutant(text, len - 1, lines);
     }
     free(text);
-    free(sample);
 }
 
 /* Two ways between the nodes. */
@@ -614,7 +589,6 @@ TEST(two_ways_are_two_addresses_of_each_node)
     assert_string_equal(c->node[1].second_host, "10.1.0.2");
     assert_int_equal(c->node[1].tcp_port, 3);
     assert_int_equal(c->node[1].second_port, 4);
-    nd_config_free(c);
     assert_string_equal(
         help_config_refusal_of(
             WAYS("insecure: true", "'10.0.0.1:1', '10.1.0.1:2'", "'10.0.0.2:3', '10.1.0.2:4'"), true),
@@ -664,7 +638,6 @@ TEST(everything_that_may_be_said_is_read)
     assert_string_equal(a->ca, beside);
     snprintf(beside, sizeof(beside), "%s/n.key", help_config_dir());
     assert_string_equal(a->cert_key, beside);
-    nd_config_free(c);
 }
 
 TEST(what_is_not_said_has_its_default)
@@ -676,10 +649,8 @@ TEST(what_is_not_said_has_its_default)
     assert_string_equal(c->arbiter.etcd.cert, "");
     assert_string_equal(c->arbiter.etcd.user, "");
     assert_string_equal(c->arbiter.etcd.password_file, "");
-    nd_config_free(c);
     c = help_config_of(WITH("", ""), ND_CONFIG_NODES);
     assert_int_equal(c->arbiter.etcd.urls, 0);
-    nd_config_free(c);
 }
 
 #define URL "etcd: [ https://h:1 ]"
@@ -831,7 +802,6 @@ TEST(everything_that_may_be_said_of_tracks_is_read)
     assert_int_equal(c->authority.failback, ND_FAILBACK_AFTER);
     assert_int_equal(c->authority.after_s, 60);
     assert_int_equal(c->authority.hold_down_s, 3);
-    nd_config_free(c);
 }
 
 TEST(nothing_said_is_nobody_preferred_and_no_failback)
@@ -844,7 +814,6 @@ TEST(nothing_said_is_nobody_preferred_and_no_failback)
     assert_int_equal(c->authority.failback, ND_FAILBACK_NEVER);
     assert_int_equal(c->authority.hold_down_s, 10);
     assert_int_equal(c->node[1].tracks + c->node[1].hooks, 0);
-    nd_config_free(c);
 }
 
 TEST(what_is_wrong_with_tracks_is_refused_by_position)

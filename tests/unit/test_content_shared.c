@@ -77,12 +77,15 @@ static void open_lanes(void)
     content_passes();
 }
 
-static void close_lanes(void)
+static int close_lanes(void **state)
 {
     for (unsigned l = 0; l < LANES; l++)
         nf_chain_free(help_content.chain[l]);
     ft_region_close(help_content.region);
+    return 0;
 }
+
+#define LANES_TEST(name) TEST_WITH(name, NULL, close_lanes)
 
 static void in_a_burst(unsigned l, void (*what)(unsigned l))
 {
@@ -120,7 +123,7 @@ struct head {
     uint64_t access;
 };
 
-TEST(heads_are_unlocked_and_name_an_access_that_was)
+LANES_TEST(heads_are_unlocked_and_name_an_access_that_was)
 {
     struct head *word = (struct head *)(void *)lane[0].word, *pool;
 
@@ -134,10 +137,9 @@ TEST(heads_are_unlocked_and_name_an_access_that_was)
     DAMAGED(&word->last, 0, "of lane -1 was the last");
     DAMAGED(&word->access, 1u << 20, "access 1048576 of lane 1 was the last, expected one that was");
     DAMAGED(&pool->lock, 77, "pool at line ");
-    close_lanes();
 }
 
-TEST(shards_are_where_this_node_has_made_them)
+LANES_TEST(shards_are_where_this_node_has_made_them)
 {
     uint32_t *shards;
     struct head *shard;
@@ -153,7 +155,6 @@ TEST(shards_are_where_this_node_has_made_them)
     DAMAGED(part, *part + 64, "constant at line ");
     DAMAGED(part, 0x7fff00000000, "constant at line ");
     DAMAGED(&shard->lock, 1, "shard at line ");
-    close_lanes();
 }
 
 /* ---- pool ---- */
@@ -190,7 +191,7 @@ __attribute__((format(printf, 1, 0))) static const char *text(const char *format
     return text;
 }
 
-TEST(the_shared_part_of_a_pool_has_each_number_once)
+LANES_TEST(the_shared_part_of_a_pool_has_each_number_once)
 {
     struct core *core;
     uint32_t of_one, free, seventh;
@@ -223,10 +224,9 @@ TEST(the_shared_part_of_a_pool_has_each_number_once)
     DAMAGED(&core->ring[21], free, text("place 21 has number %u, expected one that is free, once", free));
     DAMAGED(&core->ring[20], seventh, text("place 21 has number %u", seventh));
     DAMAGED(&core->ring[20], of_one, text("place 20 has number %u", of_one));
-    close_lanes();
 }
 
-TEST(a_lanes_part_of_a_pool_has_its_own_numbers)
+LANES_TEST(a_lanes_part_of_a_pool_has_its_own_numbers)
 {
     uint32_t taken = 0, cached, others;
     struct part *part;
@@ -258,12 +258,11 @@ TEST(a_lanes_part_of_a_pool_has_its_own_numbers)
     DAMAGED(&part->out[others / 64], part->out[others / 64] | 1ull << others % 64,
             text("number %u is taken, expected it to be the lane's", others));
     DAMAGED(&part->out[3], 1ull << 8, "a number is taken that is none of the 200");
-    close_lanes();
 }
 
 /* ---- merged ---- */
 
-TEST(a_merged_count_is_published_as_it_is)
+LANES_TEST(a_merged_count_is_published_as_it_is)
 {
     uint64_t *merged, *line;
 
@@ -280,7 +279,6 @@ TEST(a_merged_count_is_published_as_it_is)
     DAMAGED(&line[0], 3, "its line is being written");
     DAMAGED(&line[1], 5, "3 was published, 5 to others");
     DAMAGED(&line[2], 1u << 20, "it was published under access 1048576");
-    close_lanes();
 }
 
 /* ---- ages ---- */
@@ -328,7 +326,7 @@ static void give_all(unsigned l)
             nf_shared_pool_give(lane[l].nf, lane[l].pool, number);
 }
 
-TEST(shared_state_of_every_age_passes)
+LANES_TEST(shared_state_of_every_age_passes)
 {
     open_lanes();
     sequence = 4;
@@ -336,5 +334,4 @@ TEST(shared_state_of_every_age_passes)
         in_a_burst(help_below(&sequence, LANES), i % 1500 == 1499 ? give_all : do_anything);
         content_passes();
     }
-    close_lanes();
 }

@@ -82,7 +82,7 @@ static int64_t newest(void)
 
 static void ctl(const char *arguments)
 {
-    free(help_etcdctl(&real, "%s", arguments));
+    help_etcdctl(&real, "%s", arguments);
 }
 
 /* As etcdctl prints them; the caller frees it. */
@@ -112,7 +112,6 @@ static void is_the_store(void)
         got = shown();
     }
     free(got);
-    free(expected);
 }
 
 static bool has(const char *key, const char *value)
@@ -267,11 +266,11 @@ REAL(a_mirror_outlives_a_compaction)
     struct help_real_etcd elsewhere = real; /* the mirror reads real.config */
 
     help_etcd_again(&elsewhere, help_free_port("127.0.0.1"));
-    free(help_etcdctl(&elsewhere, "put " P "a 1"));
-    free(help_etcdctl(&elsewhere, "del " P "gone"));
-    free(help_etcdctl(&elsewhere, "put " P "a 2"));
+    help_etcdctl(&elsewhere, "put " P "a 1");
+    help_etcdctl(&elsewhere, "del " P "gone");
+    help_etcdctl(&elsewhere, "put " P "a 2");
     revision = now()->revision;
-    free(help_etcdctl(&elsewhere, "compact %ld", revision + 3));
+    help_etcdctl(&elsewhere, "compact %ld", revision + 3);
     help_etcd_kill(&elsewhere);
     help_etcd_again(&real, port);
     is_the_store();
@@ -318,7 +317,7 @@ REAL(a_mirror_outlives_a_store_that_has_gone_back_and_on)
 
     help_etcd_again(&elsewhere, help_free_port("127.0.0.1"));
     for (int64_t i = 0; i < revision + 3; i++)
-        free(help_etcdctl(&elsewhere, "put " P "b %ld", i));
+        help_etcdctl(&elsewhere, "put " P "b %ld", i);
     help_etcd_kill(&elsewhere);
     help_etcd_again(&real, port);
     UNTIL(now()->connected_since) help_sleep_ms(1);
@@ -355,10 +354,8 @@ static bool is_held(void)
 static bool is_there(const char *value)
 {
     char *said = help_etcdctl(&real, "get --print-value-only " OWN);
-    bool same = strlen(said) == strlen(value) + (*value != 0) && strncmp(said, value, strlen(value)) == 0;
 
-    free(said);
-    return same;
+    return strlen(said) == strlen(value) + (*value != 0) && strncmp(said, value, strlen(value)) == 0;
 }
 
 static void say(const char *value)
@@ -444,7 +441,7 @@ REAL(a_lease_that_was_lost_is_granted_again)
     say("one");
     UNTIL(is_held()) help_sleep_ms(5);
     lease = now()->lease;
-    free(help_etcdctl(&real, "lease revoke %lx", lease));
+    help_etcdctl(&real, "lease revoke %lx", lease);
     UNTIL(is_held() && now()->leases == 2) help_sleep_ms(5);
     assert_true(now()->lease != lease);
     assert_true(is_there("one"));
@@ -513,7 +510,7 @@ REAL(what_a_backup_says_is_put_again)
     struct help_real_etcd elsewhere = real;
 
     help_etcd_again(&elsewhere, help_free_port("127.0.0.1"));
-    free(help_etcdctl(&elsewhere, "put --lease=%lx " OWN " then", now()->lease));
+    help_etcdctl(&elsewhere, "put --lease=%lx " OWN " then", now()->lease);
     help_etcd_kill(&elsewhere);
     help_etcd_again(&real, port);
     UNTIL(is_there("now")) help_sleep_ms(20);
@@ -611,17 +608,17 @@ TEST_WITH(a_user_mirrors_by_tls, begin_secure, end)
     say("one");
     UNTIL(is_held() && has(OWN, "one")) help_sleep_ms(5);
     help_sleep_ms(2300);
-    free(help_etcdctl(&real, "--user root:root put " P "a 1"));
+    help_etcdctl(&real, "--user root:root put " P "a 1");
     UNTIL(has(P "a", "1")) help_sleep_ms(5);
     assert_int_equal(now()->failures, 0);
     help_etcd_kill(&real);
     UNTIL(now()->silent_since) help_sleep_ms(5);
     help_etcd_again(&real, real.port);
-    free(help_etcdctl(&real, "--user root:root put " P "a 2"));
+    help_etcdctl(&real, "--user root:root put " P "a 2");
     UNTIL(has(P "a", "2")) help_sleep_ms(5);
     assert_int_equal(now()->reads, 2);
     UNTIL(is_held()) help_sleep_ms(5);
-    free(help_etcdctl(&real, "--user root:root role revoke-permission --prefix=true fleet " P));
+    help_etcdctl(&real, "--user root:root role revoke-permission --prefix=true fleet " P);
     UNTIL(strstr(now()->why, "permission denied")) help_sleep_ms(20);
     assert_null(strstr(now()->why, "secret"));
 }

@@ -363,7 +363,7 @@ static void take(uint64_t upto)
     help_chain_wait_tenths(&h, 11); /* the log's timers tell it */
 }
 
-TEST(only_stable_events_leave)
+CHAIN_TEST(only_stable_events_leave)
 {
     open_lane();
     flows(0, 10); /* bursts 1 to 10 */
@@ -378,10 +378,9 @@ TEST(only_stable_events_leave)
     assert_int_equal(nf_chain_log(h.chain)->exported, 0);
     take(7);
     assert_int_equal(nf_chain_log(h.chain)->exported, 7);
-    help_chain_close(&h);
 }
 
-TEST(a_full_queue_loses_nothing)
+CHAIN_TEST(a_full_queue_loses_nothing)
 {
     open_lane();
     atomic_store(&shared[0].orders.stable, FT_ALL);
@@ -391,7 +390,6 @@ TEST(a_full_queue_loses_nothing)
     take(20);
     queue_has(ND_EXPORT_EVENTS + 20, ND_EXPORT_EVENTS + 19);
     assert_int_equal(help_chain_counter(&h, "flow_log", "lost"), 0);
-    help_chain_close(&h);
 }
 
 /* A lane that has given ten stable events, of which six are exported. */
@@ -405,7 +403,7 @@ static void open_lane_of_ten(void)
 }
 
 /* What the state says was exported is not given again; what it does not say is, with its number. */
-TEST(a_successor_goes_on_from_what_is_known)
+CHAIN_TEST(a_successor_goes_on_from_what_is_known)
 {
     uint64_t number;
 
@@ -420,10 +418,9 @@ TEST(a_successor_goes_on_from_what_is_known)
     assert_int_equal(queue.event[0].number, number);
     take(4);
     assert_int_equal(nf_chain_log(h.chain)->exported, 10);
-    help_chain_close(&h);
 }
 
-TEST(what_a_fenced_node_has_left_it_gives_up)
+CHAIN_TEST(what_a_fenced_node_has_left_it_gives_up)
 {
     open_lane_of_ten();
     nd_lane_export_end(&lane);
@@ -438,10 +435,9 @@ TEST(what_a_fenced_node_has_left_it_gives_up)
     assert_int_equal(nf_chain_log(h.chain)->exported, 6);
     take(14);
     assert_int_equal(nf_chain_log(h.chain)->exported, 10);
-    help_chain_close(&h);
 }
 
-TEST(while_a_role_is_handed_over_nothing_is_added)
+CHAIN_TEST(while_a_role_is_handed_over_nothing_is_added)
 {
     open_lane();
     atomic_store(&shared[0].orders.stable, FT_ALL);
@@ -452,7 +448,6 @@ TEST(while_a_role_is_handed_over_nothing_is_added)
     take(5);
     queue_has(5, 4);
     assert_int_equal(nf_chain_log(h.chain)->exported, 5); /* but what was exported is told */
-    help_chain_close(&h);
 }
 
 /* ---- the thread ---------------------------------------------------------------------------------- */

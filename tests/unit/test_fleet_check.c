@@ -45,7 +45,7 @@ static char *notes; /* lines of the last check */
 static const char *refusal_of(const char *find, const char *replace)
 {
     static struct ft_fault fault;
-    char *text = find ? help_config_replace(base, find, replace) : strdup(base);
+    char *text = help_config_replace(base, find ? find : "", find ? replace : "");
     struct fl_file *file = NULL;
     const char *dir = help_config_dir();
     size_t size;
@@ -63,7 +63,6 @@ static const char *refusal_of(const char *find, const char *replace)
     assert_int_equal(error, fault.text[0] ? FT_EMALFORMED : 0);
     assert_null(strchr(fault.text, '\n'));
     fl_file_free(file);
-    free(text);
     return strncmp(fault.text, dir, strlen(dir)) == 0 ? fault.text + strlen(dir) + 1 : fault.text;
 }
 
@@ -170,7 +169,7 @@ static int judge_here(const char *replace)
         "https://192.0.2.99:2379\"], user: e-$(server), password_file: $(server).password}\n"
         "shard_etcd: {user: e-$(shard), password_file: $(dir)/$(shard).password}";
     char *users = help_config_replace(base, "http://192.0.2.99:2379\"]}", with_users),
-         *whole = other.find ? help_config_replace(users, other.find, other.replace) : strdup(users),
+         *whole = other.find ? help_config_replace(users, other.find, other.replace) : users,
          *text = help_config_replace(whole, "{host: 192.0.2.2}", replace ? replace : "{host: 192.0.2.22}");
     struct ft_fault fault = {""};
     struct fl_file *file = NULL;
@@ -188,9 +187,6 @@ static int judge_here(const char *replace)
 
     fclose(out);
     fl_file_free(file);
-    free(users);
-    free(whole);
-    free(text);
     return code;
 }
 

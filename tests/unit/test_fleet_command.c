@@ -27,7 +27,6 @@ static int begin_real(void **state)
     char *text = help_config_replace(keys_text, "http://192.0.2.9:2379", real.config.url[0]);
 
     help_config_file("real.yaml", text, strlen(text));
-    free(text);
     return 0;
 }
 
@@ -41,7 +40,7 @@ static void real_put(const char *key, const char *value)
 {
     char *json = json_quotes(strdup(value));
 
-    free(help_etcdctl(&real, "put understudy/f/%s '%s'", key, json));
+    help_etcdctl(&real, "put understudy/f/%s '%s'", key, json);
     free(json);
 }
 
@@ -173,7 +172,6 @@ TEST_WITH(a_wish_for_a_server_that_is_no_more_can_be_taken_back_once, begin_real
     char *left = help_etcdctl(&real, "get --prefix --keys-only understudy/f/");
 
     assert_string_equal(left, "");
-    free(left);
 }
 
 /* A wish is told in one line, and waited for as long as is asked. */
@@ -235,11 +233,9 @@ TEST_WITH(a_shard_that_runs_and_is_not_in_the_file_is_shown_and_removed, begin_r
     char *left = help_etcdctl(&real, "get --prefix --keys-only understudy/f/wishes/");
 
     assert_non_null(strstr(left, "understudy/f/wishes/remove/west"));
-    free(left);
     assert_int_equal(say("unremove", NULL, "west"), ND_DONE);
     left = help_etcdctl(&real, "get --prefix --keys-only understudy/f/wishes/");
     assert_string_equal(left, "");
-    free(left);
 }
 
 TESTS_SHARE(make_file, keys_end)

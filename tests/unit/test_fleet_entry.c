@@ -45,8 +45,7 @@ static int read_shard(struct fl_placement *out, const char *value, size_t len, s
 
 static void expect_shard(const struct fl_placement *p, const char *expected)
 {
-    json_t *o = fl_placement_write(keys_file, p);
-    char *value = plain_quotes(json_dumps(o, JSON_COMPACT));
+    const char *value = plain_json(fl_placement_write(keys_file, p), 0);
     struct fl_placement again;
     struct ft_fault fault = {""};
 
@@ -54,25 +53,8 @@ static void expect_shard(const struct fl_placement *p, const char *expected)
     assert_int_equal(read_shard(&again, value, strlen(value), &fault), 0);
     assert_string_equal(fault.text, "");
     assert_true(fl_placement_same(p, &again));
-    assert_int_equal(again.first[0], p->first[0]);
-    assert_int_equal(again.member[1], p->member[1]);
-    assert_true(again.view == p->view && again.moved == p->moved && again.alone == p->alone);
-    assert_int_equal(again.order.kind, p->order.kind);
-    assert_int_equal(again.failed.count, p->failed.count);
-    if (p->order.kind != FL_LEAVE) {
-        assert_int_equal(again.order.cause, p->order.cause);
-        assert_int_equal(again.order.to, p->order.to);
-        assert_true(again.order.since == p->order.since);
-        assert_true(again.order.incarnation == p->order.incarnation);
-    }
-    if (p->failed.count) {
-        assert_int_equal(again.failed.to, p->failed.to);
-        assert_true(again.failed.when == p->failed.when);
-    } else {
+    if (!p->failed.count)
         assert_int_equal(again.failed.to, FL_NONE);
-    }
-    free(value);
-    json_decref(o);
 }
 
 TEST(a_shard_is_read_as_it_is_written)
@@ -83,10 +65,7 @@ TEST(a_shard_is_read_as_it_is_written)
     p.member[0] = C;
     p.view = FT_VIEW_MAX;
     p.moved = 1700000000;
-    p.order.kind = FL_REPAIR;
-    p.order.cause = FL_HEAL;
-    p.order.to = B;
-    p.order.since = 1700000001;
+    p.order = (struct fl_order){.kind = FL_REPAIR, .cause = FL_HEAL, .to = B, .since = 1700000001};
     expect_shard(&p, "{'first':['b','a'],'members':['c','a'],'view':4611686018427387904,"
                      "'moved':1700000000,'order':{'kind':'re-pair','cause':'heal','to':'b',"
                      "'since':1700000001}}");
@@ -99,9 +78,7 @@ TEST(a_shard_is_read_as_it_is_written)
     p.order.kind = FL_HANDOVER;
     p.order.cause = FL_BALANCE;
     p.order.to = A;
-    p.failed.count = UINT32_MAX;
-    p.failed.when = 5;
-    p.failed.to = FL_NONE;
+    p.failed = (struct fl_failed){.count = UINT32_MAX, .when = 5, .to = FL_NONE};
     expect_shard(&p, "{'first':['b','a'],'members':['c','a'],'view':3,'moved':1700000000,"
                      "'order':{'kind':'hand over','cause':'balance','to':'a',"
                      "'since':1700000001},'failed':{'count':4294967295,'when':5,'to':null}}");
@@ -358,8 +335,7 @@ TEST(a_server_is_read_as_it_is_written)
     said.node[1] = (struct fl_node_said){.shard = A, .state = "JOINING", .incarnation = 77, .counter = 1010};
     said.nodes = 2;
     said.kept[said.kepts++] = B;
-    json_t *o = fl_server_said_write(keys_file, &said);
-    char *value = plain_quotes(json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS));
+    const char *value = plain_json(fl_server_said_write(keys_file, &said), JSON_SORT_KEYS);
 
     assert_string_equal(value,
                         "{'kept':['north'],'nodes':{"
@@ -394,8 +370,6 @@ TEST(a_server_is_read_as_it_is_written)
     assert_string_equal(east->state, "JOINING");
     assert_true(!east->primary && !east->member && !east->measured);
     assert_string_equal(east->members[0], "");
-    free(value);
-    json_decref(o);
     fl_server_said_free(&again);
     fl_server_said_free(&said);
     fl_server_said_free(&said);
@@ -410,14 +384,11 @@ TEST(a_load_that_is_no_number_is_not_written)
     assert_int_equal(fl_server_said_make(&said, keys_file->shards, &fault), 0);
     said.node[said.nodes++] =
         (struct fl_node_said){.shard = A, .state = "SOLO", .measured = true, .load = {{NAN, 1, 1, 0}}};
-    json_t *o = fl_server_said_write(keys_file, &said);
-    char *value = plain_quotes(json_dumps(o, JSON_COMPACT));
+    const char *value = plain_json(fl_server_said_write(keys_file, &said), 0);
 
     assert_int_equal(read_server(&again, value, strlen(value), &fault), 0);
     assert_int_equal(again.nodes, 1);
     assert_false(again.node[0].measured);
-    free(value);
-    json_decref(o);
     fl_server_said_free(&again);
     /* One that cannot be written is not left out: nobody would know of it. */
     strcpy(said.node[0].state, "\xff");
@@ -450,12 +421,10 @@ TEST(as_many_nodes_as_a_server_may_run_fit_into_its_key)
         snprintf(n->members[0], FL_NAME_MAX, "n%028u-a", said.nodes);
         snprintf(n->members[1], FL_NAME_MAX, "n%028u-b", said.nodes);
     }
-    json_t *o = fl_server_said_write(&most, &said);
-    char *value = plain_quotes(json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(2))); /* as the agent */
+    const char *value =
+        plain_json(fl_server_said_write(&most, &said), JSON_REAL_PRECISION(2)); /* as the agent */
 
     assert_in_range(strlen(value), ND_VALUE_MAX - 8192, ND_VALUE_MAX);
-    free(value);
-    json_decref(o);
     fl_server_said_free(&said);
 }
 
@@ -585,10 +554,8 @@ TEST(a_member_on_a_server_that_the_file_has_no_more_is_one)
     assert_int_equal(p.first[0], all);
     assert_string_equal(keys_file->server[p.member[0]].name, "lost");
     json_t *o = fl_placement_write(keys_file, &p);
-    char *members = plain_quotes(json_dumps(json_object_get(o, "members"), JSON_COMPACT));
 
-    assert_string_equal(members, "['lost','b']");
-    free(members);
+    assert_string_equal(plain_json(json_incref(json_object_get(o, "members")), 0), "['lost','b']");
     json_decref(o);
     /* The same one again, another one, and no more than there is room for. */
     read_well(&p, "{'first':['a','b'],'members':['gone','lost'],'view':7}");

@@ -54,33 +54,22 @@ static struct fl_file *read_text(const char *text)
 
     if (fl_file_read(&file, help_config_file("f.yaml", text, strlen(text)), &fault))
         fail_msg("%s", fault.text);
-    return file;
+    return HELP_OWNED(file, fl_file_free);
 }
 
 /* With one place of `base` replaced. */
 static struct fl_file *read_changed(const char *find, const char *replace)
 {
-    char *text = help_config_replace(base, find, replace);
-    struct fl_file *file = read_text(text);
-
-    free(text);
-    return file;
+    return read_text(help_config_replace(base, find, replace));
 }
 
 /* ---- refusals ---- */
 
-struct change {
-    const char *find, *replace, *expected;
-};
-
 static void refuse_changes(const struct change *all, size_t count)
 {
-    for (size_t i = 0; i < count; i++) {
-        char *text = help_config_replace(base, all[i].find, all[i].replace);
-
-        assert_string_equal(refusal_of(text), all[i].expected);
-        free(text);
-    }
+    for (size_t i = 0; i < count; i++)
+        assert_string_equal(refusal_of(help_config_replace(base, all[i].find, all[i].replace)),
+                            all[i].expected);
 }
 
 #define REFUSE(all) refuse_changes(all, sizeof(all) / sizeof((all)[0]))
@@ -249,7 +238,6 @@ TEST(servers_and_shards_are_in_the_order_of_their_names)
     assert_int_equal(fl_file_server(file, "s"), FL_NONE);
     assert_int_equal(fl_file_shard(file, "south"), 1);
     assert_int_equal(fl_file_shard(file, ""), FL_NONE);
-    fl_file_free(file);
 }
 
 TEST(a_node_is_called_by_shard_and_server)
@@ -270,7 +258,6 @@ TEST(a_node_is_called_by_shard_and_server)
     assert_int_equal(fl_node_server(file, 0, "north"), FL_NONE);
     assert_int_equal(fl_node_server(file, 0, "north-"), FL_NONE);
     assert_int_equal(fl_node_server(file, 0, ""), FL_NONE);
-    fl_file_free(file);
 }
 
 TEST(the_longest_name_of_a_node_is_one)
@@ -280,7 +267,6 @@ TEST(the_longest_name_of_a_node_is_one)
 
     assert_string_equal(fl_node_name(name, file, 0, 0), "n12345678901234567890123456-a-1");
     assert_int_equal(fl_node_server(file, 0, name), 0);
-    fl_file_free(file);
 }
 
 /* Where the file lies goes for its paths, from wherever it is read. */
@@ -306,7 +292,6 @@ TEST(paths_do_not_depend_on_where_it_is_read)
     assert_int_equal(fl_file_render(file, 0, on, 2, &pair, &fault), 0);
     assert_non_null(strstr(pair, expected));
     free(pair);
-    free(text);
     fl_file_free(file);
 }
 
@@ -319,7 +304,7 @@ static char *render(const struct fl_file *file, uint32_t shard, const uint32_t o
 
     if (fl_file_render(file, shard, on, count, &text, &fault))
         fail_msg("%s", fault.text);
-    return text;
+    return HELP_OWNED(text, free);
 }
 
 TEST(a_node_reads_who_is_in_the_pair)
@@ -357,8 +342,6 @@ TEST(a_node_reads_who_is_in_the_pair)
     assert_string_equal(config->node[1].port[1], "x1@s3@north-s3@192.0.2.3");
     assert_string_equal(config->node[2].port[1], "x1@a-1@north-a-1@192.0.2.1");
     nd_config_free(config);
-    free(text);
-    fl_file_free(file);
 }
 
 /* ---- what libyaml makes of it ---- */
@@ -432,8 +415,6 @@ static void expect_yaml(const char *value, const char *expected)
     char *text = render(file, 0, on, 2);
 
     assert_string_equal(by_libyaml(text, "chain", "nfs"), expected);
-    free(text);
-    fl_file_free(file);
 }
 
 TEST(values_come_back_as_they_were)
@@ -484,8 +465,6 @@ TEST(keys_of_sections_come_back_as_they_were)
     char *text = render(file, 0, on, 2);
 
     assert_string_equal(by_libyaml(text, "link: {key: x} #", NULL), "x0");
-    free(text);
-    fl_file_free(file);
 }
 
 TEST(names_of_paths_come_back_as_they_were)
@@ -496,8 +475,6 @@ TEST(names_of_paths_come_back_as_they_were)
 
     assert_non_null(
         strstr(by_libyaml(text, "nodes", "north-s2"), "control: '/r\"n\\$(shard)/north-s2.sock'"));
-    free(text);
-    fl_file_free(file);
 }
 
 /* ---- $(NAME) ---- */
@@ -523,10 +500,6 @@ static void expect_given(const char *given, const char *value, const char *expec
 
     text = render(file, 0, on, 2);
     assert_string_equal(by_libyaml(text, "chain", "nfs"), expected);
-    free(text);
-    free(first);
-    free(second);
-    fl_file_free(file);
 }
 
 TEST(what_a_shard_gives_is_put_in_as_text)
@@ -555,7 +528,6 @@ static void refuse_render(const char *find, const char *replace, const char *exp
     assert_int_equal(fl_file_render(file, 0, on, 2, &text, &fault), FT_EMALFORMED);
     assert_null(text);
     assert_string_equal(fault.text + strlen(help_config_dir()) + 1, expected);
-    fl_file_free(file);
 }
 
 TEST(a_name_that_the_shard_does_not_have_is_refused)
@@ -592,7 +564,6 @@ TEST(the_nodes_user_may_own_what_the_agent_reads)
 
     assert_string_equal(file->user, "nobody");
     assert_string_equal(file->etcd.owner, "nobody");
-    fl_file_free(file);
 }
 
 TEST(the_arbiter_is_not_replaced_in)
@@ -605,8 +576,6 @@ TEST(the_arbiter_is_not_replaced_in)
     assert_string_equal(by_libyaml(text, "arbiter", NULL),
                         "{key: 'understudy/edge/arbiter/north', user: 'u$(in)', password_file: '/p', "
                         "etcd: ['https://192.0.2.9:2379']}");
-    free(text);
-    fl_file_free(file);
 }
 
 /* 4,000 times 1,500 bytes, of a file of 30 KB. */
@@ -636,10 +605,6 @@ TEST(a_pair_file_that_is_too_long_is_refused)
     assert_int_equal(fl_file_render(file, 0, on, 2, &pair, &fault), 0);
     free(pair);
     free(text);
-    free(grown);
-    free(with);
-    free(both);
-    fl_file_free(file);
 }
 
 #ifndef __SANITIZE_ADDRESS__
@@ -676,7 +641,6 @@ TEST(a_pair_file_is_whole_or_refused_where_memory_ends)
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
     free(whole);
-    fl_file_free(file);
 }
 #endif
 

@@ -63,6 +63,22 @@ static void put_server(const char *server, const char *nodes, const char *kept)
 #define EAST_AB                SHARD("a", "b", "7", "")
 #define STEP(what, why, where) ((struct fl_step){.kind = what, .cause = why, .to = {where, FL_NONE}})
 
+static struct fl_plan *plan_of(void)
+{
+    struct fl_plan *plan;
+    struct ft_fault fault = {""};
+
+    if (fl_plan_make(&plan, &picture.fleet, &fault))
+        fail_msg("%s", fault.text);
+    return HELP_OWNED(plan, fl_plan_free);
+}
+
+/* What the leader says of leases. */
+static void expect_gone(const char *expected)
+{
+    assert_string_equal(HELP_OWNED(plain_quotes(fl_picture_gone(&picture)), free), expected);
+}
+
 static void put_all_servers(void)
 {
     put_server("a", "", "");
@@ -109,8 +125,6 @@ TEST_WITH(what_the_leader_says_of_leases_is_known_to_all, NULL, forget)
 {
     static const uint64_t gone[SERVERS] = {11, 12, 13, 14};
     struct fl_plan *plan;
-    struct ft_fault fault = {""};
-    char *said;
 
     put_server("d", "", "");
     put("leader/gone", "{'a':94,'b':95,'c':-1,'d':96,'x':97}", 3);
@@ -120,20 +134,15 @@ TEST_WITH(what_the_leader_says_of_leases_is_known_to_all, NULL, forget)
     assert_int_equal(picture.server[C].gone, 0);
     assert_int_equal(picture.server[D].gone, 0); /* it has its lease again */
     assert_int_equal(picture.unreadable, 0);
-    assert_int_equal(fl_plan_make(&plan, &picture.fleet, &fault), 0);
+    plan = plan_of();
     assert_true(plan->stopped);
     assert_int_equal(plan->gone, 2);
     assert_int_equal(plan->were, 3);
-    fl_plan_free(plan);
-    said = plain_quotes(fl_picture_gone(&picture));
-    assert_string_equal(said, "{'a':94,'b':95,'c':0}");
-    free(said);
+    expect_gone("{'a':94,'b':95,'c':0}");
     /* The leader goes by what it knows itself. */
     paint_at(NOW, gone);
     assert_int_equal(picture.server[A].gone, 11);
-    said = plain_quotes(fl_picture_gone(&picture));
-    assert_string_equal(said, "{'a':11,'b':12,'c':13}");
-    free(said);
+    expect_gone("{'a':11,'b':12,'c':13}");
     put("leader/gone", "[90]", 4);
     paint();
     assert_int_equal(picture.server[A].gone, 0);
@@ -322,16 +331,6 @@ TEST_WITH(a_shard_without_key_that_has_nodes_is_known, NULL, forget)
     assert_int_equal(picture.shard[EAST].moved, NOW); /* else it would be balanced at once */
 }
 
-static struct fl_plan *plan_of(void)
-{
-    struct fl_plan *plan;
-    struct ft_fault fault = {""};
-
-    if (fl_plan_make(&plan, &picture.fleet, &fault))
-        fail_msg("%s", fault.text);
-    return plan;
-}
-
 /* What is said of the shard; and what the plan does with it. */
 static enum fl_kind expect_east(const char *why)
 {
@@ -340,11 +339,8 @@ static enum fl_kind expect_east(const char *why)
 
     paint();
     plan = plan_of();
-    enum fl_kind kind = plan->step[EAST].kind;
-
     assert_string_equal(fl_plan_explain(plan, &picture.fleet, EAST, is), why);
-    fl_plan_free(plan);
-    return kind;
+    return plan->step[EAST].kind;
 }
 
 static void expect_kept_from(const char *why)
@@ -384,7 +380,6 @@ TEST_WITH(what_keeps_a_shard_from_being_created, NULL, forget)
     assert_int_equal(picture.unreadable, 1);
     assert_string_equal(picture.why,
                         "understudy/f/shards/east: its first and members are not two servers each");
-    fl_plan_free(plan);
 }
 
 /* Taken out before it was empty: it is emptied while it answers, and dead by the rule of every server. */
@@ -412,7 +407,6 @@ TEST_WITH(a_server_that_the_file_has_no_more_is_emptied, NULL, forget)
     /* That it is away keeps no other shard from being created, and it gets none. */
     plan = plan_of();
     assert_int_equal(plan->step[NORTH].kind, FL_CREATE);
-    fl_plan_free(plan);
     /* By a node's word alone, its key is lost. */
     drop("shards/east");
     put_server("a", NODE("east", "PROTECTED", "true", "true", "9", "a", "older"), "");
@@ -477,10 +471,9 @@ TEST_WITH(nodes_that_an_upgrade_names_are_old_and_it_is_over_without_them, NULL,
     paint();
     assert_false(picture.shard[EAST].old[0] || picture.shard[EAST].old[1]);
     assert_false(fl_picture_upgraded(&picture, A)); /* nobody wants it */
-    char *named = plain_quotes(fl_picture_upgrade(&picture, B));
+    char *named = HELP_OWNED(plain_quotes(fl_picture_upgrade(&picture, B)), free);
     assert_string_equal(named, "{'east':99}");
     put("wishes/upgrade/b", named, 8);
-    free(named);
     paint();
     assert_true(!picture.shard[EAST].old[0] && picture.shard[EAST].old[1]);
     assert_false(fl_picture_upgraded(&picture, B));
@@ -522,24 +515,16 @@ TEST_WITH(nodes_that_an_upgrade_names_are_old_and_it_is_over_without_them, NULL,
 /* What `step` of shard east writes; "": nothing. */
 static const char *written(struct fl_step step)
 {
-    static char out[1024];
     struct fl_step steps[SHARDS] = {[EAST] = step};
     struct fl_plan plan = {.step = steps};
     struct fl_placement next;
-    json_t *o;
-    char *value;
 
     paint();
     if (!fl_picture_next(&picture, &plan, EAST, &next)) {
         assert_true(fl_placement_same(&next, &picture.placement[EAST]));
         return "";
     }
-    o = fl_placement_write(keys_file, &next);
-    value = plain_quotes(json_dumps(o, JSON_COMPACT));
-    snprintf(out, sizeof(out), "%s", value);
-    free(value);
-    json_decref(o);
-    return out;
+    return plain_json(fl_placement_write(keys_file, &next), 0);
 }
 
 /* A restart is of the process that runs when it is ordered. */
@@ -574,13 +559,11 @@ TEST_WITH(a_new_shard_is_written, NULL, forget)
     assert_int_equal(next.member[0], D);
     assert_int_equal(next.member[1], C);
     assert_int_equal(plan->step[EAST].kind, FL_CREATE);
-    fl_plan_free(plan);
     /* A drained server gets nothing. */
     put("wishes/drain/c", "1", 2);
     paint();
     plan = plan_of();
     assert_int_equal(plan->step[NORTH].wait, FL_NO_ROOM);
-    fl_plan_free(plan);
 }
 
 TEST_WITH(a_lost_key_is_written_as_its_nodes_say, NULL, forget)

@@ -28,7 +28,7 @@ static struct fl_file *read_text(const char *what)
 
     if (fl_file_read(&file, help_config_file("f.yaml", what, strlen(what)), &fault))
         fail_msg("%s", fault.text);
-    return file;
+    return HELP_OWNED(file, fl_file_free);
 }
 
 static void run_script(const struct help_real_etcd *real, const struct fl_file *file)
@@ -107,13 +107,12 @@ TEST(each_user_may_what_is_his)
     help_etcd_begin(&real, true);
     file = read_text(text);
     run_script(&real, file);
-    free(help_etcdctl(&real, "user add root:root"));
-    free(help_etcdctl(&real, "user grant-role root root"));
-    free(help_etcdctl(&real, "auth enable"));
+    help_etcdctl(&real, "user add root:root");
+    help_etcdctl(&real, "user grant-role root root");
+    help_etcdctl(&real, "auth enable");
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         if (may(&real, rows[i].user, rows[i].what) != rows[i].may)
             fail_msg("%s: %s: expected %s", rows[i].user, rows[i].what, rows[i].may ? "yes" : "no");
-    fl_file_free(file);
     help_etcd_end(&real);
 }
 
@@ -137,11 +136,9 @@ TEST(each_one_speaks_as_himself)
     snprintf(expected, sizeof(expected), "%s/north-b.key", help_config_dir());
     assert_non_null(strstr(pair, expected)); /* of the node whose agent has made the file */
     free(pair);
-    fl_file_free(file);
     file = read_text(text);
     assert_int_equal(fl_file_speak_as(file, FL_OPERATOR, &fault), 0);
     assert_string_equal(file->etcd.user, "f-operator");
-    fl_file_free(file);
 }
 
 static void expect_refused(const char *what, const char *with, const char *why)
@@ -158,7 +155,6 @@ static void expect_refused(const char *what, const char *with, const char *why)
         fail_msg("expected %s, got %s", why, fault.text);
     fclose(out);
     fl_file_free(file);
-    free(of_it);
 }
 
 TEST(what_is_no_user_for_each_is_refused)
@@ -185,8 +181,6 @@ static unsigned lines_of(const char *what, const char *with)
     unsigned lines = fl_rights_judge(file, out);
 
     fclose(out);
-    fl_file_free(file);
-    free(of_it);
     return lines;
 }
 
@@ -207,13 +201,6 @@ TEST(an_agents_password_is_not_the_nodes_users)
 
     assert_string_equal(file->user, "nobody");
     assert_string_equal(file->etcd.owner, "");
-    fl_file_free(file);
-    free(of_it);
 }
 
-static int clean(void **state)
-{
-    return help_config_clean(state);
-}
-
-TESTS_SHARE(NULL, clean)
+TESTS_SHARE(NULL, help_config_clean)

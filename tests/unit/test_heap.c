@@ -3,6 +3,7 @@
  * addresses, what it knows of itself is right and damage to that is found; what a library writes there
  * without edits is found page by page, and is in snapshots and checkpoints as it was at their cut. */
 #include "tests/help/test.h"
+#include "tests/help/program.h"
 #include "ftcore/region/checkpoint.h"
 #include "ftcore/region/heap.h"
 #include "ftcore/region/pages.h"
@@ -17,9 +18,8 @@ static struct ft_region *open_region(uint64_t bytes)
 {
     const uint64_t sizes[] = {0, ft_heap_bytes(bytes) + 4096};
     struct ft_region_config config = {.lanes = 2, .nfs = 2, .arena_size = sizes};
-    struct ft_region *region;
+    struct ft_region *region = help_region(&config);
 
-    assert_int_equal(ft_region_open(&region, &config, NULL), 0);
     for (unsigned lane = 0; lane < 2; lane++) {
         assert_non_null(ft_arena_alloc(ft_region_arena(region, lane, 1), 100));
         assert_non_null(ft_heap_make(ft_region_arena(region, lane, 1), bytes));
@@ -108,7 +108,6 @@ TEST(heap_and_model_agree)
     assert_non_null(ft_heap_alloc(heap, BYTES)); /* all of it, in one */
     assert_null(ft_heap_alloc(heap, 1));
     assert_null(ft_heap_alloc(heap, UINT64_MAX));
-    ft_region_close(region);
 }
 
 /* A bit that is turned in what it knows of itself is found, or harms nothing: calls go on as before. */
@@ -147,7 +146,6 @@ TEST(damage_is_found)
     }
     assert_true(tried > 500 && found > 300);
     free(before);
-    ft_region_close(region);
 }
 
 static bool is_dirty(const struct ft_region *region, const void *p)
@@ -163,10 +161,8 @@ TEST(writes_are_found)
     uint8_t *p = ft_heap_alloc(heap, 100 * FT_HEAP_PAGE);
 
     memset(p, 1, 100 * FT_HEAP_PAGE);
-    if (!ft_pages_begin(region)) { /* a kernel that does not tell */
-        ft_region_close(region);
+    if (!ft_pages_begin(region)) /* a kernel that does not tell */
         skip();
-    }
     ft_pages_mark(region, 0);
     assert_int_equal(ft_lines_count(&region->dirty, 0, lines), 0);
     for (unsigned round = 0; round < 50; round++) {
@@ -185,7 +181,6 @@ TEST(writes_are_found)
     *p = 1;
     ft_pages_mark(region, 0);
     assert_true(is_dirty(region, heap) && is_dirty(region, p));
-    ft_region_close(region);
 }
 
 /* Without the kernel's help, or before it was asked: each page in use. */
@@ -198,7 +193,6 @@ TEST(else_all_counts)
     ft_pages_mark(region, 1);
     assert_true(is_dirty(region, heap) && is_dirty(region, p) && is_dirty(region, p + 10 * FT_HEAP_PAGE - 1));
     assert_false(is_dirty(region, p + 10 * FT_HEAP_PAGE));
-    ft_region_close(region);
 }
 
 static void scribble(uint8_t *p, uint64_t n)
@@ -231,7 +225,6 @@ TEST(a_snapshot_is_of_its_cut)
     }
     ft_snapshot_end(region);
     free(cut);
-    ft_region_close(region);
 }
 
 /* All memory of the heap's copy is there, as the kernel says. */
@@ -273,7 +266,6 @@ TEST(the_memory_of_a_snapshot_is_there_before_its_cut)
         assert_memory_equal(spare + region->arenas[3].offset, region->base + region->arenas[3].offset, 100);
         ft_snapshot_end(region);
     }
-    ft_region_close(region);
 }
 
 TEST(a_checkpoint_is_of_its_cut)
@@ -302,7 +294,6 @@ TEST(a_checkpoint_is_of_its_cut)
     }
     free(copy);
     free(cut);
-    ft_region_close(region);
 }
 
 int main(void)

@@ -248,7 +248,6 @@ static int teardown(void **state)
     end();
     free_lanes();
     ft_region_close(w.region);
-    nd_config_free(w.config);
     for (unsigned l = 0; l < LANES; l++)
         for (unsigned b = 0; b < BURSTS; b++)
             free(w.log[l].record[b]);

@@ -45,7 +45,6 @@ static int begin(void **state)
 static int end(void **state)
 {
     nd_crash_close(all.crash);
-    nd_config_free(config);
     return 0;
 }
 

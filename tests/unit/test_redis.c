@@ -311,7 +311,6 @@ static struct nd_redis_options read_section(const char *text)
     struct ft_fault fault = {""};
     if (nd_redis_read(&options, config, &fault) < 0)
         fail_msg("%s", fault.text);
-    nd_config_free(config);
     return options;
 }
 
@@ -350,7 +349,6 @@ TEST(a_section_is_refused_by_position)
         config = help_config_of(text, 0);
         assert_int_equal(nd_redis_read(&options, config, &fault), FT_EMALFORMED);
         assert_non_null(strstr(fault.text, cases[i].line));
-        nd_config_free(config);
     }
 }
 

@@ -13,12 +13,8 @@ static struct ft_region *open_region(unsigned lanes, uint64_t lane_size, uint64_
     uint64_t sizes[] = {lane_size, nf_size};
     struct ft_region_config config = {
         .lanes = (uint16_t)lanes, .nfs = 2, .arena_size = sizes, .nf_name = names, .shared_size = shared};
-    struct ft_region *region;
-    struct ft_fault fault;
 
-    if (ft_region_open(&region, &config, &fault) != 0)
-        fail_msg("%s", fault.text);
-    return region;
+    return help_region(&config);
 }
 
 TEST(arenas_have_their_places)
@@ -41,7 +37,6 @@ TEST(arenas_have_their_places)
         assert_null(ft_region_arena_at(region, offsets[i] + sizes[i]));
     }
     assert_int_equal(region->size, 2 << 20);
-    ft_region_close(region);
 }
 
 TEST(the_shared_arena_has_a_default_size)
@@ -49,7 +44,6 @@ TEST(the_shared_arena_has_a_default_size)
     struct ft_region *region = open_region(1, 0, 0, 0);
 
     assert_int_equal(ft_region_shared(region)->size, 64 << 20);
-    ft_region_close(region);
 }
 
 TEST(allocation_is_in_lines_until_full)
@@ -70,7 +64,6 @@ TEST(allocation_is_in_lines_until_full)
     assert_int_equal(ft_region_used(region), 64 << 10);
     for (unsigned i = 0; i < 64 << 10; i++)
         assert_int_equal(first[i], 0);
-    ft_region_close(region);
 }
 
 static void refused(struct ft_region_config *config, int error, const char *text)
@@ -112,14 +105,12 @@ TEST(a_taken_address_is_refused_by_name)
     struct ft_region_config config = {.lanes = 1, .nfs = 1, .arena_size = &size};
     void *there = mmap((void *)(uintptr_t)(FT_REGION_BASE + (1 << 20)), 4096, PROT_NONE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-    struct ft_region *region;
 
     assert_ptr_equal(there, (void *)(uintptr_t)(FT_REGION_BASE + (1 << 20)));
     refused(&config, FT_EBUSY, "address 0x200000000000 are not free");
     munmap(there, 4096);
-    assert_int_equal(ft_region_open(&region, &config, NULL), 0);
+    help_region(&config);
     refused(&config, FT_EBUSY, "address 0x200000000000 are not free");
-    ft_region_close(region);
 }
 
 /* 16 GiB of arenas on whatever machine this is: only what is written takes memory. */
@@ -144,22 +135,19 @@ TEST(large_regions_are_sparse)
         used += in[i] & 1;
     assert_true(used > 0 && used <= 1024);
     free(in);
-    ft_region_close(region);
 }
 
 TEST(huge_pages_are_had_or_not)
 {
     uint64_t size = 0;
     struct ft_region_config config = {.lanes = 1, .nfs = 1, .arena_size = &size, .huge = true};
-    struct ft_region *region;
+    struct ft_region *region = help_region(&config);
     uint8_t *p;
 
-    assert_int_equal(ft_region_open(&region, &config, NULL), 0);
     p = ft_arena_alloc(ft_region_shared(region), 64);
     p[63] = 1;
     ft_region_wipe(region);
     assert_int_equal(p[63], 0);
-    ft_region_close(region);
 }
 
 /* A chain of one lane and one NF, with the same state wherever it lies. */
@@ -182,28 +170,23 @@ TEST(the_digest_covers_what_is_used)
 
     region->base[ft_region_shared(region)->offset + 64] = 1; /* behind what is used */
     assert_int_equal(ft_region_digest(region), all);
-    ft_region_close(region);
 
     region = with_state(1000000, 9); /* another capacity */
     assert_int_equal(ft_region_digest(region), all);
     region->base[ft_region_arena(region, 0, 1)->offset + 999] ^= 1;
     assert_int_not_equal(ft_region_digest(region), all);
-    ft_region_close(region);
 
     region = with_state(100000, 8);
     assert_int_not_equal(ft_region_digest(region), all);
-    ft_region_close(region);
 
     region = with_state(100000, 9);
     ft_arena_alloc(ft_region_arena(region, 1, 0), 1); /* zeros, but handed out */
     assert_int_not_equal(ft_region_digest(region), all);
     all = ft_region_digest(region);
-    ft_region_close(region);
 
     region = with_state(100000, 9);
     ft_arena_alloc(ft_region_arena(region, 1, 1), 1); /* the same bytes in a row, in another arena */
     assert_int_not_equal(ft_region_digest(region), all);
-    ft_region_close(region);
 }
 
 TEST(wiping_leaves_nothing)
@@ -222,10 +205,8 @@ TEST(wiping_leaves_nothing)
     for (uint64_t i = 0; i < region->size; i += 8)
         assert_true(*(uint64_t *)(region->base + i) == 0);
     digest = ft_region_digest(region);
-    ft_region_close(region);
     fresh = open_region(2, 0, 100000, 100000);
     assert_int_equal(ft_region_digest(fresh), digest);
-    ft_region_close(fresh);
 }
 
 TEST(edits_mark_their_lines)
@@ -254,7 +235,6 @@ TEST(edits_mark_their_lines)
     ft_lines_clear(&region->dirty);
     ft_edit(region, p + 64, 64);
     assert_true(ft_lines_has(&region->dirty, first + 1));
-    ft_region_close(region);
 }
 
 /* A marked line needs no more only while marking is all that there is to do. */
@@ -277,7 +257,6 @@ TEST(a_marked_line_is_still_copied)
                 ft_lines_has(&region->snapshot_copied, line + 1));
     assert_int_equal(*(uint64_t *)(region->snapshot_copy + (line << 6)), 1);
     assert_int_equal(*(uint64_t *)(region->snapshot_copy + (line << 6) + 120), 15);
-    ft_region_close(region);
 }
 
 static void edit_two_lines(void *region)
@@ -294,7 +273,6 @@ TEST(an_edit_said_to_lie_in_one_line_does)
     ft_arena_alloc(ft_region_arena(region, 0, 1), 1000);
     atomic_fetch_or(&region->tracking, FT_TRACK_DIRTY);
     assert_dies(edit_two_lines, region, "said to lie in one line");
-    ft_region_close(region);
 }
 
 static void edit_outside(void *region)
@@ -310,5 +288,4 @@ TEST(an_edit_outside_is_a_broken_invariant)
 
     atomic_fetch_or(&region->tracking, FT_TRACK_DIRTY);
     assert_dies(edit_outside, region, "outside the region");
-    ft_region_close(region);
 }

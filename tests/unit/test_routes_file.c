@@ -198,8 +198,6 @@ TEST(packets_go_where_the_longest_prefix_leads_also_after_a_change)
     nf_chain_free(next[0]);
     ft_region_close(s.old);
     ft_region_close(region);
-    nd_config_free(config);
-    nd_config_free(to);
 }
 
 /* Both nodes are the same by what the routes say, not by how the file says it. */
@@ -216,6 +214,4 @@ TEST(the_order_of_lines_makes_no_other_chain)
     }
     assert_true(nf_chain_same_l3(config[0]->chain.l3, config[1]->chain.l3));
     assert_false(nf_chain_same_l3(config[0]->chain.l3, config[2]->chain.l3));
-    for (unsigned i = 0; i < 3; i++)
-        nd_config_free(config[i]);
 }

@@ -21,10 +21,8 @@ static struct ft_region *open_region(void)
                                       .arena_size = size,
                                       .nf_name = name,
                                       .shared_size = 1 << 20};
-    struct ft_region *region;
 
-    assert_int_equal(ft_region_open(&region, &config, NULL), 0);
-    return region;
+    return help_region(&config);
 }
 
 TEST(one_lane_notes_nothing)
@@ -53,7 +51,6 @@ TEST(one_lane_notes_nothing)
     ft_section_enter(&a, o); /* it was left */
     ft_section_leave(&a, o);
     assert_int_equal(a.count, 1);
-    ft_region_close(region);
 }
 
 static void enter_twice(void *arg)
@@ -128,5 +125,4 @@ TEST(a_wait_is_aborted)
     pthread_join(thread, NULL);
     assert_false(atomic_load(&w.jumped));
     assert_int_equal(published[0].access, 1);
-    ft_region_close(region);
 }

@@ -75,7 +75,7 @@ static int places_dial(const char *path, bool stranger)
         assert_int_equal(setegid(0), 0);
     }
     if (connected == 0)
-        return fd;
+        return help_fd(fd);
     close(fd);
     return -1;
 }
@@ -139,7 +139,6 @@ WITH_PLACES(a_request_has_its_time_as_a_whole_though_bytes_trickle)
     assert_true(server_ask(fd, " "));
     places_turn();
     assert_false(places_open(fd));
-    close(fd);
 }
 
 WITH_PLACES(the_time_begins_anew_with_each_answer)
@@ -157,7 +156,6 @@ WITH_PLACES(the_time_begins_anew_with_each_answer)
     places_now += LIMIT;
     places_turn();
     assert_false(places_open(fd));
-    close(fd);
 }
 
 WITH_PLACES(an_answer_is_taken_in_its_time_or_never)
@@ -180,7 +178,6 @@ WITH_PLACES(an_answer_is_taken_in_its_time_or_never)
         taken += (size_t)n;
     assert_int_equal(n, 0); /* closed: no EAGAIN */
     assert_true(taken < BIG);
-    close(fd);
 }
 
 WITH_PLACES(the_time_begins_anew_when_the_answer_has_been_taken)
@@ -202,7 +199,6 @@ WITH_PLACES(the_time_begins_anew_when_the_answer_has_been_taken)
     places_now += LIMIT - MS;
     places_turn();
     places_served(fd);
-    close(fd);
 }
 
 WITH_PLACES(an_answer_that_is_too_large_is_refused)
@@ -215,7 +211,6 @@ WITH_PLACES(an_answer_that_is_too_large_is_refused)
         fd, "{\"error\":{\"code\":\"too large\",\"text\":\"an answer of 1000011 bytes, expected less than "
             "524288\"}}");
     places_served(fd);
-    close(fd);
 }
 
 /* Work has no deadline of the server's: who answers ends it. */
@@ -232,7 +227,6 @@ WITH_PLACES(a_request_at_work_may_take_longer)
     server_hears(fd, "{\"n\":3}");
     places_now += LIMIT - MS;
     places_served(fd);
-    close(fd);
 }
 
 /* ---- who may act ------------------------------------------------------------------------------- */
@@ -272,8 +266,6 @@ WITH_PLACES(the_socket_that_looks_refuses_each_command_that_acts)
     assert_int_equal(acts, 17); /* of status, watch, show and history it is known that they change nothing */
     assert_true(nd_commands[find_command("status")].role == ND_LOOKS &&
                 nd_commands[find_command("show")].role == ND_LOOKS);
-    close(look);
-    close(act);
 }
 
 WITH_PLACES(anybody_may_look_and_owner_and_group_may_act)
@@ -291,7 +283,6 @@ WITH_PLACES(anybody_may_look_and_owner_and_group_may_act)
     fd = places_dial(places_look, true);
     assert_true(fd >= 0);
     places_served(fd);
-    close(fd);
 }
 
 /* Sixteen that ask without end get an answer each in 20 ms; who acts gets one in each turn. */
@@ -313,9 +304,6 @@ WITH_PLACES(who_looks_is_served_every_20_ms)
         places_now += 1;
     }
     places_served(act);
-    for (int i = 0; i < ND_PLACES; i++)
-        close(fd[i]);
-    close(act);
 }
 
 /* Who looks takes no place from who acts. */
@@ -332,9 +320,6 @@ WITH_PLACES(each_socket_has_places_of_its_own)
         places_turn();
     }
     places_served(act);
-    for (int i = 0; i < ND_PLACES; i++)
-        close(fd[i]);
-    close(act);
 }
 
 /* The control sockets against many clients: who has a place, who loses it to whom, who is served meanwhile.
@@ -353,9 +338,6 @@ WITH_PLACES(others_are_served_while_one_does_not_read_and_one_waits)
     atomic_store(&server_is_later, true);
     places_turn();
     server_hears(waiting, "{\"n\":2}");
-    close(reader);
-    close(waiting);
-    close(other);
 }
 
 /* One who asks a hundred times in one write gets one answer in a turn; so does everybody else. */
@@ -370,8 +352,6 @@ WITH_PLACES(each_gets_one_answer_in_a_turn)
     take_turn(places_server, places_now, server_answer, NULL);
     server_hears(one, "{\"n\":1}");
     assert_int_equal(atomic_load(&server_answers), 2);
-    close(many);
-    close(one);
 }
 
 WITH_PLACES(forty_slow_strangers_keep_nobody_out)
@@ -391,25 +371,15 @@ WITH_PLACES(forty_slow_strangers_keep_nobody_out)
     places_served(other);
     owner = places_node_user();
     places_served(owner);
-    for (int i = 0; i < MANY; i++)
-        close(fd[i]);
-    close(other);
-    close(owner);
 }
 
 WITH_PLACES(forty_of_the_owner_keep_nobody_of_the_owner_out)
 {
-    int fd[MANY], last;
-
     for (int i = 0; i < MANY; i++) {
-        fd[i] = places_node_user();
+        places_node_user();
         places_turn();
     }
-    last = places_node_user();
-    places_served(last);
-    for (int i = 0; i < MANY; i++)
-        close(fd[i]);
-    close(last);
+    places_served(places_node_user());
 }
 
 WITH_PLACES(strangers_that_do_not_read_give_way_to_the_owner_alone)
@@ -431,37 +401,29 @@ WITH_PLACES(strangers_that_do_not_read_give_way_to_the_owner_alone)
     owner = places_node_user();
     places_served(owner);
     places_served(owner); /* and keeps its place */
-    close(fd[1]);
+    help_close(fd[1]);
     places_turn();
-    for (int i = 2; i < ND_PLACES; i++) { /* the first one's place went to the owner */
+    for (int i = 2; i < ND_PLACES; i++) /* the first one's place went to the owner */
         assert_true(places_open(fd[i]));
-        close(fd[i]);
-    }
-    close(fd[0]);
-    close(late);
-    close(owner);
 }
 
 WITH_PLACES(strangers_do_not_take_the_owners_place)
 {
-    int owner = places_node_user(), fd[MANY];
+    int owner = places_node_user();
 
     places_let_strangers_in();
     places_served(owner);
     for (int i = 0; i < MANY; i++) {
         places_now += MS;
-        fd[i] = places_stranger();
+        places_stranger();
         places_turn();
     }
     places_served(owner);
-    for (int i = 0; i < MANY; i++)
-        close(fd[i]);
-    close(owner);
 }
 
 WITH_PLACES(what_has_begun_is_ended_whoever_comes_or_goes)
 {
-    int begun, gone, waiting, fd[MANY];
+    int begun, gone, waiting;
     unsigned steps;
 
     places_let_strangers_in();
@@ -472,9 +434,9 @@ WITH_PLACES(what_has_begun_is_ended_whoever_comes_or_goes)
     assert_true(server_ask(gone, ASK "\"later\":1}\n"));
     assert_true(server_ask(waiting, ASK "\"waits\":1}\n"));
     places_turn();
-    close(gone);
+    help_close(gone);
     for (int i = 0; i < MANY; i++) {
-        fd[i] = places_node_user();
+        places_node_user();
         places_turn();
     }
     assert_false(places_open(waiting)); /* its turn had not come */
@@ -484,10 +446,6 @@ WITH_PLACES(what_has_begun_is_ended_whoever_comes_or_goes)
     atomic_store(&server_is_later, true);
     places_turn();
     server_hears(begun, "{\"n\":4}");
-    for (int i = 0; i < MANY; i++)
-        close(fd[i]);
-    close(begun);
-    close(waiting);
 }
 
 WITH_PLACES(one_who_goes_before_its_turn_frees_its_place)
@@ -497,7 +455,7 @@ WITH_PLACES(one_who_goes_before_its_turn_frees_its_place)
 
     assert_true(server_ask(fd, ASK "\"waits\":1}\n"));
     places_turn();
-    close(fd);
+    help_close(fd);
     places_turn();
     steps = atomic_load(&server_answers);
     places_turn();

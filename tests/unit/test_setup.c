@@ -27,7 +27,6 @@ TEST(room_for_records_is_the_files_or_the_standbys)
         struct nd_config *c = read_pair(cases[i].protect, "");
 
         assert_int_equal(c->protect.pending_mb, cases[i].mb);
-        nd_config_free(c);
     }
 }
 
@@ -60,7 +59,6 @@ TEST(core_has_the_files_rules_and_times)
     assert_string_equal(rp.core.name, "b");
     assert_int_equal(rp.core.role, 1);
     assert_int_equal(rp.core.incarnation, 77);
-    nd_config_free(c);
 }
 
 TEST(off_and_hot_are_not_protect_and_warm)
@@ -73,7 +71,6 @@ TEST(off_and_hot_are_not_protect_and_warm)
     assert_false(rp.protect);
     assert_false(rp.core.warm);
     assert_false(rp.core.strict);
-    nd_config_free(c);
 }
 
 /* Two files may differ in their times, and the nodes still fit; not in the credit or the chain. */
@@ -96,9 +93,6 @@ TEST(identity_is_chain_and_credit)
     assert_int_equal(rp.core.identity_len, len);
     assert_memory_not_equal(a, b, len);
     assert_memory_equal(b, "pending_mb=65\n", 14);
-    nd_config_free(one);
-    nd_config_free(times);
-    nd_config_free(credit);
 }
 
 /* A replay ring takes all of the credit, and the largest record that goes beyond it. */
@@ -136,7 +130,6 @@ TEST(rings_are_as_large_as_the_file_says)
         assert_true(rp.pending_bytes + 2 * FT_RECORD_MAX <= lane.replay.capacity);
         ft_lane_free(&lane);
     }
-    nd_config_free(c);
 }
 
 /* The state is laid out alike wherever the chain runs: what only one side is given does not move it. */
@@ -162,7 +155,6 @@ TEST(regions_of_a_chain_are_alike)
     assert_int_equal(ft_region_shared(region)->offset, was.offset);
     assert_int_equal(ft_region_shared(region)->size, was.size);
     ft_region_close(region);
-    nd_config_free(c);
 }
 
 TESTS_SHARE(NULL, help_config_clean)

@@ -2,6 +2,7 @@
 /* Slices: which bytes of a region they are, their order, whose they are, and what their digests tell apart.
  */
 #include "tests/help/test.h"
+#include "tests/help/program.h"
 #include "ftcore/region/slice.h"
 
 /* Two lanes, each with an arena of its own state and one of an NF, and the shared arena. Where arenas lie is
@@ -12,12 +13,8 @@ static struct ft_region *open_region(void)
     const uint64_t sizes[] = {0, 300000};
     const struct ft_region_config config = {
         .lanes = 2, .nfs = 2, .arena_size = sizes, .nf_name = names, .shared_size = 200000};
-    struct ft_region *region;
-    struct ft_fault fault;
 
-    if (ft_region_open(&region, &config, &fault) != 0)
-        fail_msg("%s", fault.text);
-    return region;
+    return help_region(&config);
 }
 
 static void use(struct ft_arena *arena, uint64_t bytes)
@@ -34,7 +31,6 @@ TEST(nothing_used_is_no_slice)
     assert_int_equal(ft_slice_from(region, 0, FT_SLICES_ALL), FT_SLICE_NONE);
     assert_false(ft_slice_find(region, 0, &slice));
     assert_false(ft_slice_find(region, UINT64_MAX, &slice));
-    ft_region_close(region);
 }
 
 TEST(slices_are_the_used_bytes_and_no_others)
@@ -63,7 +59,6 @@ TEST(slices_are_the_used_bytes_and_no_others)
     assert_false(ft_slice_find(region, 1, &slice));  /* unused */
     assert_false(ft_slice_find(region, 12, &slice)); /* an arena of which nothing is used */
     assert_false(ft_slice_find(region, 32, &slice)); /* behind the region */
-    ft_region_close(region);
 }
 
 TEST(each_slice_is_of_one_lane_or_shared)
@@ -81,7 +76,6 @@ TEST(each_slice_is_of_one_lane_or_shared)
     assert_int_equal(ft_slice_from(region, 0, FT_SLICES_OF(FT_LANES_MAX)), 24);
     /* Lane 0 of several: its own, then what all share. */
     assert_int_equal(ft_slice_from(region, 5, FT_SLICES_OF(0) | FT_SLICES_OF(FT_LANES_MAX)), 24);
-    ft_region_close(region);
 }
 
 TEST(the_digest_has_every_byte_and_the_seed)
@@ -111,5 +105,4 @@ TEST(a_slice_says_whose_it_is)
     assert_string_equal(ft_slice_text(&slice, text), "nf nat of lane 1, bytes 65536 to 70015 of its arena");
     assert_true(ft_slice_find(region, 24, &slice));
     assert_string_equal(ft_slice_text(&slice, text), "the shared arena, bytes 0 to 63 of it");
-    ft_region_close(region);
 }

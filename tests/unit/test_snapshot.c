@@ -23,10 +23,9 @@ static struct ft_region *open_region(void)
     const uint64_t sizes[] = {0, 100000};
     struct ft_region_config config = {
         .lanes = 2, .nfs = 2, .arena_size = sizes, .nf_name = names, .shared_size = SHARED + 4096};
-    struct ft_region *region;
+    struct ft_region *region = help_region(&config);
     uint64_t state = 42;
 
-    assert_int_equal(ft_region_open(&region, &config, NULL), 0);
     for (unsigned lane = 0; lane < 2; lane++) {
         uint8_t *p = ft_arena_alloc(ft_region_arena(region, lane, 1), PRIVATE);
 
@@ -104,7 +103,6 @@ TEST(copying_keeps_to_its_lane_and_limit)
     assert_int_equal(ft_snapshot_left(region), 0);
     ft_snapshot_end(region);
     assert_int_equal(atomic_load(&region->tracking), 0);
-    ft_region_close(region);
 }
 
 TEST(an_abandoned_resync_leaves_nothing)
@@ -126,7 +124,6 @@ TEST(an_abandoned_resync_leaves_nothing)
     memset(ft_edit(region, at(arena, 0), 64), 2, 64);
     assert_int_equal(region->snapshot_copy[arena->offset], 1);
     ft_snapshot_end(region);
-    ft_region_close(region);
 }
 
 static void edit_unused(void *region)
@@ -141,7 +138,6 @@ TEST(an_edit_of_what_nobody_has_does_not_hang)
     assert_int_equal(ft_snapshot_begin(region), 0);
     assert_dies(edit_unused, region, "which is not handed out");
     ft_snapshot_end(region);
-    ft_region_close(region);
 }
 
 static _Atomic bool returned;
@@ -180,7 +176,6 @@ static void waits_for_the_claimed_line(void *(*needy)(void *))
     ft_lines_add(&region->snapshot_copied, line, 1);
     pthread_join(thread, NULL);
     ft_snapshot_end(region);
-    ft_region_close(region);
 }
 
 TEST(an_edit_waits_for_anothers_copy)
@@ -277,7 +272,6 @@ TEST(the_snapshot_is_the_cut_under_load)
         free(cut);
     }
     free(expected);
-    ft_region_close(region);
 }
 
 /* The copy goes away under running lanes: none may be caught in it, none may wait for ever. */
@@ -296,5 +290,4 @@ TEST(a_resync_ends_under_load)
         stop_lanes(lanes);
         assert_null(region->snapshot_copy);
     }
-    ft_region_close(region);
 }
