@@ -21,6 +21,26 @@ void begin(uint32_t servers, uint32_t shards, uint32_t zones)
     help_fleet_make(&fleet, servers, shards, zones);
 }
 
+void begin_at(uint32_t servers, uint32_t zones, const char *members)
+{
+    uint32_t shards = 1, primary, standby;
+
+    for (const char *at = members; (at = strchr(at, ',')); at++)
+        shards++;
+    begin(servers, shards, zones);
+    for (uint32_t i = 0; i < shards; i++) {
+        assert_int_equal(sscanf(members, "%u-%u", &primary, &standby), 2);
+        help_fleet_set(&fleet, i, primary, standby);
+        members += strcspn(members, ",") + 1;
+    }
+}
+
+void says(uint32_t shard, enum fl_says first, enum fl_says second)
+{
+    fleet.shard[shard].says[0] = first;
+    fleet.shard[shard].says[1] = second;
+}
+
 void make_plan(void)
 {
     struct ft_fault fault = {.text = ""};
@@ -29,6 +49,12 @@ void make_plan(void)
     plan = NULL;
     if (fl_plan_make(&plan, &fleet.fleet, &fault))
         fail_msg("%s", fault.text);
+}
+
+void expect_orders(uint32_t orders)
+{
+    make_plan();
+    assert_int_equal(plan->orders, orders);
 }
 
 void expect(uint32_t shard, const char *sentence)

@@ -16,8 +16,15 @@ int help_plan_forget(void **state);
 
 /* A fleet as of help_fleet_make, in the place of the one before. */
 void begin(uint32_t servers, uint32_t shards, uint32_t zones);
+/* The same with shards that are protected: the primary's and the standby's server of each, as in "0-1, 2-3".
+ */
+void begin_at(uint32_t servers, uint32_t zones, const char *members);
+/* What the nodes of a shard's two members say. */
+void says(uint32_t shard, enum fl_says first, enum fl_says second);
 /* The test fails where there is none. */
 void make_plan(void);
+/* A new plan has so many orders. */
+void expect_orders(uint32_t orders);
 /* What is said of a shard, whole; and the same of a new plan. */
 void expect(uint32_t shard, const char *sentence);
 void expect_plan(uint32_t shard, const char *sentence);

@@ -32,12 +32,10 @@ TEST_WITH(a_shard_is_created_in_two_zones, NULL, help_plan_forget)
 TEST_WITH(a_plan_creates_so_many_shards_and_no_more, NULL, help_plan_forget)
 {
     begin(4, 502, 2);
-    make_plan();
-    assert_int_equal(plan->orders, 500);
+    expect_orders(500);
     expect(500, "created after 500 others");
     help_fleet_apply(&fleet, plan);
-    make_plan();
-    assert_int_equal(plan->orders, 2);
+    expect_orders(2);
     assert_int_equal(plan->step[500].kind, FL_CREATE);
 }
 
@@ -86,23 +84,19 @@ TEST_WITH(a_server_is_dead_when_its_lease_is_gone_and_the_other_member_is_alone,
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        begin(4, 1, 2);
-        help_fleet_set(&fleet, 0, 0, 1);
+        begin_at(4, 2, "0-1");
         fleet.shard[0].view = 5;
-        fleet.shard[0].says[0] = rows[i].primary;
-        fleet.shard[0].says[1] = rows[i].standby;
+        says(0, rows[i].primary, rows[i].standby);
         fleet.server[1].lease = rows[i].lease;
         fleet.server[1].gone = rows[i].lease ? 0 : 990;
-        make_plan();
-        expect(0, rows[i].expected);
+        expect_plan(0, rows[i].expected);
         assert_int_equal(plan->orders, !strncmp(rows[i].expected, "re-pair", 7));
     }
 }
 
 TEST_WITH(an_agent_that_is_gone_carries_nothing_out, NULL, help_plan_forget)
 {
-    begin(4, 1, 2);
-    help_fleet_set(&fleet, 0, 0, 1);
+    begin_at(4, 2, "0-1");
     fleet.server[0].lease = false; /* its node serves on */
     fleet.server[0].gone = 990;
     expect_plan(0, "no agent speaks for s0: nothing is ordered until one does");
@@ -110,8 +104,7 @@ TEST_WITH(an_agent_that_is_gone_carries_nothing_out, NULL, help_plan_forget)
     fleet.server[0].drained = true;
     expect_plan(0, "no agent speaks for s0: nothing is ordered until one does");
     /* Nor is a shard handed over to where nobody looks. */
-    begin(4, 1, 2);
-    help_fleet_set(&fleet, 0, 0, 1);
+    begin_at(4, 2, "0-1");
     fleet.server[0].drained = true;
     fleet.server[1].lease = false;
     fleet.server[1].gone = 990;
@@ -120,9 +113,7 @@ TEST_WITH(an_agent_that_is_gone_carries_nothing_out, NULL, help_plan_forget)
 
 TEST_WITH(a_shard_that_is_silent_stops_no_other, NULL, help_plan_forget)
 {
-    begin(9, 2, 3);
-    help_fleet_set(&fleet, 0, 0, 1);
-    help_fleet_set(&fleet, 1, 0, 2);
+    begin_at(9, 3, "0-1, 0-2");
     help_fleet_kill(&fleet, 0);
     help_fleet_kill(&fleet, 1);
     expect_plan(0, "both nodes are silent: left as it is, a person looks");
@@ -162,8 +153,7 @@ TEST_WITH(more_than_a_third_at_once_and_it_stops, NULL, help_plan_forget)
             assert_int_equal(plan->step[0].wait, FL_LEASES_GONE);
     }
     /* People know of one of them: it is drained. */
-    begin(6, 1, 6);
-    help_fleet_set(&fleet, 0, 5, 0);
+    begin_at(6, 6, "5-0");
     for (uint32_t k = 0; k < 3; k++)
         help_fleet_kill(&fleet, k);
     expect_plan(0, "3 of 6 servers went at once: nothing is ordered until they are back, or drained");
@@ -175,8 +165,7 @@ TEST_WITH(more_than_a_third_at_once_and_it_stops, NULL, help_plan_forget)
 /* The primary of a shard is alone, since it has given its standby up. */
 static void slow_down(uint32_t shard, enum fl_says standby)
 {
-    fleet.shard[shard].says[0] = FL_SAYS_SOLO;
-    fleet.shard[shard].says[1] = standby;
+    says(shard, FL_SAYS_SOLO, standby);
     fleet.shard[shard].slow = "it acknowledges late";
 }
 
@@ -185,8 +174,7 @@ TEST_WITH(a_slow_standby_goes_to_another_server, NULL, help_plan_forget)
     static const enum fl_says standby[] = {FL_SAYS_JOINING, FL_SAYS_SYNCING, FL_SAYS_READY};
 
     for (size_t i = 0; i < 3; i++) {
-        begin(4, 1, 2);
-        help_fleet_set(&fleet, 0, 0, 1);
+        begin_at(4, 2, "0-1");
         slow_down(0, standby[i]);
         expect_plan(0, "re-pair with s3: its standby on s1 is slow: it acknowledges late");
         assert_true(plan->step[0].unprotected);
@@ -194,13 +182,11 @@ TEST_WITH(a_slow_standby_goes_to_another_server, NULL, help_plan_forget)
     order(0, FL_REPAIR, FL_SLOW, 3);
     expect_plan(0, "re-pair with s3 is under way (slow)");
     /* It has shown that it keeps up before the other one was there. */
-    fleet.shard[0].says[0] = FL_SAYS_PROTECTED;
-    fleet.shard[0].says[1] = FL_SAYS_READY;
+    says(0, FL_SAYS_PROTECTED, FL_SAYS_READY);
     fleet.shard[0].slow = NULL;
     expect_plan(0, "withdraw the order to s3: it is not needed any more, or cannot be done");
     /* With strict it is kept, and people are told. */
-    begin(4, 1, 2);
-    help_fleet_set(&fleet, 0, 0, 1);
+    begin_at(4, 2, "0-1");
     fleet.shard[0].slow = "it acknowledges late";
     expect_plan(0, "its standby on s1 is slow: it acknowledges late");
     assert_int_equal(plan->orders, 0);
@@ -221,27 +207,23 @@ TEST_WITH(no_two_are_moved_at_once_for_one_slow_servers_sake, NULL, help_plan_fo
         help_fleet_set(&fleet, 1, rows[i].b[0], rows[i].b[1]);
         slow_down(0, FL_SAYS_SYNCING);
         slow_down(1, FL_SAYS_SYNCING);
-        make_plan();
-        assert_int_equal(plan->orders, rows[i].both ? 2 : 1);
+        expect_orders(rows[i].both ? 2 : 1);
         assert_int_equal(plan->step[1].wait, rows[i].both ? FL_ORDERED : FL_IS_SLOW);
         /* The first one is there: the other waits for twenty seconds. */
         fleet.shard[0].left.server = rows[i].a[1];
         fleet.shard[0].left.when = fleet.fleet.now - 19;
         help_fleet_set(&fleet, 0, rows[i].a[0], 5);
         fleet.shard[0].slow = NULL;
-        make_plan();
-        assert_int_equal(plan->orders, rows[i].both);
+        expect_orders(rows[i].both);
         fleet.shard[0].left.when--;
-        make_plan();
-        assert_int_equal(plan->orders, 1);
+        expect_orders(1);
     }
 }
 
 /* Where the next one is slow as well, its own server is not the cause. */
 TEST_WITH(a_shard_is_not_moved_again_and_again_because_it_is_slow, NULL, help_plan_forget)
 {
-    begin(4, 1, 2);
-    help_fleet_set(&fleet, 0, 0, 3);
+    begin_at(4, 2, "0-3");
     slow_down(0, FL_SAYS_SYNCING);
     fleet.fleet.now = 2000;
     fleet.shard[0].left = (struct fl_left){.server = 1, .when = 1401};
@@ -255,30 +237,23 @@ TEST_WITH(a_shard_is_not_moved_again_and_again_because_it_is_slow, NULL, help_pl
 /* Alone for longer than anybody's patience, it is still one at a time, and to none that is slow as well. */
 TEST_WITH(nobody_goes_to_where_a_standby_is_slow, NULL, help_plan_forget)
 {
-    begin(4, 2, 4);
-    help_fleet_set(&fleet, 0, 0, 1);
-    help_fleet_set(&fleet, 1, 2, 3);
+    begin_at(4, 4, "0-1, 2-3");
     slow_down(0, FL_SAYS_SYNCING);
     slow_down(1, FL_SAYS_SYNCING);
     make_plan();
     assert_int_equal(plan->step[0].to[0], 2);
     assert_int_equal(plan->step[1].to[0], 0);
-    begin(4, 2, 4);
-    help_fleet_set(&fleet, 0, 0, 2);
-    help_fleet_set(&fleet, 1, 1, 2);
+    begin_at(4, 4, "0-2, 1-2");
     slow_down(0, FL_SAYS_JOINING);
     slow_down(1, FL_SAYS_JOINING);
     fleet.shard[0].alone = fleet.shard[1].alone = 1;
-    make_plan();
-    assert_int_equal(plan->orders, 1);
+    expect_orders(1);
 }
 
 /* A server that all of its slow standbys have left is not taken for a quick one. */
 TEST_WITH(nobody_goes_to_where_one_was_slow_a_while_ago, NULL, help_plan_forget)
 {
-    begin(4, 2, 4);
-    help_fleet_set(&fleet, 0, 0, 1);
-    help_fleet_set(&fleet, 1, 2, 1);
+    begin_at(4, 4, "0-1, 2-1");
     slow_down(0, FL_SAYS_SYNCING);
     fleet.fleet.now = 2000;
     fleet.shard[1].left = (struct fl_left){.server = 3, .when = 1401};
@@ -305,8 +280,7 @@ TEST_WITH(who_has_waited_longest_is_healed_first, NULL, help_plan_forget)
         help_fleet_kill(&fleet, 10 + i);
     }
     fleet.fleet.now = 1000;
-    make_plan();
-    assert_int_equal(plan->orders, 3);
+    expect_orders(3);
     assert_int_equal(plan->order[0], 3);
     assert_int_equal(plan->order[1], 2);
     assert_int_equal(plan->order[2], 1);
@@ -326,8 +300,7 @@ TEST_WITH(a_server_where_a_standby_does_not_come_up_gets_none_for_balance, NULL,
         for (uint32_t k = 1; k < 10; k++)
             help_fleet_set(&fleet, k, k % 3, (k + 1) % 3);
         help_fleet_set(&fleet, 0, 0, 3);
-        fleet.shard[0].says[0] = i ? FL_SAYS_SOLO : FL_SAYS_PROTECTED;
-        fleet.shard[0].says[1] = rows[i];
+        says(0, i ? FL_SAYS_SOLO : FL_SAYS_PROTECTED, rows[i]);
         make_plan();
         for (uint32_t k = 0; k < plan->orders; k++)
             there += plan->step[plan->order[k]].to[0] == 3;
@@ -359,15 +332,12 @@ TEST_WITH(a_standby_that_does_not_come_up_is_given_up, NULL, help_plan_forget)
                 {FL_SAYS_SYNCING, 599, 900, false, false}, {FL_SAYS_SYNCING, 600, 900, false, true}};
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        begin(3, 1, 3);
-        help_fleet_set(&fleet, 0, 0, 1);
+        begin_at(3, 3, "0-1");
         fleet.shard[0].moved = fleet.fleet.now - rows[i].moved;
-        fleet.shard[0].says[0] = FL_SAYS_SOLO;
-        fleet.shard[0].says[1] = rows[i].standby;
+        says(0, FL_SAYS_SOLO, rows[i].standby);
         fleet.shard[0].alone = rows[i].alone ? fleet.fleet.now - rows[i].alone : 0;
         fleet.shard[0].old[0] = rows[i].old;
-        make_plan();
-        assert_int_equal(plan->orders, rows[i].elsewhere);
+        expect_orders(rows[i].elsewhere);
         if (!rows[i].elsewhere)
             continue;
         expect(0, "re-pair with s2: its standby on s1 does not come up, the other member is alone");
@@ -376,8 +346,7 @@ TEST_WITH(a_standby_that_does_not_come_up_is_given_up, NULL, help_plan_forget)
         make_plan();
         assert_int_equal(plan->step[0].wait, FL_UNDER_WAY);
         /* It has come up after all. */
-        fleet.shard[0].says[0] = FL_SAYS_PROTECTED;
-        fleet.shard[0].says[1] = FL_SAYS_READY;
+        says(0, FL_SAYS_PROTECTED, FL_SAYS_READY);
         make_plan();
         assert_int_equal(plan->step[0].kind, FL_WITHDRAW);
     }
@@ -386,10 +355,8 @@ TEST_WITH(a_standby_that_does_not_come_up_is_given_up, NULL, help_plan_forget)
 /* Who led before had another clock: its times count from when this leader began. */
 TEST_WITH(times_of_another_leader_count_from_when_this_one_began, NULL, help_plan_forget)
 {
-    begin(3, 1, 3);
-    help_fleet_set(&fleet, 0, 0, 1);
-    fleet.shard[0].says[0] = FL_SAYS_SOLO;
-    fleet.shard[0].says[1] = FL_SAYS_NOTHING;
+    begin_at(3, 3, "0-1");
+    says(0, FL_SAYS_SOLO, FL_SAYS_NOTHING);
     fleet.shard[0].alone = fleet.fleet.now - 500;
     fleet.fleet.began = fleet.fleet.now - 119;
     expect_plan(0, "the primary is alone: the node on s1 is silent, though that server lives");
@@ -414,8 +381,7 @@ TEST_WITH(times_of_another_leader_count_from_when_this_one_began, NULL, help_pla
 
 TEST_WITH(a_zone_counts_only_where_it_has_room, NULL, help_plan_forget)
 {
-    begin(4, 1, 2);
-    help_fleet_set(&fleet, 0, 0, 1);
+    begin_at(4, 2, "0-1");
     help_fleet_kill(&fleet, 1);
     expect_plan(0, "re-pair with s3: s1 is dead, the other member is alone");
     fleet.server[3].drained = true;
@@ -428,8 +394,7 @@ TEST_WITH(a_zone_counts_only_where_it_has_room, NULL, help_plan_forget)
 
 TEST_WITH(two_servers_heal_nothing, NULL, help_plan_forget)
 {
-    begin(2, 1, 2);
-    help_fleet_set(&fleet, 0, 0, 1);
+    begin_at(2, 2, "0-1");
     help_fleet_kill(&fleet, 1);
     expect_plan(0, FULL);
     assert_int_equal(plan->orders, 0);
@@ -440,11 +405,8 @@ TEST_WITH(two_servers_heal_nothing, NULL, help_plan_forget)
 /* s2 has a core free now. Were s3 to die, it would serve n1 and n2, and have none. */
 TEST_WITH(room_is_what_is_left_when_any_other_server_dies, NULL, help_plan_forget)
 {
-    begin(4, 3, 4);
+    begin_at(4, 4, "0-1, 3-2, 3-2");
     limit_processor(10);
-    help_fleet_set(&fleet, 0, 0, 1);
-    help_fleet_set(&fleet, 1, 3, 2);
-    help_fleet_set(&fleet, 2, 3, 2);
     help_fleet_load(&fleet, 0, 2, 2);
     help_fleet_load(&fleet, 1, 4.5, 1);
     help_fleet_load(&fleet, 2, 4.5, 1);
@@ -530,31 +492,23 @@ TEST_WITH(of_equals_the_one_with_fewest_shards_in_common, NULL, help_plan_forget
 
 TEST_WITH(a_server_resyncs_one_shard_at_a_time, NULL, help_plan_forget)
 {
-    begin(6, 3, 6);
-    help_fleet_set(&fleet, 0, 0, 1);
-    help_fleet_set(&fleet, 1, 0, 1);
-    help_fleet_set(&fleet, 2, 2, 1);
+    begin_at(6, 6, "0-1, 0-1, 2-1");
     help_fleet_kill(&fleet, 1);
-    make_plan();
-    expect(0, "re-pair with s3: s1 is dead, the other member is alone");
+    expect_plan(0, "re-pair with s3: s1 is dead, the other member is alone");
     expect(1, "waits until s0 has resynced another shard"); /* out of s0 */
     expect(2, "re-pair with s4: s1 is dead, the other member is alone");
     fleet.fleet.settings.resyncs = 2;
-    make_plan();
-    assert_int_equal(plan->orders, 3);
+    expect_orders(3);
     /* Into the only one that is left. */
     fleet.fleet.settings.resyncs = 1;
     for (uint32_t i = 0; i < 6; i++)
         fleet.server[i].drained = i != 3;
-    make_plan();
-    expect(0, "re-pair with s3: s1 is dead, the other member is alone");
+    expect_plan(0, "re-pair with s3: s1 is dead, the other member is alone");
     expect(2, "waits until s3 has resynced another shard");
     /* A resync that an order began counts like the order. */
     help_fleet_set(&fleet, 0, 0, 3);
-    fleet.shard[0].says[0] = FL_SAYS_SOLO;
-    fleet.shard[0].says[1] = FL_SAYS_SYNCING;
-    make_plan();
-    expect(2, "waits until s3 has resynced another shard");
+    says(0, FL_SAYS_SOLO, FL_SAYS_SYNCING);
+    expect_plan(2, "waits until s3 has resynced another shard");
 }
 
 /* n0's standby on s1 says for ever that it is given the state. For two minutes others wait for it, and no
@@ -564,12 +518,9 @@ TEST_WITH(a_resync_that_does_not_end_holds_nobody_back, NULL, help_plan_forget)
     static const uint64_t alone[] = {119, 120};
 
     for (size_t i = 0; i < 2; i++) {
-        begin(5, 2, 5);
-        help_fleet_set(&fleet, 0, 0, 1);
-        help_fleet_set(&fleet, 1, 0, 2);
+        begin_at(5, 5, "0-1, 0-2");
         help_fleet_kill(&fleet, 2);
-        fleet.shard[0].says[0] = FL_SAYS_SOLO;
-        fleet.shard[0].says[1] = FL_SAYS_SYNCING;
+        says(0, FL_SAYS_SOLO, FL_SAYS_SYNCING);
         fleet.shard[0].moved = fleet.fleet.now - 500;
         fleet.shard[0].alone = fleet.fleet.now - alone[i];
         expect_plan(0, "its standby on s1 is given the state");
@@ -589,8 +540,7 @@ TEST_WITH(a_shard_is_protected_while_no_word_of_its_standby_says_otherwise, NULL
                 {FL_SAYS_DEGRADED, false}, {FL_SAYS_PROTECTED, false}};
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        begin(3, 1, 3);
-        help_fleet_set(&fleet, 0, 0, 1);
+        begin_at(3, 3, "0-1");
         fleet.shard[0].says[1] = rows[i].standby;
         expect_plan(0, rows[i].is ? "" : SETTLING);
         assert_int_equal(plan->step[0].unprotected, !rows[i].is);
@@ -602,31 +552,24 @@ TEST_WITH(a_shard_is_protected_while_no_word_of_its_standby_says_otherwise, NULL
  * capacity if s5 died. */
 TEST_WITH(who_is_alone_does_not_wait_for_the_server_with_most_room, NULL, help_plan_forget)
 {
-    begin(6, 4, 6);
+    begin_at(6, 6, "0-1, 2-1, 5-4, 5-3");
     limit_processor(10);
-    help_fleet_set(&fleet, 0, 0, 1);
-    help_fleet_set(&fleet, 1, 2, 1);
-    help_fleet_set(&fleet, 2, 5, 4);
-    help_fleet_set(&fleet, 3, 5, 3);
     for (uint32_t i = 0; i < 2; i++)
         help_fleet_load(&fleet, i, 2, 2);
     help_fleet_load(&fleet, 2, 9, 1);
     help_fleet_load(&fleet, 3, 1, 1);
     help_fleet_kill(&fleet, 1);
     fleet.server[0].drained = fleet.server[2].drained = fleet.server[5].drained = true;
-    make_plan();
-    expect(0, "re-pair with s3: s1 is dead, the other member is alone");
+    expect_plan(0, "re-pair with s3: s1 is dead, the other member is alone");
     expect(1, "re-pair with s4: s1 is dead, the other member is alone");
     /* There is no room on s4 now: then it waits. */
     help_fleet_load(&fleet, 2, 9, 9);
-    make_plan();
-    expect(1, "waits until s3 has resynced another shard");
+    expect_plan(1, "waits until s3 has resynced another shard");
 }
 
 TEST_WITH(an_order_stands_until_its_cause_or_its_target_is_gone, NULL, help_plan_forget)
 {
-    begin(6, 1, 6);
-    help_fleet_set(&fleet, 0, 0, 1);
+    begin_at(6, 6, "0-1");
     help_fleet_kill(&fleet, 1);
     order(0, FL_REPAIR, FL_HEAL, 4);
     expect_plan(0, "re-pair with s4 is under way (heal)");
@@ -645,12 +588,10 @@ TEST_WITH(an_order_stands_until_its_cause_or_its_target_is_gone, NULL, help_plan
     /* The dead server is back, and its node is given the state. */
     help_fleet_return(&fleet, 1);
     help_fleet_return(&fleet, 4);
-    fleet.shard[0].says[0] = FL_SAYS_SOLO;
-    fleet.shard[0].says[1] = FL_SAYS_SYNCING;
+    says(0, FL_SAYS_SOLO, FL_SAYS_SYNCING);
     expect_plan(0, "withdraw the order to s4: it is not needed any more, or cannot be done");
     /* It is a standby again. */
-    fleet.shard[0].says[0] = FL_SAYS_PROTECTED;
-    fleet.shard[0].says[1] = FL_SAYS_READY;
+    says(0, FL_SAYS_PROTECTED, FL_SAYS_READY);
     expect_plan(0, "withdraw the order to s4: it is not needed any more, or cannot be done");
     /* People do not want it any more. */
     order(0, FL_HANDOVER, FL_DRAIN, 1);
@@ -670,9 +611,7 @@ TEST_WITH(an_order_stands_until_its_cause_or_its_target_is_gone, NULL, help_plan
 /* It is the emptiest, since nothing comes up there, and each shard would wait two minutes for it. */
 TEST_WITH(a_server_on_which_an_order_failed_is_the_last_choice, NULL, help_plan_forget)
 {
-    begin(4, 2, 4);
-    help_fleet_set(&fleet, 0, 1, 0);
-    help_fleet_set(&fleet, 1, 0, 2);
+    begin_at(4, 4, "1-0, 0-2");
     fleet.shard[0].failed.count = 1;
     fleet.shard[0].failed.to = 3;
     fleet.shard[0].failed.when = fleet.fleet.now - 9;
@@ -692,8 +631,7 @@ TEST_WITH(a_move_that_failed_is_tried_later_and_elsewhere, NULL, help_plan_forge
         uint64_t wait;
     } rows[] = {{1, 10}, {2, 20}, {3, 40}, {6, 320}, {7, 600}, {8, 600}, {4000000000, 600}};
 
-    begin(6, 1, 6);
-    help_fleet_set(&fleet, 0, 0, 1);
+    begin_at(6, 6, "0-1");
     help_fleet_kill(&fleet, 1);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         fleet.shard[0].failed.count = rows[i].failures;
@@ -724,16 +662,12 @@ TEST_WITH(a_move_that_failed_is_tried_later_and_elsewhere, NULL, help_plan_forge
 
 TEST_WITH(both_members_in_one_zone_are_parted_once_there_is_room, NULL, help_plan_forget)
 {
-    begin(4, 2, 2);
-    help_fleet_set(&fleet, 0, 0, 2);
-    help_fleet_set(&fleet, 1, 1, 0);
-    make_plan();
-    expect(0, "re-pair with s3: both members are in one zone");
+    begin_at(4, 2, "0-2, 1-0");
+    expect_plan(0, "re-pair with s3: both members are in one zone");
     expect(1, "");
     /* Not while another one is to be healed. */
     help_fleet_set(&fleet, 1, 1, 0);
-    fleet.shard[1].says[0] = FL_SAYS_SOLO;
-    fleet.shard[1].says[1] = FL_SAYS_SYNCING;
+    says(1, FL_SAYS_SOLO, FL_SAYS_SYNCING);
     expect_plan(0, "");
     /* That one is left to people: nobody waits for it. */
     fleet.shard[1].says[0] = fleet.shard[1].says[1] = FL_SAYS_NOTHING;
@@ -744,11 +678,8 @@ TEST_WITH(both_members_in_one_zone_are_parted_once_there_is_room, NULL, help_pla
 
 TEST_WITH(a_server_that_another_death_would_overfill_gives_a_standby_away, NULL, help_plan_forget)
 {
-    begin(4, 3, 4);
+    begin_at(4, 4, "0-1, 0-1, 1-2");
     limit_processor(10);
-    help_fleet_set(&fleet, 0, 0, 1);
-    help_fleet_set(&fleet, 1, 0, 1);
-    help_fleet_set(&fleet, 2, 1, 2);
     help_fleet_load(&fleet, 0, 3, 0.5);
     help_fleet_load(&fleet, 1, 4, 0.5);
     help_fleet_load(&fleet, 2, 4, 1);
@@ -776,12 +707,10 @@ static void make_ring(void)
 TEST_WITH(balance_hands_over_the_shard_that_evens_most, NULL, help_plan_forget)
 {
     make_ring();
-    make_plan();
-    assert_int_equal(plan->orders, 0);
+    expect_orders(0);
     /* s0 has 1.15 of the mean: too little to begin. */
     help_fleet_load(&fleet, 0, 1.4, 0.2);
-    make_plan();
-    assert_int_equal(plan->orders, 0);
+    expect_orders(0);
     assert_false(plan->balancing);
     /* Twice the mean. s1 has 2.4, so much as others; with n0 or n6 it would have more than the mean. */
     begin(6, 12, 6);
@@ -817,23 +746,18 @@ TEST_WITH(balance_waits_for_healing_and_for_the_hold_down, NULL, help_plan_forge
     assert_int_equal(plan->step[0].kind, FL_HANDOVER);
     for (uint32_t i = 0; i < 4; i++)
         fleet.shard[i].moved = 941;
-    make_plan();
-    assert_int_equal(plan->orders, 0);
+    expect_orders(0);
     fleet.fleet.now++;
     make_plan();
     assert_true(plan->orders > 0);
     /* n3 resyncs. */
-    fleet.shard[3].says[0] = FL_SAYS_SOLO;
-    fleet.shard[3].says[1] = FL_SAYS_SYNCING;
-    make_plan();
-    assert_int_equal(plan->orders, 0);
+    says(3, FL_SAYS_SOLO, FL_SAYS_SYNCING);
+    expect_orders(0);
     /* A pinned primary stays. */
-    fleet.shard[3].says[0] = FL_SAYS_PROTECTED;
-    fleet.shard[3].says[1] = FL_SAYS_READY;
+    says(3, FL_SAYS_PROTECTED, FL_SAYS_READY);
     for (uint32_t i = 0; i < 4; i++)
         fleet.shard[i].pin = 0;
-    make_plan();
-    assert_int_equal(plan->orders, 0);
+    expect_orders(0);
 }
 
 TEST_WITH(a_new_server_gets_its_share_of_nodes, NULL, help_plan_forget)
@@ -862,11 +786,7 @@ TEST_WITH(a_new_server_gets_its_share_of_nodes, NULL, help_plan_forget)
 
 TEST_WITH(the_worst_pair_of_servers_is_told, NULL, help_plan_forget)
 {
-    begin(4, 4, 4);
-    help_fleet_set(&fleet, 0, 0, 1);
-    help_fleet_set(&fleet, 1, 3, 2);
-    help_fleet_set(&fleet, 2, 2, 3);
-    help_fleet_set(&fleet, 3, 1, 2);
+    begin_at(4, 4, "0-1, 3-2, 2-3, 1-2");
     make_plan();
     assert_int_equal(plan->both.a, 2);
     assert_int_equal(plan->both.b, 3);
@@ -889,8 +809,7 @@ static void refuse(const char *expected)
 
 TEST_WITH(what_names_no_server_is_refused, NULL, help_plan_forget)
 {
-    begin(2, 1, 1);
-    help_fleet_set(&fleet, 0, 0, 0);
+    begin_at(2, 1, "0-0");
     refuse("shard n0: its members are not two servers");
     help_fleet_set(&fleet, 0, 0, 2);
     refuse("shard n0: its members are not two servers");
@@ -921,11 +840,9 @@ TEST_WITH(an_empty_fleet_has_a_plan, NULL, help_plan_forget)
     begin(1, 1, 1);
     expect_plan(0, FULL);
     fleet.fleet.shards = 0;
-    make_plan();
-    assert_int_equal(plan->orders, 0);
+    expect_orders(0);
     fleet.fleet.servers = 0;
-    make_plan();
-    assert_int_equal(plan->orders, 0);
+    expect_orders(0);
 }
 
 TEST_WITH(words_are_read_as_they_are_written, NULL, help_plan_forget)

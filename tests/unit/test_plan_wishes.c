@@ -12,20 +12,15 @@
 
 TEST_WITH(a_drained_server_is_emptied, NULL, help_plan_forget)
 {
-    begin(4, 2, 2);
-    help_fleet_set(&fleet, 0, 0, 1);
-    help_fleet_set(&fleet, 1, 1, 0);
+    begin_at(4, 2, "0-1, 1-0");
     fleet.server[0].drained = true;
-    make_plan();
-    expect(0, "hand over to s1: s0 is drained");
+    expect_plan(0, "hand over to s1: s0 is drained");
     expect(1, "re-pair with s2: s0 is drained");
     /* Both are drained: the standby goes first. */
     fleet.server[1].drained = true;
-    make_plan();
-    expect(0, "re-pair with s3: s1 is drained");
+    expect_plan(0, "re-pair with s3: s1 is drained");
     /* The other member is dead: there is nobody to hand over to, so it is healed. */
-    begin(4, 1, 2);
-    help_fleet_set(&fleet, 0, 0, 1);
+    begin_at(4, 2, "0-1");
     fleet.server[0].drained = true;
     help_fleet_kill(&fleet, 1);
     expect_plan(0, "re-pair with s3: s1 is dead, the other member is alone");
@@ -37,19 +32,15 @@ TEST_WITH(a_drained_server_is_emptied, NULL, help_plan_forget)
     help_fleet_apply(&fleet, plan);
     expect_plan(0, "");
     /* A drained standby that is silent is not waited for. */
-    begin(4, 1, 2);
-    help_fleet_set(&fleet, 0, 0, 1);
-    fleet.shard[0].says[0] = FL_SAYS_SOLO;
-    fleet.shard[0].says[1] = FL_SAYS_NOTHING;
+    begin_at(4, 2, "0-1");
+    says(0, FL_SAYS_SOLO, FL_SAYS_NOTHING);
     fleet.server[1].drained = true;
     expect_plan(0, "re-pair with s3: s1 is drained");
 }
 
 TEST_WITH(a_server_that_the_file_has_no_more_gets_nothing_and_is_emptied, NULL, help_plan_forget)
 {
-    begin(4, 2, 4);
-    help_fleet_set(&fleet, 0, 0, 1);
-    help_fleet_set(&fleet, 1, 2, 3);
+    begin_at(4, 4, "0-1, 2-3");
     fleet.server[1].unlisted = true;
     expect_plan(0, "re-pair with s2: s1 is not in the fleet's file any more");
     fleet.server[1].unlisted = false;
@@ -58,23 +49,20 @@ TEST_WITH(a_server_that_the_file_has_no_more_gets_nothing_and_is_emptied, NULL, 
     fleet.server[0].drained = true; /* nor does a third of the leases count with it */
     fleet.server[1].unlisted = true;
     help_fleet_kill(&fleet, 3);
-    make_plan();
-    expect(0, "re-pair with s2: s1 is not in the fleet's file any more");
+    expect_plan(0, "re-pair with s2: s1 is not in the fleet's file any more");
     expect(1, FULL); /* s3 is dead, and neither s0 nor s1 takes anything */
 }
 
 TEST_WITH(a_drained_server_waits_where_nobody_has_room, NULL, help_plan_forget)
 {
-    begin(2, 1, 2);
-    help_fleet_set(&fleet, 0, 0, 1);
+    begin_at(2, 2, "0-1");
     fleet.server[0].drained = true;
     expect_plan(0, "hand over to s1: s0 is drained");
     help_fleet_apply(&fleet, plan);
     expect_plan(0, FULL);
     assert_int_equal(plan->orders, 0);
     /* Who cannot carry the primary is not handed it; somebody else becomes its standby. */
-    begin(3, 1, 3);
-    help_fleet_set(&fleet, 0, 0, 1);
+    begin_at(3, 3, "0-1");
     help_fleet_load(&fleet, 0, 5, 1);
     limit_processor(4);
     fleet.server[2].capacity.of[FL_PROCESSOR] = 6;
@@ -84,8 +72,7 @@ TEST_WITH(a_drained_server_waits_where_nobody_has_room, NULL, help_plan_forget)
 
 TEST_WITH(a_pin_says_where_the_primary_is, NULL, help_plan_forget)
 {
-    begin(5, 1, 5);
-    help_fleet_set(&fleet, 0, 0, 1);
+    begin_at(5, 5, "0-1");
     fleet.shard[0].pin = 1;
     expect_plan(0, "hand over to s1: its primary is pinned to s1");
     fleet.shard[0].pin = 4;
@@ -99,8 +86,7 @@ TEST_WITH(a_pin_says_where_the_primary_is, NULL, help_plan_forget)
     expect_plan(0, "hand over to s0: s4 is drained");
     assert_true(plan->step[0].pin_waits);
     /* Dead. */
-    begin(5, 1, 5);
-    help_fleet_set(&fleet, 0, 0, 1);
+    begin_at(5, 5, "0-1");
     fleet.shard[0].pin = 4;
     help_fleet_kill(&fleet, 4);
     expect_plan(0, "its pin waits: s4 is dead, drained or full");
@@ -121,8 +107,7 @@ TEST_WITH(nothing_is_handed_over_to_a_node_that_would_hand_it_back, NULL, help_p
 {
     static const char unfit[] = "not handed over to s1: what its node there tracks fails";
 
-    begin(4, 1, 4);
-    help_fleet_set(&fleet, 0, 0, 1);
+    begin_at(4, 4, "0-1");
     fleet.shard[0].pin = 1;
     fleet.shard[0].counter[1] = 10;
     expect_plan(0, unfit);
@@ -152,23 +137,18 @@ TEST_WITH(nothing_is_handed_over_to_a_node_that_would_hand_it_back, NULL, help_p
 /* A server that is twice as full as the other one hands over what it can. */
 TEST_WITH(balance_goes_by_fit_standbys, NULL, help_plan_forget)
 {
-    begin(2, 2, 2);
-    help_fleet_set(&fleet, 0, 0, 1);
-    help_fleet_set(&fleet, 1, 0, 1);
+    begin_at(2, 2, "0-1, 0-1");
     help_fleet_load(&fleet, 0, 4, 0.5);
     help_fleet_load(&fleet, 1, 3, 0.5);
     limit_processor(100);
-    make_plan();
-    expect(1, "hand over to s1: s0 is fuller than the mean by more than 10 %");
+    expect_plan(1, "hand over to s1: s0 is fuller than the mean by more than 10 %");
     fleet.shard[1].counter[1] = 10;
-    make_plan();
-    assert_int_equal(plan->orders, 0);
+    expect_orders(0);
 }
 
 TEST_WITH(a_move_goes_by_its_steps_wherever_it_was_left, NULL, help_plan_forget)
 {
-    begin(5, 1, 5);
-    help_fleet_set(&fleet, 0, 0, 1);
+    begin_at(5, 5, "0-1");
     fleet.shard[0].pin = 4;
     fleet.shard[0].moves = true;
     expect_plan(0, "re-pair with s4: it is to be moved to s4");
@@ -207,33 +187,24 @@ TEST_WITH(a_move_goes_by_its_steps_wherever_it_was_left, NULL, help_plan_forget)
 
 TEST_WITH(old_nodes_are_started_anew_one_server_after_the_other, NULL, help_plan_forget)
 {
-    begin(4, 3, 4);
-    help_fleet_set(&fleet, 0, 1, 2);
-    help_fleet_set(&fleet, 1, 2, 1);
-    help_fleet_set(&fleet, 2, 3, 1);
+    begin_at(4, 4, "1-2, 2-1, 3-1");
     for (int i = 0; i < 3; i++)
         fleet.shard[i].old[0] = fleet.shard[i].old[1] = true;
-    make_plan();
-    expect(0, "hand over to s2: " ANEW("s1"));
+    expect_plan(0, "hand over to s2: " ANEW("s1"));
     expect(1, "restart its standby on s1: " ANEW("s1"));
     expect(2, ""); /* s1 resyncs one shard at a time */
     /* Not while any shard is unprotected: a node did not come back. */
     help_fleet_apply(&fleet, plan);
-    fleet.shard[1].says[0] = FL_SAYS_SOLO;
-    fleet.shard[1].says[1] = FL_SAYS_NOTHING;
-    make_plan();
-    assert_int_equal(plan->orders, 0);
+    says(1, FL_SAYS_SOLO, FL_SAYS_NOTHING);
+    expect_orders(0);
     expect(1, "the primary is alone: the node on s1 is silent, though that server lives");
     /* Nor while a primary is silent, and its standby about to take over. */
-    fleet.shard[1].says[0] = FL_SAYS_NOTHING;
-    fleet.shard[1].says[1] = FL_SAYS_READY;
-    make_plan();
-    assert_int_equal(plan->orders, 0);
+    says(1, FL_SAYS_NOTHING, FL_SAYS_READY);
+    expect_orders(0);
     help_fleet_set(&fleet, 1, 2, 1);
     /* An order stands until the node is another one. */
     order(0, FL_RESTART, FL_UPGRADE, 1);
-    make_plan();
-    expect(0, "restart its standby on s1 is under way (upgrade)");
+    expect_plan(0, "restart its standby on s1 is under way (upgrade)");
     expect(2, "");
     fleet.shard[0].old[1] = false;
     fleet.shard[0].says[1] = FL_SAYS_NOTHING; /* its primary has not said yet that it is alone */
@@ -243,19 +214,16 @@ TEST_WITH(old_nodes_are_started_anew_one_server_after_the_other, NULL, help_plan
     expect(0, "withdraw the order to s1: its standby was started anew, or is not to be any more");
     expect(2, "");
     fleet.shard[0].says[1] = FL_SAYS_READY;
-    make_plan();
-    expect(2, "restart its standby on s1: " ANEW("s1"));
+    expect_plan(2, "restart its standby on s1: " ANEW("s1"));
     /* s1 is done: s2, where the primaries are. */
     fleet.shard[0].order.kind = FL_LEAVE;
     fleet.shard[2].old[1] = false;
-    make_plan();
-    expect(0, "hand over to s1: " ANEW("s2"));
+    expect_plan(0, "hand over to s1: " ANEW("s2"));
     expect(1, "hand over to s1: " ANEW("s2"));
     expect(2, "");
     /* Too many leases went, or one is drained: what heals and empties comes first. */
     fleet.server[1].drained = true;
-    make_plan();
-    expect(0, "re-pair with s0: s1 is drained");
+    expect_plan(0, "re-pair with s0: s1 is drained");
 }
 
 TEST_WITH(all_are_started_anew_and_never_both_of_a_shard, NULL, help_plan_forget)
