@@ -15,6 +15,8 @@
 #define SECONDS 300u
 #define MOST    5u
 
+#define CRASH_TEST(name) TEST_WITH(name, NULL, crash_end)
+
 static struct nd_quarantine *q;
 static struct ft_crash_notice notice;
 /* The same frame as the one that came as number `frame`, from 0. */
@@ -36,12 +38,35 @@ static uint64_t quarantined(void)
     return atomic_load(&lane_world.shared->count.quarantined);
 }
 
+/* The chain has seen so many packets, and so many were dropped before it, since the lane began. */
+static void saw(uint64_t packets, uint64_t dropped)
+{
+    assert_int_equal(seen(), packets);
+    assert_int_equal(quarantined(), dropped);
+}
+
+/* One burst of frames to these ports. */
+#define BURST(...) burst((const uint16_t[]){__VA_ARGS__}, sizeof((const uint16_t[]){__VA_ARGS__}) / 2)
+
+static void burst(const uint16_t ports[], size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        crash_arrives(ports[i]);
+    crash_turns(1);
+}
+
 static void die(void)
 {
-    crash_arrives(CRASH_HARM);
-    crash_arrives(CRASH_PORT);
-    crash_arrives(CRASH_HARM); /* one behind it: there is no doubt */
-    crash_turns(1);
+    BURST(CRASH_HARM, CRASH_PORT, CRASH_HARM); /* one behind it: there is no doubt */
+}
+
+static void notice_of(void (*death)(void), struct ft_crash_notice *out)
+{
+    assert_true(WIFSIGNALED(crash_run(death)));
+    assert_int_equal(
+        ft_crash_notice_decode(crash_world.page->notice, crash_world.page->notice_len, &crash_key, out), 0);
+    memset(&crash_world.page->told, 0, sizeof(crash_world.page->told)); /* for the next one */
+    atomic_store(&crash_world.page->notice_len, 0);
 }
 
 /* The node before this one died of frame 1; this one has heard what it said. */
@@ -50,55 +75,52 @@ static void begin(void)
     crash_begin(NULL);
     streams();
     lane_world.lane.whole_capture = whole;
-    assert_true(WIFSIGNALED(crash_run(die)));
-    assert_int_equal(
-        ft_crash_notice_decode(crash_world.page->notice, crash_world.page->notice_len, &crash_key, &notice),
-        0);
+    notice_of(die, &notice);
     q = &crash_world.page->quarantine;
-    memset(&crash_world.page->told, 0, sizeof(crash_world.page->told));
-    atomic_store(&crash_world.page->notice_len, 0);
 }
 
-TEST(only_the_frame_that_killed_is_dropped)
+/* And drops it, as the file says. */
+static void begin_dropping(void)
 {
     begin();
     assert_true(begin_quarantine(q, &notice, ft_now(), SECONDS, MOST));
+}
+
+CRASH_TEST(only_the_frame_that_killed_is_dropped)
+{
+    begin_dropping();
     crash_arrives(CRASH_HARM);
     crash_arrives(CRASH_PORT); /* made by the same calls, so it is the same frame */
     crash_arrives(CRASH_HARM);
     arrives_again(1);
     crash_turns(1);
-    assert_int_equal(seen(), 2);
-    assert_int_equal(quarantined(), 2);
+    saw(2, 2);
     assert_int_equal(atomic_load(&q->dropped), 2);
     assert_true(atomic_load(&q->whole[0]) && atomic_load(&q->whole[1]) && !atomic_load(&q->whole[2]));
     assert_int_equal(q->frame[0].wire, CRASH_BYTES);
     assert_memory_equal(q->frame[0].bytes, lane_world.pool[1].data, CRASH_BYTES);
-    crash_end(NULL);
 }
 
 /* TCP sends again after ever longer times, so each such frame has the time begin anew. */
-TEST(it_lasts_as_long_as_the_frame_comes)
+CRASH_TEST(it_lasts_as_long_as_the_frame_comes)
 {
     uint64_t first;
 
     begin();
     begin_quarantine(q, &notice, ft_now() - (SECONDS - 1) * 1000000000ull, SECONDS, MOST);
     first = atomic_load(&q->until);
-    crash_arrives(CRASH_HARM);
-    crash_turns(1);
+    BURST(CRASH_HARM);
     assert_true(atomic_load(&q->until) == first);
-    crash_arrives(CRASH_PORT);
-    crash_turns(1);
+    BURST(CRASH_PORT);
     assert_true(atomic_load(&q->until) >= first + (SECONDS - 2) * 1000000000ull);
-    crash_end(NULL);
 }
 
 /* As with a log, though nothing is recorded. */
-TEST(by_deltas_it_is_dropped_as_well)
+CRASH_TEST(by_deltas_it_is_dropped_as_well)
 {
     streams = crash_deltas;
     only_the_frame_that_killed_is_dropped(state);
+    crash_end(NULL);
     whole = true;
     only_the_frame_that_killed_is_dropped(state);
     streams = crash_logs;
@@ -106,19 +128,15 @@ TEST(by_deltas_it_is_dropped_as_well)
 }
 
 /* What the log has of a burst is what is left of it. */
-TEST(what_is_dropped_is_not_captured)
+CRASH_TEST(what_is_dropped_is_not_captured)
 {
     const struct ft_record *r;
 
-    begin();
-    begin_quarantine(q, &notice, ft_now(), SECONDS, MOST);
-    crash_arrives(CRASH_HARM);
-    crash_arrives(CRASH_PORT);
-    crash_turns(1);
+    begin_dropping();
+    BURST(CRASH_HARM, CRASH_PORT);
     r = nd_crash_record(lane_world.shared, 1);
     assert_non_null(r);
     assert_int_equal(r->inputs, 1);
-    crash_end(NULL);
 }
 
 /* ---- behind an input keeper ----------------------------------------------------------------------- */
@@ -156,19 +174,17 @@ static void feed(void)
 
 /* What is dropped of a burst that somebody else has numbered is no gap in the numbers: the record says which
  * it is, and outputs know the inputs that they came from. */
-TEST(what_a_keeper_has_numbered_keeps_its_number)
+CRASH_TEST(what_a_keeper_has_numbered_keeps_its_number)
 {
     const struct ft_record *r;
 
-    begin();
-    begin_quarantine(q, &notice, ft_now(), SECONDS, MOST);
+    begin_dropping();
     crash_arrives(CRASH_HARM);
     crash_arrives(CRASH_PORT);
     crash_arrives(CRASH_HARM);
     atomic_store(&lane_world.shared->orders.stable, 0);
     feed();
-    assert_int_equal(seen(), 2);
-    assert_int_equal(quarantined(), 1);
+    saw(2, 1);
     assert_int_equal(nf_chain_state(lane_world.lane.chain)->seq, 4);
     assert_int_equal(ft_hold_count(&lane_world.lane.hold), 2);
     assert_int_equal(ft_hold_at(&lane_world.lane.hold, lane_world.lane.hold.out)->seq, 1);
@@ -182,32 +198,23 @@ TEST(what_a_keeper_has_numbered_keeps_its_number)
     assert_int_equal(ft_record_inputs(r)[1].wire, CRASH_BYTES);
     assert_int_equal(q->frame[0].burst, 1);
     assert_int_equal(q->frame[0].seq, 2);
-    crash_end(NULL);
 }
 
-TEST(without_one_the_frame_kills_again)
+CRASH_TEST(without_one_the_frame_kills_again)
 {
     begin();
     assert_false(begin_quarantine(q, &notice, ft_now(), 0, MOST));
     assert_true(WIFSIGNALED(crash_run(die)));
-    crash_end(NULL);
 }
 
 static void die_of_another(void)
 {
-    crash_arrives(CRASH_HARM);
-    crash_arrives(CRASH_HARM);
-    crash_arrives(CRASH_PORT + 4);
-    crash_arrives(CRASH_HARM);
-    crash_turns(1);
+    BURST(CRASH_HARM, CRASH_HARM, CRASH_PORT + 4, CRASH_HARM);
 }
 
 static void die_of_the_last(void)
 {
-    crash_arrives(CRASH_HARM);
-    crash_arrives(CRASH_HARM);
-    crash_arrives(CRASH_PORT + 4);
-    crash_turns(1);
+    BURST(CRASH_HARM, CRASH_HARM, CRASH_PORT + 4);
 }
 
 static void die_of_nobody_knows_which(void)
@@ -217,40 +224,25 @@ static void die_of_nobody_knows_which(void)
     crash_turns(1);
 }
 
-static void notice_of(void (*death)(void), struct ft_crash_notice *out)
-{
-    assert_true(WIFSIGNALED(crash_run(death)));
-    assert_int_equal(
-        ft_crash_notice_decode(crash_world.page->notice, crash_world.page->notice_len, &crash_key, out), 0);
-    memset(&crash_world.page->told, 0, sizeof(crash_world.page->told)); /* for the next one */
-    atomic_store(&crash_world.page->notice_len, 0);
-}
-
 /* The same NF: both frames are the successor's to know. */
-TEST(a_second_crash_in_the_same_nf_adds_to_it)
+CRASH_TEST(a_second_crash_in_the_same_nf_adds_to_it)
 {
     struct ft_crash_notice second;
 
-    begin();
-    begin_quarantine(q, &notice, ft_now(), SECONDS, MOST);
-    assert_true(WIFSIGNALED(crash_run(die_of_another)));
-    assert_int_equal(
-        ft_crash_notice_decode(crash_world.page->notice, crash_world.page->notice_len, &crash_key, &second),
-        0);
+    begin_dropping();
+    notice_of(die_of_another, &second);
     assert_int_equal(second.fingerprints, 2);
     assert_memory_equal(&second.fingerprint[1], &notice.fingerprint[0], sizeof(notice.fingerprint[0]));
     assert_string_equal(second.before, "crasher");
     assert_true(begin_quarantine(q, &second, ft_now(), SECONDS, MOST));
-    crash_end(NULL);
 }
 
 /* It killed again, where nobody kept it: there is one place for it, and the others stay. */
-TEST(the_same_frame_takes_one_place)
+CRASH_TEST(the_same_frame_takes_one_place)
 {
     struct ft_crash_notice second;
 
-    begin();
-    begin_quarantine(q, &notice, ft_now(), SECONDS, MOST);
+    begin_dropping();
     q->fingerprint[1] = (struct ft_fingerprint){.content = 77};
     atomic_store(&q->count, 2);
     atomic_store(&q->asked, 0);
@@ -258,7 +250,6 @@ TEST(the_same_frame_takes_one_place)
     assert_int_equal(second.fingerprints, 2);
     assert_memory_equal(&second.fingerprint[0], &notice.fingerprint[0], sizeof(notice.fingerprint[0]));
     assert_int_equal(second.fingerprint[1].content, 77);
-    crash_end(NULL);
 }
 
 static struct {
@@ -297,7 +288,7 @@ static enum nd_verdict look_at(uint16_t port, uint32_t from, uint32_t to)
 
 /* A client's two requests at once, each a header and a body, of which the body kills. The second connection's
  * body is dropped, and comes again behind its header in one segment. */
-TEST(on_another_connection_it_is_known_in_other_segments_too)
+CRASH_TEST(on_another_connection_it_is_known_in_other_segments_too)
 {
     struct ft_crash_notice first = {.signal = 11, .lane = 0, .doing = NF_DOING_PACKETS, .fingerprints = 1};
 
@@ -323,11 +314,10 @@ TEST(on_another_connection_it_is_known_in_other_segments_too)
     assert_int_equal(first.fingerprints, FT_CRASH_KNOWN + NF_BURST_MAX);
     assert_int_equal(first.fingerprint[FT_CRASH_KNOWN - 1].suspect, FT_KILLED);
     assert_int_equal(first.fingerprint[FT_CRASH_KNOWN].suspect, FT_SUSPECT);
-    crash_end(NULL);
 }
 
 /* A suspect killed alone; the same request was on its way on another connection as well. */
-TEST(with_what_killed_alone_goes_the_same_of_other_connections)
+CRASH_TEST(with_what_killed_alone_goes_the_same_of_other_connections)
 {
     static const uint16_t port[] = {4000, 4001, 4002, 4000};
     static const uint32_t from[] = {0, 0, 200, 200};
@@ -348,7 +338,6 @@ TEST(with_what_killed_alone_goes_the_same_of_other_connections)
     assert_int_equal(second.fingerprints, 2);
     assert_int_equal(second.fingerprint[1].seq, 4001000);
     assert_int_equal(second.fingerprint[1].suspect, FT_KILLED_ALONE);
-    crash_end(NULL);
 }
 
 /* A client's request, from that port. */
@@ -381,7 +370,7 @@ static void die_of_a_datagram_that_came_twice(void)
 }
 
 /* The last one of an NF's list may be in a register since a loop before came to its end with it. */
-TEST(with_the_last_one_the_others_are_suspects)
+CRASH_TEST(with_the_last_one_the_others_are_suspects)
 {
     struct ft_crash_notice first;
 
@@ -397,12 +386,11 @@ TEST(with_the_last_one_the_others_are_suspects)
     assert_int_equal(nd_quarantine_held(q), 3);
     pass_beside(q);
     assert_int_equal(nd_quarantine_held(q), 1);
-    crash_end(NULL);
 }
 
 /* Two connections at once: either comes again, TCP cuts segments as it likes, and knows them by their
  * numbers. A datagram comes again as it was: its own fingerprint knows them all. */
-TEST(what_is_the_same_in_the_burst_is_named_as_well)
+CRASH_TEST(what_is_the_same_in_the_burst_is_named_as_well)
 {
     struct ft_crash_notice first;
 
@@ -422,16 +410,14 @@ TEST(what_is_the_same_in_the_burst_is_named_as_well)
     assert_int_not_equal(first.fingerprint[0].seq, first.fingerprint[1].seq);
     assert_true(first.fingerprint[0].content == first.fingerprint[1].content);
     assert_int_equal(first.fingerprint[1].suspect, FT_KILLED);
-    crash_end(NULL);
 }
 
 /* Also in another NF, and whether or not its packet is known: what killed first goes on to be dropped. */
-TEST(a_second_crash_in_another_nf_adds_to_it)
+CRASH_TEST(a_second_crash_in_another_nf_adds_to_it)
 {
     struct ft_crash_notice second;
 
-    begin();
-    begin_quarantine(q, &notice, ft_now(), SECONDS, MOST);
+    begin_dropping();
     strcpy(q->nf, "monitor"); /* the first one was there */
     notice_of(die_of_another, &second);
     assert_string_equal(second.before, "monitor");
@@ -446,19 +432,16 @@ TEST(a_second_crash_in_another_nf_adds_to_it)
     crash_arrives(CRASH_PORT); /* and the one that is known */
     crash_turns(1);
     assert_int_equal(quarantined(), 2);
-    crash_end(NULL);
 }
 
 /* It died as a standby, or outside of its lanes: no packet was the cause. */
-TEST(a_crash_that_names_no_frame_leaves_it)
+CRASH_TEST(a_crash_that_names_no_frame_leaves_it)
 {
     struct ft_crash_notice second = {.signal = 11, .lane = FT_CRASH_NO_LANE};
 
-    begin();
-    begin_quarantine(q, &notice, ft_now(), SECONDS, MOST);
+    begin_dropping();
     assert_false(begin_quarantine(q, &second, ft_now(), SECONDS, MOST));
     assert_true(nd_quarantine_on(q));
-    crash_end(NULL);
 }
 
 /* The packets of a burst of which nobody knows which one killed. */
@@ -489,12 +472,11 @@ static void meet_it_with_a_standby(void)
 
 /* Many copies use no quarantine up: without a standby none ever passes; with one, the next passes alone. Of
  * one that kills so there is no doubt any more: no number of copies makes it pass again. */
-TEST(after_so_many_it_is_a_suspect)
+CRASH_TEST(after_so_many_it_is_a_suspect)
 {
     struct ft_crash_notice second;
 
-    begin();
-    begin_quarantine(q, &notice, ft_now(), SECONDS, MOST);
+    begin_dropping();
     crash_arrives(CRASH_HARM);
     crash_arrives(CRASH_PORT);
     for (unsigned i = 0; i < 3 * MOST; i++)
@@ -513,31 +495,26 @@ TEST(after_so_many_it_is_a_suspect)
         arrives_again(1);
     crash_turns(2);
     assert_int_equal(atomic_load(&q->dropped), 3 * MOST);
-    crash_end(NULL);
 }
 
 /* While nobody would take over they are all dropped; then each passes alone, in the order in which they came,
  * and what came behind it follows. */
-TEST(suspects_pass_one_by_one)
+CRASH_TEST(suspects_pass_one_by_one)
 {
     begin();
-    crash_arrives(CRASH_HARM);
-    crash_arrives(CRASH_HARM);
-    crash_turns(1);
+    BURST(CRASH_HARM, CRASH_HARM);
     suspect_all(2);
     arrives_again(0);
     crash_arrives(CRASH_HARM + 1);
     arrives_again(1);
     crash_turns(1);
-    assert_int_equal(quarantined(), 2);
-    assert_int_equal(seen(), 3);
+    saw(3, 2);
 
     protected(ft_now() + SECONDS * 1000000000ull);
     crash_arrives(CRASH_HARM + 1);
     arrives_again(0);
     arrives_again(1);
-    crash_arrives(CRASH_HARM + 2);
-    crash_turns(1); /* what came in front of the first suspect */
+    BURST(CRASH_HARM + 2); /* what came in front of the first suspect */
     assert_int_equal(nd_crash_record(lane_world.shared, 3)->inputs, 1);
     assert_int_equal(seen(), 4);
     crash_turns(1);
@@ -547,22 +524,19 @@ TEST(suspects_pass_one_by_one)
     assert_int_equal(nd_crash_record(lane_world.shared, 5)->inputs, 1);
     assert_int_equal(nd_quarantine_held(q), 0); /* both were innocent */
     crash_turns(1);
-    assert_int_equal(seen(), 7);
-    assert_int_equal(quarantined(), 2);
+    saw(7, 2);
     arrives_again(1);
     crash_turns(1);
     assert_int_equal(seen(), 8);
-    crash_end(NULL);
 }
 
 /* The main thread learns of it a turn later than the gate: nobody would take over from who dies meanwhile. */
-TEST(no_suspect_passes_once_the_standby_is_lost)
+CRASH_TEST(no_suspect_passes_once_the_standby_is_lost)
 {
     static const uint64_t shut[] = {0, 1, FT_ALL}; /* lease: shut, over, SOLO's */
 
     begin();
-    crash_arrives(CRASH_HARM);
-    crash_turns(1);
+    BURST(CRASH_HARM);
     suspect_all(1);
     for (unsigned i = 0; i < sizeof(shut) / sizeof(shut[0]); i++) {
         protected(shut[i]);
@@ -571,7 +545,6 @@ TEST(no_suspect_passes_once_the_standby_is_lost)
         assert_int_equal(quarantined(), i + 1);
         assert_int_equal(seen(), 1);
     }
-    crash_end(NULL);
 }
 
 static void die_of_a_suspect(void)
@@ -583,26 +556,21 @@ static void die_of_a_suspect(void)
 
 /* It is the only one of its burst, so the next notice names it, and it is no suspect there. The others did
  * not kill, and are free. */
-TEST(a_suspect_that_kills_is_named)
+CRASH_TEST(a_suspect_that_kills_is_named)
 {
     struct ft_crash_notice second;
 
     begin();
-    crash_arrives(CRASH_HARM);
-    crash_turns(1);
+    BURST(CRASH_HARM);
     crash_arrives(CRASH_PORT);
     crash_arrives(CRASH_HARM);
     lane_world.first = lane_world.last; /* they never came to this node */
     suspect_all(3);
     protected(ft_now() + SECONDS * 1000000000ull);
-    assert_true(WIFSIGNALED(crash_run(die_of_a_suspect)));
-    assert_int_equal(
-        ft_crash_notice_decode(crash_world.page->notice, crash_world.page->notice_len, &crash_key, &second),
-        0);
+    notice_of(die_of_a_suspect, &second);
     assert_int_equal(second.fingerprints, 1);
     assert_memory_equal(&second.fingerprint[0].content, &notice.fingerprint[1].content, 8);
     assert_int_equal(second.fingerprint[0].suspect, FT_KILLED_ALONE);
-    crash_end(NULL);
 }
 
 static void die_of_two_that_are_fed(void)
@@ -622,7 +590,7 @@ static void die_of_one_beside_what_is_not_suspected(void)
 
 /* Nothing of a keeper's burst can wait. One suspect of it passes, with what is not suspected, and the other
  * is set aside; what it dies of is the one that passed. */
-TEST(one_suspect_of_a_keepers_burst_passes)
+CRASH_TEST(one_suspect_of_a_keepers_burst_passes)
 {
     struct ft_crash_notice first, second;
 
@@ -638,31 +606,27 @@ TEST(one_suspect_of_a_keepers_burst_passes)
     crash_arrives(CRASH_HARM + 1);
     crash_arrives(CRASH_PORT + 27);
     feed();
-    assert_int_equal(quarantined(), 1);
-    assert_int_equal(seen(), 2);
+    saw(2, 1);
     assert_int_equal(nd_quarantine_held(q), 1);
     notice_of(die_of_one_beside_what_is_not_suspected, &second);
     assert_int_equal(second.fingerprints, 1);
     assert_int_equal(second.fingerprint[0].suspect, FT_KILLED_ALONE);
     assert_memory_equal(&second.fingerprint[0].content, &first.fingerprint[1].content, 8);
-    crash_end(NULL);
 }
 
 /* What is known to kill comes before them, and there is room for all of a burst behind it: the one that kills
  * may be the last. */
-TEST(what_is_known_to_kill_comes_before_suspects)
+CRASH_TEST(what_is_known_to_kill_comes_before_suspects)
 {
     struct ft_crash_notice second;
 
-    begin();
-    begin_quarantine(q, &notice, ft_now(), SECONDS, MOST);
+    begin_dropping();
     notice_of(die_of_nobody_knows_which, &second);
     assert_int_equal(second.packet, 0);
     assert_int_equal(second.fingerprints, 1 + NF_BURST_MAX);
     assert_memory_equal(&second.fingerprint[0], &notice.fingerprint[0], sizeof(notice.fingerprint[0]));
     for (unsigned i = 1; i <= NF_BURST_MAX; i++)
         assert_int_equal(second.fingerprint[i].suspect, 1);
-    crash_end(NULL);
 }
 
 static void die_in_timers(void)
@@ -672,26 +636,21 @@ static void die_in_timers(void)
 }
 
 /* Whoever follows a node that had a quarantine has it, too, although this death was no packet's. */
-TEST(it_outlives_a_crash_in_timers)
+CRASH_TEST(it_outlives_a_crash_in_timers)
 {
     struct ft_crash_notice second;
 
-    begin();
-    begin_quarantine(q, &notice, ft_now(), SECONDS, MOST);
-    assert_true(WIFSIGNALED(crash_run(die_in_timers)));
-    assert_int_equal(
-        ft_crash_notice_decode(crash_world.page->notice, crash_world.page->notice_len, &crash_key, &second),
-        0);
+    begin_dropping();
+    notice_of(die_in_timers, &second);
     assert_int_equal(second.doing, NF_DOING_TIMERS);
     assert_int_equal(second.fingerprints, 1);
     assert_memory_equal(&second.fingerprint[0], &notice.fingerprint[0], sizeof(notice.fingerprint[0]));
     assert_true(begin_quarantine(q, &second, ft_now(), SECONDS, MOST));
     assert_string_equal(q->nf, "crasher");
-    crash_end(NULL);
 }
 
 /* A corrupted slot, or one who sends ever new packets: it dies in the NF again and again. */
-TEST(a_second_death_in_the_same_nf_is_for_on_crash)
+CRASH_TEST(a_second_death_in_the_same_nf_is_for_on_crash)
 {
     struct ft_crash_notice second;
 
@@ -711,18 +670,16 @@ TEST(a_second_death_in_the_same_nf_is_for_on_crash)
     assert_false(is_remedied(&second));
     notice_of(die_in_timers, &second);
     assert_true(is_remedied(&second));
-    crash_end(NULL);
 }
 
 /* Innocents that were in the bursts of such deaths need not wait for the pair to be PROTECTED, where the
  * state does no more harm. What is known to kill stays, and so does the memory of that death. */
-TEST(suspects_of_a_state_made_harmless_are_let_go)
+CRASH_TEST(suspects_of_a_state_made_harmless_are_let_go)
 {
     struct ft_crash_notice second;
     uint64_t until;
 
-    begin();
-    begin_quarantine(q, &notice, ft_now(), SECONDS, MOST);
+    begin_dropping();
     notice_of(die_of_nobody_knows_which, &second);
     assert_int_equal(second.fingerprints, 1 + NF_BURST_MAX);
     begin_quarantine(q, &second, ft_now() - 1000000000ull, SECONDS, MOST);
@@ -731,23 +688,19 @@ TEST(suspects_of_a_state_made_harmless_are_let_go)
     assert_int_equal(let_go_of(q, "crasher", false), NF_BURST_MAX);
     assert_int_equal(nd_quarantine_held(q), 1);
     until = atomic_load(&q->until);
-    crash_arrives(CRASH_HARM); /* an innocent of that burst: the same bytes as its first */
-    crash_turns(1);
-    assert_int_equal(quarantined(), 0);
-    assert_int_equal(seen(), 1);
+    BURST(CRASH_HARM); /* an innocent of that burst: the same bytes as its first */
+    saw(1, 0);
     assert_true(atomic_load(&q->until) == until);
-    crash_arrives(CRASH_PORT); /* the frame that is known to kill */
-    crash_turns(1);
+    BURST(CRASH_PORT); /* the frame that is known to kill */
     assert_int_equal(quarantined(), 1);
     assert_true(atomic_load(&q->until) > until);
     notice_of(die_of_nobody_knows_which, &second);
     assert_string_equal(second.before, "crasher");
     assert_true(is_remedied(&second));
-    crash_end(NULL);
 }
 
 /* What the peer died of was its state: it is lost with the peer where this node begins with none. */
-TEST(a_state_that_is_made_anew_needs_no_remedy)
+CRASH_TEST(a_state_that_is_made_anew_needs_no_remedy)
 {
     static struct nd_remedy remedy = {.text = "set crasher bypass=on"};
 
@@ -760,10 +713,8 @@ TEST(a_state_that_is_made_anew_needs_no_remedy)
     assert_int_equal(seen(), 1);
     atomic_store(&remedy.serial, 2); /* of this one, since */
     crash_turns(1);
-    crash_arrives(CRASH_HARM);
-    crash_turns(1);
+    BURST(CRASH_HARM);
     assert_int_equal(seen(), 1);
-    crash_end(NULL);
 }
 
 TESTS_SHARE(NULL, crash_clean)
