@@ -256,6 +256,12 @@ void l3_know_both(double at)
     l3_comes(at, l3_arp(0, 1, everybody, host_mac, "10.0.0.5", "10.0.0.1"));
 }
 
+void l3_begin_knowing_both(void)
+{
+    l3_begin();
+    l3_know_both(0);
+}
+
 int l3_mac_of(double at, uint8_t from, const char *to)
 {
     assert_int_equal(l3_comes(at, l3_udp(from, from ? "198.51.100.7" : "10.0.0.5", to, 64)).drop, 0);

@@ -80,8 +80,9 @@ void l3_seal4(uint32_t header);
 struct nf_packet l3_arp(uint8_t port, uint8_t operation, const uint8_t *to, const uint8_t *mac,
                         const char *sender, const char *target);
 
-/* First burst, and both neighbours known from then on. */
+/* First burst, and both neighbours known from then on; of a chain that is begun here, at 0 s. */
 void l3_know_both(double at);
+void l3_begin_knowing_both(void);
 
 /* The last byte of the MAC that a packet of a host, or of a server outside, goes to now. */
 int l3_mac_of(double at, uint8_t from, const char *to);

@@ -13,8 +13,7 @@
 
 L3_TEST(a_packet_gets_the_macs_of_its_next_link_and_one_ttl_less)
 {
-    l3_begin();
-    l3_know_both(0);
+    l3_begin_knowing_both();
     l3_leaves(1, l3_udp(0, "10.0.0.5", "198.51.100.7", 64), 1);
     assert_memory_equal(l3_frame, gate_mac, 6);
     assert_memory_equal(l3_frame + 6, outer_mac, 6);
@@ -45,8 +44,7 @@ L3_TEST(the_longest_prefix_wins)
 
 L3_TEST(frames_that_are_not_for_the_chain_are_dropped_by_reason)
 {
-    l3_begin();
-    l3_know_both(0);
+    l3_begin_knowing_both();
     struct nf_packet p = l3_udp(0, "10.0.0.5", "198.51.100.7", 64);
     l3_frame[5] = 9;
     l3_dropped(1, p, NF_L3_OTHER_MAC);
@@ -221,10 +219,27 @@ L3_TEST(impossible_configurations_are_refused_by_name)
 
 /* ICMP that the chain speaks for its own addresses: echoes, errors, and their limit. */
 
+/* The one frame that was made is an error of that type and code to the sender of the packet, whose frame
+ * began so, from the chain's address of the port by which that packet came. */
+static void assert_error(uint8_t port, uint8_t type, uint8_t code, const uint8_t *sent)
+{
+    static const uint8_t ends[2][8] = {{10, 0, 0, 1, 10, 0, 0, 5}, {203, 0, 113, 1, 198, 51, 100, 7}};
+
+    assert_int_equal(l3_made_count, 1);
+    assert_int_equal(l3_made[0].port, port);
+    assert_int_equal(l3_made[0].len, 14 + 20 + 8 + 28);
+    const uint8_t *f = l3_made[0].frame;
+    assert_memory_equal(f + 26, ends[port], 8);
+    l3_assert_valid(f);
+    assert_int_equal(f[34], type);
+    assert_int_equal(f[35], code);
+    assert_int_equal(nf_checksum(f + 34, 36), 0);
+    assert_memory_equal(f + 42, sent + 14, 28);
+}
+
 L3_TEST(an_echo_from_inside_is_answered_without_the_nfs)
 {
-    l3_begin();
-    l3_know_both(0);
+    l3_begin_knowing_both();
     l3_translating = true;
     struct nf_packet p = l3_echo(0, "10.0.0.5", "10.0.0.1", 1);
     p.have = 60 < p.len ? 60 : p.len;
@@ -251,8 +266,7 @@ L3_TEST(an_echo_from_inside_is_answered_without_the_nfs)
 /* The outside address is also the translator's: only what it leaves alone is for us. */
 L3_TEST(an_echo_from_outside_is_answered_when_the_nfs_leave_it_alone)
 {
-    l3_begin();
-    l3_know_both(0);
+    l3_begin_knowing_both();
     struct nf_packet p = l3_echo(1, "198.51.100.7", "203.0.113.9", 1);
     l3_run(1, &p);
     assert_int_equal(l3_processed, 1);
@@ -275,36 +289,25 @@ L3_TEST(an_echo_from_outside_is_answered_when_the_nfs_leave_it_alone)
 
 L3_TEST(a_ttl_that_ends_is_told_to_the_sender)
 {
-    l3_begin();
-    l3_know_both(0);
+    l3_begin_knowing_both();
     l3_translating = true;
     struct nf_packet p = l3_udp(0, "10.0.0.5", "198.51.100.7", 1);
     uint8_t sent[42];
     memcpy(sent, l3_frame, 42);
     l3_dropped(0.5, p, NF_L3_TTL);
     assert_int_equal(l3_processed, 0);
-    assert_int_equal(l3_made_count, 1);
-    assert_int_equal(l3_made[0].port, 0);
-    assert_int_equal(l3_made[0].len, 14 + 20 + 8 + 28);
+    assert_error(0, 11, 0, sent); /* as the sender knows it */
     const uint8_t *f = l3_made[0].frame;
     static const uint8_t ip_head[10] = {0x45, 0xc0, 0, 56, 0, 0, 0x40, 0, 64, 1};
-    static const uint8_t ends[8] = {10, 0, 0, 1, 10, 0, 0, 5};
     assert_memory_equal(f, host_mac, 6);
     assert_memory_equal(f + 6, inner_mac, 6);
     assert_memory_equal(f + 14, ip_head, 10);
-    assert_memory_equal(f + 26, ends, 8);
-    l3_assert_valid(f);
-    assert_int_equal(f[34], 11);
-    assert_int_equal(f[35], 0);
-    assert_int_equal(nf_checksum(f + 34, 36), 0);
-    assert_memory_equal(f + 42, sent + 14, 28); /* as the sender knows it */
 }
 
 /* RFC 1812, 5.3.1, of a packet that is translated on its way in: the quote is what its sender knows. */
 L3_TEST(a_ttl_that_ends_behind_a_translation_is_told_to_the_sender)
 {
-    l3_begin();
-    l3_know_both(0);
+    l3_begin_knowing_both();
     l3_translating = true;
     struct nf_packet two[2], p = l3_udp(1, "198.51.100.7", "203.0.113.9", 1);
     static uint8_t first[64];
@@ -318,16 +321,7 @@ L3_TEST(a_ttl_that_ends_behind_a_translation_is_told_to_the_sender)
     l3_assert_dropped(&two[0], NF_L3_TTL);
     assert_int_equal(two[1].drop, 0);
     assert_int_equal(l3_processed, 2);
-    assert_int_equal(l3_made_count, 1);
-    assert_int_equal(l3_made[0].port, 1);
-    assert_int_equal(l3_made[0].len, 14 + 20 + 8 + 28);
-    const uint8_t *f = l3_made[0].frame;
-    static const uint8_t ends[8] = {203, 0, 113, 1, 198, 51, 100, 7};
-    assert_memory_equal(f + 26, ends, 8);
-    l3_assert_valid(f);
-    assert_int_equal(f[34], 11);
-    assert_int_equal(f[35], 0);
-    assert_memory_equal(f + 42, sent + 14, 28);
+    assert_error(1, 11, 0, sent);
     l3_dropped(0.5, l3_udp(1, "198.51.100.7", "203.0.113.9", 0),
                NF_L3_TTL); /* no host sends that; it is told the same */
     assert_int_equal(l3_made_count, 1);
@@ -337,8 +331,7 @@ L3_TEST(a_ttl_that_ends_behind_a_translation_is_told_to_the_sender)
 
 L3_TEST(no_error_answers_errors_or_fragments)
 {
-    l3_begin();
-    l3_know_both(0);
+    l3_begin_knowing_both();
     uint8_t error[36] = {3, 1, 0, 0, 0, 0, 0, 0, 0x45};
     l3_dropped(0.5, l3_ipv4(0, "10.0.0.5", "198.51.100.7", 1, 1, error, sizeof(error)), NF_L3_TTL);
     assert_int_equal(l3_made_count, 0);
@@ -355,14 +348,9 @@ L3_TEST(no_error_answers_errors_or_fragments)
 L3_TEST(a_packet_without_a_route_is_told_to_the_sender)
 {
     l3_config.routes[NF_IP4] = l3_config.next_hops[NF_IP4] = 0;
-    l3_begin();
-    l3_know_both(0);
+    l3_begin_knowing_both();
     l3_dropped(1, l3_udp(0, "10.0.0.5", "198.51.100.7", 64), NF_L3_NO_ROUTE);
-    assert_int_equal(l3_made_count, 1);
-    assert_int_equal(l3_made[0].port, 0);
-    assert_int_equal(l3_made[0].frame[34], 3);
-    assert_int_equal(l3_made[0].frame[35], 0);
-    assert_int_equal(nf_checksum(l3_made[0].frame + 34, 36), 0);
+    assert_error(0, 3, 0, l3_frame);
 }
 
 /* An outbound UDP packet of `total` bytes by its header, of which `here` are in the frame. */
@@ -379,25 +367,17 @@ static struct nf_packet big(const char *to, uint16_t total, uint32_t here, bool 
 /* RFC 1191, 4: type 3, code 4, the next hop's MTU in bytes 6 and 7, from the interface's address. */
 static void assert_told(uint16_t mtu)
 {
-    static const uint8_t ends[8] = {10, 0, 0, 1, 10, 0, 0, 5};
-    assert_int_equal(l3_made_count, 1);
-    assert_int_equal(l3_made[0].port, 0);
     const uint8_t *f = l3_made[0].frame;
-    assert_memory_equal(f + 26, ends, 8);
-    l3_assert_valid(f);
-    assert_int_equal(f[34], 3);
-    assert_int_equal(f[35], 4);
+
+    assert_error(0, 3, 4, l3_frame);
     assert_int_equal(f[38] << 8 | f[39], 0);
     assert_int_equal(f[40] << 8 | f[41], mtu);
-    assert_int_equal(nf_checksum(f + 34, 36), 0);
-    assert_memory_equal(f + 42, l3_frame + 14, 28);
 }
 
 L3_TEST(what_is_larger_than_the_mtu_is_told_to_the_sender)
 {
     l3_config.port[1].mtu = 1400;
-    l3_begin();
-    l3_know_both(0);
+    l3_begin_knowing_both();
     l3_translating = true;
     assert_int_equal(l3_comes(1, big("198.51.100.7", 1400, 1400, true)).drop, 0);
     l3_dropped(1, big("198.51.100.7", 1401, 1401, true), NF_L3_TOO_BIG);
@@ -417,8 +397,7 @@ L3_TEST(the_mtu_is_that_of_the_packets_own_way)
                                                               .mac = {2, 0, 0, 0, 0, 3},
                                                               .net = {l3_net("10.9.0.1/24")},
                                                               .mtu = 1300};
-    l3_begin();
-    l3_know_both(0);
+    l3_begin_knowing_both();
     assert_int_equal(l3_comes(1, big("198.51.100.7", 1500, 1500, true)).drop, 0);
     l3_dropped(1, big("10.9.0.5", 1301, 1301, true), NF_L3_TOO_BIG);
     assert_told(1300);
@@ -444,8 +423,7 @@ L3_TEST(what_an_nf_sends_where_it_is_too_big_is_dropped)
                                                               .net = {l3_net("10.9.0.1/24")},
                                                               .mtu = 1500};
     l3_config.port[1].extras[NF_IP4] = 0; /* 203.0.113.9 is beyond port 2, it seems */
-    l3_begin();
-    l3_know_both(0);
+    l3_begin_knowing_both();
     l3_translating = true;
     struct nf_packet p = big("203.0.113.9", 1400, 1400, true);
     p.in_port = p.side = 1;
@@ -460,8 +438,7 @@ L3_TEST(what_an_nf_sends_where_it_is_too_big_is_dropped)
 /* A port's buffers end before the packet does. What lies about its length within the MTU is malformed. */
 L3_TEST(what_the_port_cut_off_is_too_big)
 {
-    l3_begin();
-    l3_know_both(0);
+    l3_begin_knowing_both();
     l3_run(1, NULL); /* asks for the silent hops */
     l3_dropped(1, big("198.51.100.7", 9000, 1500, true), NF_L3_TOO_BIG);
     assert_told(1500);
@@ -484,8 +461,7 @@ L3_TEST(what_the_port_cut_off_is_too_big)
 /* 50 in a row, then one each 10 ms. */
 L3_TEST(errors_are_limited)
 {
-    l3_begin();
-    l3_know_both(0);
+    l3_begin_knowing_both();
     l3_run(10, NULL); /* asks for the silent hops */
     for (unsigned i = 0; i < 60; i++) {
         l3_comes(10, l3_udp(0, "10.0.0.5", "198.51.100.7", 1));
@@ -503,8 +479,7 @@ L3_TEST(errors_are_limited)
  */
 L3_TEST(an_mtu_is_told_beside_other_errors)
 {
-    l3_begin();
-    l3_know_both(0);
+    l3_begin_knowing_both();
     l3_run(10, NULL);
     for (unsigned i = 0; i < 60; i++) {
         l3_comes(10, l3_udp(0, "10.0.0.5", "198.51.100.7", 1));
@@ -523,8 +498,7 @@ L3_TEST(an_mtu_is_told_beside_other_errors)
 L3_TEST(each_interface_has_its_own_errors)
 {
     for (uint8_t flooded = 0; flooded < 2; flooded++) {
-        l3_begin();
-        l3_know_both(0);
+        l3_begin_knowing_both();
         l3_run(10, NULL);
         for (unsigned i = 0; i < 120; i++) {
             uint8_t from = i < 60 ? flooded : !flooded;

@@ -74,8 +74,7 @@ L3_TEST(a_known_neighbour_that_answers_stays)
         const struct saying *s = &sayings[i];
         const uint8_t *known = s->port ? gate_mac : host_mac;
 
-        l3_begin();
-        l3_know_both(0);
+        l3_begin_knowing_both();
         says(1, s->port, s->operation, thief, s->who, s->to);
         l3_assert_counted(NF_L3_CONTESTED, 1);
         /* asked at once, at the MAC that it is known by, beside what else was answered */
@@ -100,8 +99,7 @@ L3_TEST(one_that_is_silent_has_moved_after_three_requests)
         const struct saying *s = &sayings[i];
         const uint8_t *known = s->port ? gate_mac : host_mac;
 
-        l3_begin();
-        l3_know_both(0);
+        l3_begin_knowing_both();
         says(1, s->port, s->operation, thief, s->who, s->to);
         assert_int_equal(probes_until(1.59, known), 2); /* and one at once */
         assert_int_equal(s->port ? gate_mac_now(1.595) : host_mac_now(1.595), known[5]);
@@ -119,8 +117,7 @@ L3_TEST(a_neighbour_is_asked_so_once_a_second_at_most)
 {
     unsigned probes = 0;
 
-    l3_begin();
-    l3_know_both(0);
+    l3_begin_knowing_both();
     for (unsigned i = 0; i < 1000; i++) {
         double at = 1 + 0.005 * i; /* five seconds */
 
@@ -332,8 +329,7 @@ static void last_claim_is(const char *addr, uint8_t port)
 
 L3_TEST(an_own_address_is_announced_at_once)
 {
-    l3_begin();
-    l3_know_both(0);
+    l3_begin_knowing_both();
     claims(1, 0, 1, thief, "10.0.0.1", "10.0.0.1");
     announced("10.0.0.1", 0);
     last_claim_is("10.0.0.1", 0);
@@ -348,8 +344,7 @@ L3_TEST(an_own_address_is_announced_at_once)
 
 L3_TEST(what_came_too_soon_is_answered_when_the_second_is_over)
 {
-    l3_begin();
-    l3_know_both(0);
+    l3_begin_knowing_both();
     claims(1, 0, 1, thief, "10.0.0.1", "10.0.0.1");
     announced("10.0.0.1", 0);
     for (unsigned i = 0; i < 8; i++) {
@@ -371,8 +366,7 @@ L3_TEST(what_came_too_soon_is_answered_when_the_second_is_over)
  * the same LAN. */
 L3_TEST(the_chains_own_mac_is_no_conflict)
 {
-    l3_begin();
-    l3_know_both(0);
+    l3_begin_knowing_both();
     claims(1, 0, 1, inner_mac, "10.0.0.1", "10.0.0.1");
     nothing_is_made();
     claims(2, 1, 1, inner_mac, "10.0.0.1", "10.0.0.1");
@@ -414,8 +408,7 @@ L3_TEST(addresses_of_ipv6_are_announced_the_same)
 /* A flood costs the link one frame a second for each address. */
 L3_TEST(a_flood_is_answered_once_a_second)
 {
-    l3_begin();
-    l3_know_both(0);
+    l3_begin_knowing_both();
     for (unsigned i = 0; i < 1000; i++)
         claims(1 + 0.001 * i, i % 2, 1, thief, i % 2 ? "203.0.113.1" : "10.0.0.1", "10.0.0.1");
     l3_assert_counted(NF_L3_DEFENDED, 2);
