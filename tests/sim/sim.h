@@ -58,44 +58,45 @@ bool sim_chance(struct sim_random *r, unsigned per_mille);
 
 /* ---- steps ------------------------------------------------------------------------------------- */
 
-/* Where a node may be caught: killed, put to sleep. The texts are in story.c: "a is killed <text>". */
-enum sim_step {
-    SIM_AT_REST, /* between two turns of a lane */
-    SIM_BEFORE_CHAIN,
-    SIM_BEFORE_LOG,
-    SIM_AFTER_LOG,
-    SIM_BEFORE_RELEASE,
-    SIM_AFTER_RELEASE,
-    SIM_BEFORE_ANNOUNCE,
-    SIM_AFTER_ANNOUNCE,
-    SIM_IN_REPLAY,
-    SIM_AFTER_REPLAY,
-    SIM_IN_SECTION,
-    SIM_BEFORE_SEND,
-    SIM_AFTER_SEND,
-    SIM_BEFORE_STORE,
-    SIM_AFTER_STORE,
-    SIM_BEFORE_ACK,
-    SIM_AFTER_ACK,
-    SIM_BEFORE_VIEW,
-    SIM_AFTER_VIEW,
-    SIM_BEFORE_WRITE,
-    SIM_AFTER_WRITE,
-    SIM_SNAPSHOT_BEGINS,
-    SIM_IN_SNAPSHOT,
-    SIM_SNAPSHOT_TAKEN,
-    SIM_SNAPSHOT_ENDS,
-    SIM_HOLDING,
-    SIM_HELD,
-    SIM_STEER,
-    SIM_STEERED,
-    SIM_HANDOVER,
-    SIM_ABANDON,
-    SIM_TAIL,
-    SIM_AT_CUT,
-    SIM_AT_BARRIER,
-    SIM_STEPS
-};
+/* Where a node may be caught: killed, put to sleep; and how the story says it: "a is killed <text>". */
+#define SIM_STEP_LIST(STEP)                                                                                  \
+    STEP(SIM_AT_REST, "between two bursts")                                                                  \
+    STEP(SIM_BEFORE_CHAIN, "before the chain runs")                                                          \
+    STEP(SIM_BEFORE_LOG, "before its record is in the log")                                                  \
+    STEP(SIM_AFTER_LOG, "between log and hold")                                                              \
+    STEP(SIM_BEFORE_RELEASE, "between the lease's check and the port")                                       \
+    STEP(SIM_AFTER_RELEASE, "after outputs have left")                                                       \
+    STEP(SIM_BEFORE_ANNOUNCE, "before it claims the addresses")                                              \
+    STEP(SIM_AFTER_ANNOUNCE, "after it has claimed the addresses")                                           \
+    STEP(SIM_IN_REPLAY, "in replay, before the burst runs")                                                  \
+    STEP(SIM_AFTER_REPLAY, "in replay, after the burst ran")                                                 \
+    STEP(SIM_IN_SECTION, "inside a section")                                                                 \
+    STEP(SIM_BEFORE_SEND, "before records are sent")                                                         \
+    STEP(SIM_AFTER_SEND, "after records are sent")                                                           \
+    STEP(SIM_BEFORE_STORE, "before it stores records")                                                       \
+    STEP(SIM_AFTER_STORE, "between store and acknowledge")                                                   \
+    STEP(SIM_BEFORE_ACK, "before it says an acknowledgement")                                                \
+    STEP(SIM_AFTER_ACK, "after it said an acknowledgement")                                                  \
+    STEP(SIM_BEFORE_VIEW, "before it says its new view")                                                     \
+    STEP(SIM_AFTER_VIEW, "after it handed its view to the writer")                                           \
+    STEP(SIM_BEFORE_WRITE, "before the view is in its file")                                                 \
+    STEP(SIM_AFTER_WRITE, "after the view is in its file")                                                   \
+    STEP(SIM_SNAPSHOT_BEGINS, "as it says that a snapshot begins")                                           \
+    STEP(SIM_IN_SNAPSHOT, "while lines of the snapshot go out")                                              \
+    STEP(SIM_SNAPSHOT_TAKEN, "while lines of the snapshot come in")                                          \
+    STEP(SIM_SNAPSHOT_ENDS, "as it says that the snapshot is whole")                                         \
+    STEP(SIM_HOLDING, "as it says from where it holds")                                                      \
+    STEP(SIM_HELD, "between saying from where it holds and the records before that")                         \
+    STEP(SIM_STEER, "as it asks the standby to draw the frames")                                             \
+    STEP(SIM_STEERED, "as it says that it draws the frames")                                                 \
+    STEP(SIM_HANDOVER, "as it says that it has handed over")                                                 \
+    STEP(SIM_ABANDON, "as it abandons the connection")                                                       \
+    STEP(SIM_TAIL, "before it emits the tail")                                                               \
+    STEP(SIM_AT_CUT, "at the cut")                                                                           \
+    STEP(SIM_AT_BARRIER, "while its lanes are at a barrier")
+
+#define SIM_STEP_NAME(name, text) name,
+enum sim_step { SIM_STEP_LIST(SIM_STEP_NAME) SIM_STEPS };
 extern const char *const sim_step_text[SIM_STEPS];
 
 void sim_step(enum sim_step step); /* may not return */
@@ -373,7 +374,6 @@ static inline struct sim_node *sim_current(void)
 void sim_node_start(struct sim_node *node);
 void sim_node_kill(struct sim_node *node, bool machine); /* not from one of its own tasks */
 void sim_node_free(struct sim_node *node);
-void sim_node_power(struct sim_node *node, uint64_t back);
 const struct ft_core *sim_core(const struct sim_node *node);
 
 /* ---- disk.c ---- */
@@ -412,7 +412,6 @@ void sim_net_intrude(unsigned to, const uint8_t *said, size_t len, bool closes);
 void sim_net_death_notice(unsigned from, unsigned to, const struct ft_datagram_key *dead, uint64_t at);
 void sim_net_crash_notice(unsigned from, unsigned to, const struct ft_crash_notice *notice,
                           const struct ft_datagram_key *dead, uint64_t at);
-void sim_net_forget(void); /* all that is under way */
 
 /* ---- ports.c ---- */
 void sim_ports_begin(void);

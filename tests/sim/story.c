@@ -12,42 +12,8 @@
 
 #define STORY_BYTES (1u << 20)
 
-const char *const sim_step_text[SIM_STEPS] = {
-    [SIM_AT_REST] = "between two bursts",
-    [SIM_BEFORE_CHAIN] = "before the chain runs",
-    [SIM_BEFORE_LOG] = "before its record is in the log",
-    [SIM_AFTER_LOG] = "between log and hold",
-    [SIM_BEFORE_RELEASE] = "between the lease's check and the port",
-    [SIM_AFTER_RELEASE] = "after outputs have left",
-    [SIM_BEFORE_ANNOUNCE] = "before it claims the addresses",
-    [SIM_AFTER_ANNOUNCE] = "after it has claimed the addresses",
-    [SIM_IN_REPLAY] = "in replay, before the burst runs",
-    [SIM_AFTER_REPLAY] = "in replay, after the burst ran",
-    [SIM_IN_SECTION] = "inside a section",
-    [SIM_BEFORE_SEND] = "before records are sent",
-    [SIM_AFTER_SEND] = "after records are sent",
-    [SIM_BEFORE_STORE] = "before it stores records",
-    [SIM_AFTER_STORE] = "between store and acknowledge",
-    [SIM_BEFORE_ACK] = "before it says an acknowledgement",
-    [SIM_AFTER_ACK] = "after it said an acknowledgement",
-    [SIM_BEFORE_VIEW] = "before it says its new view",
-    [SIM_AFTER_VIEW] = "after it handed its view to the writer",
-    [SIM_BEFORE_WRITE] = "before the view is in its file",
-    [SIM_AFTER_WRITE] = "after the view is in its file",
-    [SIM_SNAPSHOT_BEGINS] = "as it says that a snapshot begins",
-    [SIM_IN_SNAPSHOT] = "while lines of the snapshot go out",
-    [SIM_SNAPSHOT_TAKEN] = "while lines of the snapshot come in",
-    [SIM_SNAPSHOT_ENDS] = "as it says that the snapshot is whole",
-    [SIM_HOLDING] = "as it says from where it holds",
-    [SIM_HELD] = "between saying from where it holds and the records before that",
-    [SIM_STEER] = "as it asks the standby to draw the frames",
-    [SIM_STEERED] = "as it says that it draws the frames",
-    [SIM_HANDOVER] = "as it says that it has handed over",
-    [SIM_ABANDON] = "as it abandons the connection",
-    [SIM_TAIL] = "before it emits the tail",
-    [SIM_AT_CUT] = "at the cut",
-    [SIM_AT_BARRIER] = "while its lanes are at a barrier",
-};
+#define STEP_TEXT(name, text) [name] = text,
+const char *const sim_step_text[SIM_STEPS] = {SIM_STEP_LIST(STEP_TEXT)};
 
 static char story[STORY_BYTES];
 static size_t len;
