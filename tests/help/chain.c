@@ -98,6 +98,8 @@ void help_chain_open_file(struct help_chain *h, const char *file, uint64_t seed)
 {
     static const struct ft_region_config how = {.name = "test", .shared_size = 1 << 20, .audit = true};
     struct ft_fault fault = {""};
+    if (opened == h)
+        help_chain_close(h);
     must(nd_config_read(&h->config, file, 0, &fault), &fault);
     h->seed = seed;
     must(nf_chain_region(&h->region, &h->config->chain, &how, &fault), &fault);
@@ -108,6 +110,8 @@ void help_chain_open_file(struct help_chain *h, const char *file, uint64_t seed)
 void help_chain_open(struct help_chain *h, const char *nfs, const char *rules, uint64_t seed)
 {
     char path[96];
+    if (opened == h)
+        help_chain_close(h);
     memset(h, 0, sizeof(*h));
     write_chain(h->dir, path, nfs, rules);
     help_chain_open_file(h, path, seed);
@@ -287,6 +291,20 @@ uint64_t help_chain_counter(const struct help_chain *h, const char *name, const 
             return nf->counters[i];
     fail_msg("%s has no counter %s", name, counter);
     return 0;
+}
+
+void help_chain_counts(const struct help_chain *h, const char *expected)
+{
+    char nf[32], name[64];
+    uint64_t value;
+    int used = 0;
+
+    assert_int_equal(sscanf(expected, "%31[^:]: %n", nf, &used), 1);
+    for (const char *at = expected + used; *at; at += used + strspn(at + used, ", ")) {
+        assert_int_equal(sscanf(at, "%63s %lu%n", name, &value, &used), 2);
+        if (help_chain_counter(h, nf, name) != value)
+            fail_msg("%s of %s is %lu, expected %lu", name, nf, help_chain_counter(h, nf, name), value);
+    }
 }
 
 void help_chain_is_sound(const struct help_chain *h)

@@ -25,7 +25,8 @@ struct help_chain {
 
 /*
  * `nfs`: the items of the list, "- nat: { … }" each on a line. `rules`: content of the file "firewall.rules"
- * beside it, or NULL. Or `file`: a chain file instead.
+ * beside it, or NULL. Or `file`: a chain file instead. One that
+ * `h` has still open is closed before.
  */
 void help_chain_open(struct help_chain *h, const char *nfs, const char *rules, uint64_t seed);
 
@@ -97,6 +98,8 @@ bool help_chain_fragment(struct help_chain *h, uint32_t src, uint32_t dst, uint1
 int help_chain_command(struct help_chain *h, const char *text);
 
 uint64_t help_chain_counter(const struct help_chain *h, const char *nf, const char *name);
+/* Several counters of an NF have these values: "monitor: packets 3, bytes 444". */
+void help_chain_counts(const struct help_chain *h, const char *expected);
 
 /* Fails the test when the check of what a peer sends finds fault with its state. */
 void help_chain_is_sound(const struct help_chain *h);

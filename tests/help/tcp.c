@@ -47,6 +47,12 @@ void help_ips_begin(void)
     assert_true(help_ips_client(101, ""));
 }
 
+void help_ips_connect(const char *nfs, const char *rules)
+{
+    help_ips_open(nfs, rules);
+    help_ips_begin();
+}
+
 /* ---- syn_proxy ----------------------------------------------------------------------------------- */
 
 bool syn_ipv6;

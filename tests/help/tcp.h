@@ -17,8 +17,9 @@ uint64_t help_ips_counter(const char *name);
 bool help_ips_send(uint8_t side, const struct help_segment *s);
 bool help_ips_tcp(uint8_t side, uint8_t flags, uint32_t seq, uint32_t ack, const char *payload);
 bool help_ips_client(uint32_t seq, const char *payload);
-/* Client's bytes begin at 101, server's at 501. */
+/* Client's bytes begin at 101, server's at 501. Of a chain that is open; of another one. */
 void help_ips_begin(void);
+void help_ips_connect(const char *nfs, const char *rules);
 
 /* ---- syn_proxy: a client outside and a server inside --------------------------------------------------- */
 

@@ -133,7 +133,6 @@ CHAIN_TEST(fragments_point_to_sessions)
     nf_list_insert(nf_chain_any(h.chain, 0), t->by_arrival, &t->arrived, 0, 2);
     content_is_refused("fragment 2 is in the list of arrival and is none");
     ft_audit_resume(h.region);
-    help_chain_close(&h);
 }
 
 /* ---- hosts ---- */
@@ -172,7 +171,6 @@ CHAIN_TEST(hosts_are_those_of_their_sessions)
     DAMAGED(&t->by_rank[1].first, 1, "host 0 is among those of rank 1");
     DAMAGED(&t->by_rank[3].first, 2, "");
     DAMAGED(&t->by_rank[0].first, 5, "");
-    help_chain_close(&h);
 }
 
 /* ---- nat ---- */
@@ -211,7 +209,6 @@ CHAIN_TEST(mappings_of_the_nat_and_its_ports_lead_to_each_other)
             "port 2100 of address 0, expected a port of its own");
     DAMAGED(flow, ((struct nat_flow){.port = second}), taken);
     DAMAGED(flow, ((struct nat_flow){.port = htons((uint16_t)free)}), nobodys);
-    help_chain_close(&h);
 }
 
 /* ---- firewall ---- */
@@ -240,7 +237,6 @@ CHAIN_TEST(rules_of_the_firewall_are_those_of_its_file)
     assert_int_equal(help_chain_command(&h, "set firewall rule.1=allow"), 0);
     assert_int_equal(help_chain_command(&h, "set firewall udp=77"), 0);
     content_passes();
-    help_chain_close(&h);
 }
 
 /* ---- monitor ---- */
@@ -251,7 +247,6 @@ CHAIN_TEST(flows_of_the_monitor_have_timers)
     send_from(NF_INSIDE, A, 1000, B, 80, 6);
     content_passes();
     sessions_are_what_packets_make_of_them("monitor");
-    help_chain_close(&h);
 }
 
 /* ---- load balancer ---- */
@@ -285,7 +280,6 @@ CHAIN_TEST(flows_of_the_balancer_and_its_backends_lead_to_each_other)
     DAMAGED(&lb->ended[NF_IP6][0], 1, "flows of backend 0 have ended, expected one that is there");
     DAMAGED(&lb->ended[NF_IP4][2], 1, "flows of backend 2 have ended, expected one that is there");
     DAMAGED(&backend->state, LB_GONE + 1, "backend 0 is in a state that there is not");
-    help_chain_close(&h);
 }
 
 /* ---- rate limiter, forward ---- */
@@ -311,7 +305,6 @@ CHAIN_TEST(the_limiters_clients_are_where_it_made_them)
     DAMAGED(&rl->timeout, UINT32_MAX, "timeout is 4294967295 seconds");
     assert_int_equal(help_chain_command(&h, "set rate_limiter pps=50"), 0);
     content_passes();
-    help_chain_close(&h);
 }
 
 CHAIN_TEST(the_numbers_of_forward_are_where_it_made_them)
@@ -324,7 +317,6 @@ CHAIN_TEST(the_numbers_of_forward_are_where_it_made_them)
     fwd = root("forward");
     DAMAGED(&fwd[0], NULL, "constant");
     DAMAGED(&fwd[1], fwd, "constant");
-    help_chain_close(&h);
 }
 
 /* ---- vlan_qos, policer ---- */
@@ -345,7 +337,6 @@ CHAIN_TEST(classes_are_those_of_the_file)
     s = nf_sessions_next(nf, &at);
     assert_non_null(s);
     DAMAGED((uint32_t *)(uintptr_t)nf_session_slot(nf, s), 2, "session 0 is of class 2, expected at most 1");
-    help_chain_close(&h);
     open_one("    - policer: { classes: firewall.rules }\n", "class a dscp any rate 9 pps burst 3\n");
     send_from(NF_INSIDE, A, 1000, B, 80, 17);
     content_passes();
@@ -355,7 +346,6 @@ CHAIN_TEST(classes_are_those_of_the_file)
     nf_map_add(nf_chain_find(h.chain, "policer"), nf_shared_map_part(*policer, 0), &none);
     content_is_refused("a bucket is of class 9, expected one below 1");
     ft_audit_resume(h.region);
-    help_chain_close(&h);
 }
 
 /* ---- the chain's neighbours ---- */
@@ -392,5 +382,4 @@ CHAIN_TEST(neighbours_are_on_ports_that_there_are)
     }
     content_is_refused("257 neighbours never give way, expected at most 256");
     ft_audit_resume(h.region);
-    help_chain_close(&h);
 }

@@ -178,7 +178,6 @@ static void over_captures(const char *nfs, const char *rules, const char *file)
         else
             help_chain_open(&h, nfs, rules, i);
         help_chain_same(&h, captures[i], strncmp(captures[i], "dnscrypt", 8) == 0);
-        help_chain_close(&h);
     }
 }
 
@@ -248,11 +247,9 @@ static void translate(const char *file, unsigned flows)
     }
     assert_int_equal(help_chain_counter(&h, "nat", "mappings_created"),
                      mapping_count - direct_count + again_count);
-    assert_int_equal(help_chain_counter(&h, "nat", "wrong_remote"), 0);
-    assert_int_equal(help_chain_counter(&h, "nat", "ports_exhausted"), 0);
+    help_chain_counts(&h, "nat: wrong_remote 0, ports_exhausted 0");
     if (flows)
         assert_int_equal(mapping_count - direct_count, flows);
-    help_chain_close(&h);
     help_capture_free(&capture);
 }
 

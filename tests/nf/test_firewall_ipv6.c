@@ -22,11 +22,6 @@ static const char rules[] = "deny from 2001:db8:bad::/48\n"
 static struct help_chain h;
 static uint8_t frame[256];
 
-static uint64_t counter(const char *name)
-{
-    return help_chain_counter(&h, "firewall", name);
-}
-
 static bool send_frame(uint8_t side, uint32_t len)
 {
     return !help_ipv6_send(&h, side, frame, len).drop;
@@ -60,7 +55,7 @@ CHAIN_TEST(rules_are_of_their_hosts_family_or_of_both)
     assert_true(icmpv6(IN, REMOTE, SITE, 128, 64));
     assert_false(icmpv6(IN, REMOTE, SITE, 129, 64)); /* an answer that nobody asked for */
     assert_false(icmpv6(IN, REMOTE, SITE, 4, 64));
-    assert_int_equal(counter("connections_created"), 4);
+    help_chain_counts(&h, "firewall: connections_created 4");
     struct nft_spec ipv4 = {
         .src = NFT_IP(10, 0, 0, 1), .dst = NFT_IP(192, 0, 2, 1), .sport = 9, .dport = 9, .proto = 17};
     assert_false(help_chain_spec(&h, OUT, &ipv4, NULL)); /* ::/0 is of IPv6 */
@@ -87,9 +82,9 @@ CHAIN_TEST(headers_in_front_hide_nothing_from_the_rules)
 {
     assert_false(tcp_behind(8));
     assert_false(tcp_behind(128));
-    assert_int_equal(counter("denied"), 2);
+    help_chain_counts(&h, "firewall: denied 2");
     assert_false(tcp_behind(136)); /* more than are read */
-    assert_int_equal(counter("malformed"), 1);
+    help_chain_counts(&h, "firewall: malformed 1");
 }
 
 CHAIN_TEST(what_belongs_to_a_connection_passes)
@@ -97,7 +92,7 @@ CHAIN_TEST(what_belongs_to_a_connection_passes)
     assert_true(tcp(OUT, SITE, 1000, REMOTE, 443, NFT_SYN));
     assert_true(tcp(IN, REMOTE, 443, SITE, 1000, NFT_SYN | NFT_ACK));
     assert_true(tcp(OUT, SITE, 1000, REMOTE, 443, NFT_ACK));
-    assert_int_equal(counter("known"), 2);
+    help_chain_counts(&h, "firewall: known 2");
     assert_false(tcp(IN, REMOTE, 443, SITE, 1001, NFT_ACK));
     help_chain_has(&h, "firewall", "\"from\":\"[2001:db8:5::1]:1000\"");
     help_chain_has(&h, "firewall", "\"to\":\"[2001:db8:1::7]:443\"");
@@ -107,7 +102,7 @@ CHAIN_TEST(neighbours_are_no_matter_of_rules)
 {
     assert_true(icmpv6(IN, "fe80::1", "ff02::1:ff00:1", 135, 255));
     assert_true(icmpv6(IN, "fe80::1", "fe80::2", 136, 255));
-    assert_int_equal(counter("arp"), 2);
+    help_chain_counts(&h, "firewall: arp 2");
     assert_false(icmpv6(IN, REMOTE, SITE, 136, 254)); /* from elsewhere */
     assert_false(icmpv6(IN, REMOTE, SITE, 138, 255));
 }
@@ -125,7 +120,7 @@ CHAIN_TEST(a_later_fragment_follows_its_first)
     static const char denied[] = "2001:db8:bad::9";
 
     assert_false(fragment(SITE, 7, true));
-    assert_int_equal(counter("fragment_unknown"), 1);
+    help_chain_counts(&h, "firewall: fragment_unknown 1");
     assert_true(fragment(SITE, 8, false) && fragment(SITE, 8, true));
     assert_false(fragment(denied, 9, false) || fragment(denied, 9, true));
 }
@@ -136,7 +131,7 @@ CHAIN_TEST(what_ends_inside_a_header_is_malformed)
     assert_false(send_frame(OUT, 64));
     help_ipv6_header(frame + 14, 6, SITE, REMOTE, 500); /* longer than the frame */
     assert_false(send_frame(OUT, 74));
-    assert_int_equal(counter("malformed"), 2);
+    help_chain_counts(&h, "firewall: malformed 2");
 }
 
 static void refused(const char *text, const char *expected)

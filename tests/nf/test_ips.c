@@ -23,16 +23,14 @@ static bool udp(uint8_t side, const char *payload)
 
 CHAIN_TEST(what_completes_a_match_is_dropped_and_what_follows)
 {
-    help_ips_open(IPS(), DROP);
-    help_ips_begin();
+    help_ips_connect(IPS(), DROP);
     assert_true(help_ips_client(101, "an att"));
     assert_false(help_ips_client(107, "ack"));
     assert_false(help_ips_client(107, "ack"));
     assert_false(help_ips_client(110, "more"));
     assert_false(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 501, 107, "answer"));
     assert_false(help_ips_tcp(NF_INSIDE, NFT_SYN, 106, 0, "")); /* no way to begin anew in the middle */
-    assert_int_equal(help_ips_counter("dropped"), 1);
-    assert_int_equal(help_ips_counter("blocked"), 4);
+    help_chain_counts(&help_ips, "ips: dropped 1, blocked 4");
     help_chain_has(&help_ips, "ips",
                    "{\"rule\":\"7\",\"line\":1,\"action\":\"drop\",\"hits\":1,\"msg\":\"an attack\"}");
     help_chain_has(&help_ips, "ips",
@@ -44,8 +42,7 @@ CHAIN_TEST(what_completes_a_match_is_dropped_and_what_follows)
 
 CHAIN_TEST(a_packet_that_fills_a_hole_stands_for_what_is_behind_it)
 {
-    help_ips_open(IPS(), DROP);
-    help_ips_begin();
+    help_ips_connect(IPS(), DROP);
     assert_true(help_ips_client(107, "tack"));
     assert_true(help_ips_client(105, "at"));
     assert_int_equal(help_ips_counter("segments_kept"), 2);
@@ -55,16 +52,14 @@ CHAIN_TEST(a_packet_that_fills_a_hole_stands_for_what_is_behind_it)
 
 CHAIN_TEST(who_contradicts_what_is_kept_is_dropped)
 {
-    help_ips_open(IPS(), DROP);
-    help_ips_begin();
+    help_ips_connect(IPS(), DROP);
     assert_true(help_ips_client(103, "tttt"));
     assert_false(help_ips_client(101, "at_"));   /* in front of it, and into it */
     assert_false(help_ips_client(104, "ttack")); /* behind it */
     assert_int_equal(help_ips_counter("overlap_differs"), 2);
     assert_true(help_ips_client(101, "at"));
     assert_true(help_ips_client(107, "done"));
-    assert_int_equal(help_ips_counter("segments_kept"), 1);
-    assert_int_equal(help_ips_counter("matches"), 0);
+    help_chain_counts(&help_ips, "ips: segments_kept 1, matches 0");
     assert_true(help_ips_client(120, "later"));
     assert_false(help_ips_tcp(NF_INSIDE, NFT_ACK | NFT_FIN, 122, 501, "")); /* an end inside it */
     assert_int_equal(help_ips_counter("overlap_differs"), 3);
@@ -72,8 +67,7 @@ CHAIN_TEST(who_contradicts_what_is_kept_is_dropped)
 
 CHAIN_TEST(room_is_bounded)
 {
-    help_ips_open(IPS(", stream_pieces: 8, flow_pieces: 2"), DROP);
-    help_ips_begin(); /* pieces begin at 0, 440, 880, 1320 */
+    help_ips_connect(IPS(", stream_pieces: 8, flow_pieces: 2"), DROP); /* pieces begin at 0, 440, 880, 1320 */
     assert_false(help_ips_client(101 + 2 * 440, "far"));
     assert_int_equal(help_ips_counter("out_of_window"), 1);
     assert_true(help_ips_client(450, "one"));
@@ -103,7 +97,6 @@ CHAIN_TEST(a_stream_that_is_picked_up_begins_where_its_receiver_says)
     assert_int_equal(help_ips_counter("matches"), 1); /* it begins at 200, not at 110 */
     assert_true(help_ips_client(101, "retransmit"));
     assert_int_equal(help_ips_counter("retransmitted"), 1);
-    help_chain_close(&help_ips);
     help_ips_open(IPS(), ALERT);
     assert_true(help_ips_client(104, "ack"));
     assert_true(help_ips_client(107, "and"));
@@ -115,15 +108,12 @@ CHAIN_TEST(a_stream_that_is_picked_up_begins_where_its_receiver_says)
 
 CHAIN_TEST(a_connection_begins_anew_when_the_last_one_is_over_for_both)
 {
-    help_ips_open(IPS(), DROP);
-    help_ips_begin();
+    help_ips_connect(IPS(), DROP);
     assert_true(help_ips_client(101, "att"));
     assert_true(help_ips_tcp(NF_INSIDE, NFT_RST, 90000, 0, "")); /* its receiver does not believe it */
     assert_true(help_ips_tcp(NF_INSIDE, NFT_SYN, 103, 0, ""));
     assert_false(help_ips_client(104, "ack"));
-    help_chain_close(&help_ips);
-    help_ips_open(IPS(), DROP);
-    help_ips_begin();
+    help_ips_connect(IPS(), DROP);
     assert_true(help_ips_client(101, "att"));
     assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 501, 104, ""));
     assert_true(help_ips_tcp(NF_INSIDE, NFT_RST, 104, 0, ""));
@@ -135,12 +125,11 @@ CHAIN_TEST(a_connection_begins_anew_when_the_last_one_is_over_for_both)
 
 CHAIN_TEST(directions_and_states_of_flows)
 {
-    help_ips_open(IPS(),
-                  "alert tcp any any -> any any (content:\"x\"; flow:to_server; sid:1;)\n"
-                  "alert tcp any any -> any any (content:\"x\"; flow:from_server,established; sid:2;)\n"
-                  "alert tcp 10.0.0.0/24 any -> !10.0.0.1 [79:81,443] (content:\"x\"; sid:3;)\n"
-                  "alert udp any any -> any any (content:\"y\"; flow:established; sid:4;)\n");
-    help_ips_begin();
+    help_ips_connect(IPS(),
+                     "alert tcp any any -> any any (content:\"x\"; flow:to_server; sid:1;)\n"
+                     "alert tcp any any -> any any (content:\"x\"; flow:from_server,established; sid:2;)\n"
+                     "alert tcp 10.0.0.0/24 any -> !10.0.0.1 [79:81,443] (content:\"x\"; sid:3;)\n"
+                     "alert udp any any -> any any (content:\"y\"; flow:established; sid:4;)\n");
     assert_true(help_ips_client(101, "x"));
     assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 501, 102, "x x"));
     assert_true(udp(NF_INSIDE, "y"));
@@ -170,9 +159,7 @@ CHAIN_TEST(a_connection_of_which_one_end_is_heard_is_not_established)
             assert_true(help_ips_tcp(other, NFT_ACK, 501, 101, "x"));
             if (first[i] != NFT_SYN) /* which the other end has not answered by one */
                 assert_int_equal(help_ips_counter("matches"), i == 1 ? 6 : i == 4 ? 2 : 5);
-            help_chain_close(&help_ips);
         }
-    help_ips_open(IPS(), DROP);
 }
 
 CHAIN_TEST(thresholds_decide_who_is_told_and_what_is_dropped)
@@ -203,7 +190,6 @@ CHAIN_TEST(thresholds_decide_who_is_told_and_what_is_dropped)
         help_chain_wait_tenths(&help_ips, 100);
         udp(NF_INSIDE, names[(i + 1) % 3]); /* the other one's time is over */
         assert_int_equal(help_ips_counter("tracked_full"), 1);
-        help_chain_close(&help_ips);
     }
 }
 
@@ -227,8 +213,7 @@ CHAIN_TEST(what_cannot_be_looked_into_is_dropped)
 
 CHAIN_TEST(an_operator_changes_what_a_rule_does)
 {
-    help_ips_open(IPS(), DROP);
-    help_ips_begin();
+    help_ips_connect(IPS(), DROP);
     assert_int_equal(help_chain_command(&help_ips, "set ips rule.7=off"), FT_OK);
     assert_true(help_ips_client(101, "attack"));
     assert_int_equal(help_chain_command(&help_ips, "set ips rule.7=alert"), FT_OK);
@@ -247,8 +232,8 @@ CHAIN_TEST(other_rules_take_the_place_of_these_while_streams_go_on)
                                 "alert tcp any any -> any any (content:\"tt\"; content:\"a\"; sid:10;)\n";
     struct ft_fault fault = {""};
 
-    help_ips_open(IPS(), DROP "alert tcp any any -> any any (content:\"att\"; content:\"none\"; sid:8;)\n");
-    help_ips_begin();
+    help_ips_connect(IPS(),
+                     DROP "alert tcp any any -> any any (content:\"att\"; content:\"none\"; sid:8;)\n");
     assert_true(help_ips_client(101, "attack") == false);
     assert_int_equal(help_chain_command(&help_ips, "clear ips"), FT_OK);
     assert_true(help_ips_client(107, "att"));
@@ -308,9 +293,7 @@ CHAIN_TEST(what_cannot_be_read_is_counted_and_passes_or_not)
         memcpy(frame, arp, sizeof(arp));
         assert_int_equal(help_chain_send(&help_ips, NF_INSIDE, frame, sizeof(arp)).drop, 0);
         assert_int_equal(help_ips_counter("not_inspected"), 1);
-        help_chain_close(&help_ips);
     }
-    help_ips_open(IPS(), DROP);
 }
 
 /* ips: whom it tells of what it has rejected, and how, held against frames that are read by other code. */
@@ -320,9 +303,8 @@ CHAIN_TEST(both_ends_of_what_is_rejected_are_told)
     const struct nf_emitted *made;
     struct nft_seen seen;
 
-    help_ips_open(IPS(), "reject tcp any any -> any any (content:\"attack\"; sid:1;)\n"
-                         "reject udp any any -> any any (content:\"attack\"; sid:2;)\n");
-    help_ips_begin();
+    help_ips_connect(IPS(), "reject tcp any any -> any any (content:\"attack\"; sid:1;)\n"
+                            "reject udp any any -> any any (content:\"attack\"; sid:2;)\n");
     assert_true(help_ips_client(101, "att"));
     assert_false(help_ips_tcp(NF_INSIDE, NFT_ACK, 101, 501, "attack"));
     assert_int_equal(nf_chain_emitted(help_ips.chain, &made), 2);
@@ -491,8 +473,7 @@ static void open_patterns(const char *action, const char *pattern)
     for (unsigned i = 0; i < 9; i++)
         at += sprintf(at, "%s tcp any any -> any any (content:\"k%u\"; pcre:\"%s\"; sid:%u;)\n", action, i,
                       pattern, i + 1);
-    help_ips_open(IPS(), rules);
-    help_ips_begin();
+    help_ips_connect(IPS(), rules);
 }
 
 CHAIN_TEST(the_ninth_pattern_of_a_direction_is_not_let_pass)
@@ -506,15 +487,13 @@ CHAIN_TEST(the_ninth_pattern_of_a_direction_is_not_let_pass)
     assert_false(help_ips_client(133, "k8"));
     assert_false(help_ips_client(135, "abcabcabz"));
     assert_int_equal(help_ips_counter("blocked"), 2);
-    help_chain_close(&help_ips);
     open_patterns("alert", "/[abc]{8}z/R");
     assert_true(help_ips_client(101, "k0k1k2k3k4k5k6k7k8"));
     assert_int_equal(help_ips_counter("notes_full"), 1);
     assert_true(help_ips_client(119, "abcabcabz"));
     assert_int_equal(help_ips_counter("matches"), 8);
     assert_true(help_ips_client(128, "k8abcabcabz")); /* there is room again */
-    assert_int_equal(help_ips_counter("notes_full"), 1);
-    assert_int_equal(help_ips_counter("matches"), 9);
+    help_chain_counts(&help_ips, "ips: notes_full 1, matches 9");
 }
 
 CHAIN_TEST(a_pattern_that_cannot_go_on_leaves_its_room)
@@ -534,17 +513,16 @@ CHAIN_TEST(a_pattern_that_cannot_go_on_leaves_its_room)
 /* Whoever fills the table keeps nothing from being looked for: it is dropped instead. */
 CHAIN_TEST(a_full_table_lets_nothing_pass_that_a_rule_would_have_to_note)
 {
-    help_ips_open(IPS(", max_notes: 2"),
-                  "drop tcp any any -> any any (content:\"one\"; content:\"two\"; content:\"six\"; sid:1;)\n"
-                  "alert tcp any any -> any any (content:\"ten\"; content:\"win\"; sid:2;)\n");
-    help_ips_begin();
+    help_ips_connect(
+        IPS(", max_notes: 2"),
+        "drop tcp any any -> any any (content:\"one\"; content:\"two\"; content:\"six\"; sid:1;)\n"
+        "alert tcp any any -> any any (content:\"ten\"; content:\"win\"; sid:2;)\n");
     assert_true(help_ips_client(101, "one two"));
     assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 501, 101, "ten"));
     assert_int_equal(help_ips_counter("notes_full"), 1);
     assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 504, 101, "nothing"));
     assert_false(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 511, 101, "a one"));
-    assert_int_equal(help_ips_counter("notes_full"), 2);
-    assert_int_equal(help_ips_counter("dropped"), 0);
+    help_chain_counts(&help_ips, "ips: notes_full 2, dropped 0");
 }
 
 /* Segments behind holes, each in a piece of its own, that are let pass, of at most 20. */
@@ -575,8 +553,7 @@ CHAIN_TEST(half_of_the_pieces_are_for_what_is_answered_and_in_order)
 /* However it is cut, what lies behind a hole takes the pieces of its bytes. */
 CHAIN_TEST(bytes_that_are_sent_one_by_one_take_no_more_room)
 {
-    help_ips_open(IPS(", stream_pieces: 16"), "drop tcp any any -> any any (content:\"evil\"; sid:1;)\n");
-    help_ips_begin();
+    help_ips_connect(IPS(", stream_pieces: 16"), "drop tcp any any -> any any (content:\"evil\"; sid:1;)\n");
     for (uint32_t at = 2; at < 1200; at += 2)
         assert_true(help_ips_client(101 + at, "x"));
     for (uint32_t at = 1199; at > 4; at -= 2)
@@ -653,8 +630,7 @@ CHAIN_TEST(what_a_packet_may_cost_is_bounded)
             at, "alert tcp any any -> any any (content:\"a\"; content:\"b\"; within:1000; sid:%u;)\n", i);
     sprintf(at, "alert udp any any -> any any (content:\"a\"; sid:99;)\n");
     for (unsigned drops = 0; drops < 3; drops++) {
-        help_ips_open(IPS(""), rules);
-        help_ips_begin();
+        help_ips_connect(IPS(""), rules);
         if (drops)
             assert_int_equal(
                 help_chain_command(&help_ips, drops == 1 ? "set ips rule.99=drop" : "set ips rule.64=drop"),
@@ -663,10 +639,8 @@ CHAIN_TEST(what_a_packet_may_cost_is_bounded)
         assert_int_equal(help_ips_client(1501, "bb"), drops < 2);
         assert_int_equal(help_ips_counter("steps_full"), 1);
         assert_int_equal(help_ips_counter("blocked"), drops == 2);
-        help_chain_close(&help_ips);
     }
-    help_ips_open(IPS(""), rules);
-    help_ips_begin();
+    help_ips_connect(IPS(""), rules);
     text[20] = 0;
     assert_true(help_ips_client(101, text));
     assert_int_equal(help_ips_counter("steps_full"), 0);
@@ -773,7 +747,6 @@ CHAIN_TEST(matches_in_captures_are_those_of_tshark)
         help_chain_capture(&h, &capture, false, &sum);
         print_message("# %s\n", f->file);
         assert_int_equal(help_chain_counter(&h, "ips", "matches"), f->matches);
-        help_chain_close(&h);
         help_capture_free(&capture);
     }
 }

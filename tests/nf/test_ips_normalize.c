@@ -17,8 +17,7 @@ static bool ack(uint32_t number)
 /* Whatever the reason for which the receiver has not taken the first copy. */
 CHAIN_TEST(what_is_not_acknowledged_is_sent_again_as_it_was)
 {
-    help_ips_open(IPS(), DROP);
-    help_ips_begin();
+    help_ips_connect(IPS(), DROP);
     assert_true(help_ips_client(101, "innocent"));
     assert_false(help_ips_client(101, "attack"));
     assert_false(help_ips_client(105, "ATTACK!"));
@@ -28,8 +27,7 @@ CHAIN_TEST(what_is_not_acknowledged_is_sent_again_as_it_was)
     assert_true(ack(109));
     assert_true(help_ips_client(101, "whatever")); /* the receiver has it */
     assert_false(help_ips_client(108, "t! and more"));
-    assert_int_equal(help_ips_counter("overlap_differs"), 3);
-    assert_int_equal(help_ips_counter("matches"), 0);
+    help_chain_counts(&help_ips, "ips: overlap_differs 3, matches 0");
 }
 
 /* A byte of a window that is closed, data in a SYN, a hole: all the same. */
@@ -52,8 +50,7 @@ CHAIN_TEST(small_segments_and_those_in_a_syn_are_copied_as_well)
 
 CHAIN_TEST(the_place_of_an_end_is_an_end)
 {
-    help_ips_open(IPS(), DROP);
-    help_ips_begin();
+    help_ips_connect(IPS(), DROP);
     assert_true(help_ips_client(101, "attac"));
     assert_true(help_ips_tcp(NF_INSIDE, NFT_FIN | NFT_ACK, 106, 501, ""));
     assert_false(help_ips_client(106, "k"));
@@ -65,8 +62,7 @@ CHAIN_TEST(the_place_of_an_end_is_an_end)
 
 CHAIN_TEST(an_ack_of_what_was_never_sent_brings_nothing)
 {
-    help_ips_open(IPS(), DROP);
-    help_ips_begin();
+    help_ips_connect(IPS(), DROP);
     assert_false(help_ips_tcp(NF_INSIDE, NFT_ACK, 101, 501 + (4u << 20), "xxxxxx"));
     assert_false(help_ips_tcp(NF_INSIDE, NFT_ACK, 101, 500, "xxxxxx"));
     assert_false(help_ips_tcp(NF_INSIDE, NFT_ACK | NFT_FIN, 101, 500, ""));
@@ -86,8 +82,7 @@ static bool server(uint32_t seq, const char *payload)
  * nothing. That of an end that has sent nothing is the SYN's. */
 CHAIN_TEST(a_keepalive_with_the_number_of_the_syn_passes_and_is_not_read)
 {
-    help_ips_open(IPS(), DROP);
-    help_ips_begin();
+    help_ips_connect(IPS(), DROP);
     for (unsigned i = 0; i < 3; i++) {
         assert_true(help_ips_client(100, "a"));
         assert_true(server(500, i ? "x" : "")); /* with the byte and without */
@@ -105,8 +100,7 @@ CHAIN_TEST(a_keepalive_with_the_number_of_the_syn_passes_and_is_not_read)
 
 CHAIN_TEST(what_follows_the_number_of_the_syn_is_judged)
 {
-    help_ips_open(IPS(), DROP);
-    help_ips_begin();
+    help_ips_connect(IPS(), DROP);
     assert_true(help_ips_client(100, "xinno"));
     assert_false(help_ips_client(101, "INNO")); /* it has passed, and is not acknowledged */
     assert_false(help_ips_client(100, "xINNO"));
@@ -116,9 +110,7 @@ CHAIN_TEST(what_follows_the_number_of_the_syn_is_judged)
     assert_int_equal(help_ips_counter("out_of_window"), 2);
     assert_true(help_ips_client(105, "cent"));
     assert_true(ack(101));
-    help_chain_close(&help_ips);
-    help_ips_open(IPS(), DROP);
-    help_ips_begin();
+    help_ips_connect(IPS(), DROP);
     assert_false(help_ips_client(100, "xattack"));
     assert_int_equal(help_ips_counter("matches"), 1);
 }
@@ -155,15 +147,12 @@ CHAIN_TEST(keepalives_and_retransmissions_of_data_in_a_syn)
         assert_true(help_ips_client(101, "hello"));
         assert_true(help_ips_client(106, "att"));
         assert_false(help_ips_client(109, "ack"));
-        help_chain_close(&help_ips);
     }
-    help_ips_open(IPS(), DROP);
 }
 
 CHAIN_TEST(a_keepalive_behind_an_end_has_its_number)
 {
-    help_ips_open(IPS(), DROP);
-    help_ips_begin();
+    help_ips_connect(IPS(), DROP);
     assert_true(help_ips_client(101, "bye"));
     assert_true(help_ips_tcp(NF_INSIDE, NFT_FIN | NFT_ACK, 104, 501, ""));
     assert_false(help_ips_client(104, "x")); /* the receiver may not have the end */
@@ -183,16 +172,14 @@ CHAIN_TEST(a_keepalive_behind_an_end_has_its_number)
 /* A probe of a window that is closed has the next byte, again and again, and then more behind it. */
 CHAIN_TEST(probes_of_a_closed_window_are_read_once)
 {
-    help_ips_open(IPS(), DROP);
-    help_ips_begin();
+    help_ips_connect(IPS(), DROP);
     for (unsigned i = 0; i < 3; i++)
         assert_true(help_ips_client(101, "a"));
     assert_false(help_ips_client(101, "b"));
     assert_true(help_ips_client(100, "?")); /* one that has the number in front of it */
     assert_true(ack(101));
     assert_false(help_ips_client(101, "attack"));
-    assert_int_equal(help_ips_counter("overlap_differs"), 1);
-    assert_int_equal(help_ips_counter("matches"), 1);
+    help_chain_counts(&help_ips, "ips: overlap_differs 1, matches 1");
 }
 
 /* The number of the SYN is the last one before 0; 4 GiB later it is one of a byte. */
@@ -212,8 +199,7 @@ CHAIN_TEST(the_number_of_the_syn_goes_round)
 
 CHAIN_TEST(after_a_reset_its_sender_is_silent)
 {
-    help_ips_open(IPS(), DROP);
-    help_ips_begin();
+    help_ips_connect(IPS(), DROP);
     assert_true(help_ips_client(101, "att"));
     assert_true(ack(104));
     assert_true(help_ips_tcp(NF_INSIDE, NFT_RST, 104, 0, ""));
@@ -228,8 +214,7 @@ CHAIN_TEST(a_reset_that_is_none_ends_nothing)
     static const uint32_t numbers[] = {90000, 101, 105};
 
     for (unsigned i = 0; i < 5; i++) {
-        help_ips_open(IPS(), DROP);
-        help_ips_begin();
+        help_ips_connect(IPS(), DROP);
         assert_true(help_ips_client(101, "att"));
         assert_true(ack(i ? 104 : 101));
         if (i == 3) {
@@ -247,12 +232,10 @@ CHAIN_TEST(a_reset_that_is_none_ends_nothing)
         }
         help_chain_wait_tenths(&help_ips, 3000);
         assert_false(help_ips_client(104, "ack"));
-        assert_int_equal(help_ips_counter("matches"), 1);
-        assert_int_equal(help_ips_counter("midstream"), 0);
+        help_chain_counts(&help_ips, "ips: matches 1, midstream 0");
         help_ips_tcp(NF_INSIDE, NFT_RST, 104, 0, "");
         help_chain_wait_tenths(&help_ips, 3000);
         assert_false(help_ips_client(104, "ack")); /* blocked as before */
-        help_chain_close(&help_ips);
     }
 }
 
@@ -280,7 +263,6 @@ CHAIN_TEST(a_reset_comes_to_its_receiver)
             assert_int_equal(*ttl, i ? 2 : 64); /* once, or it might never end */
             assert_null(nft_checksums(frame, n));
         }
-        help_chain_close(&help_ips);
     }
 }
 
@@ -296,8 +278,7 @@ CHAIN_TEST(a_reset_that_may_be_none_is_not_believed)
         struct nft_spec options = HELP_PACKET(6, NFT_IP(10, 0, 0, 1), 4000, NFT_IP(10, 0, 0, 2), 80,
                                               .tcp = NFT_RST, .seq = 104, .options = 1);
 
-        help_ips_open(IPS(", checksums: false"), DROP);
-        help_ips_begin();
+        help_ips_connect(IPS(", checksums: false"), DROP);
         assert_true(help_ips_client(101, "att"));
         assert_true(ack(104));
         if (i == 1) /* who knows whether the receiver has these */
@@ -316,10 +297,7 @@ CHAIN_TEST(a_reset_that_may_be_none_is_not_believed)
         assert_int_equal(help_ips_client(104, "ack"), false);
         assert_int_equal(help_ips_counter("matches"), i != 1);
         assert_int_equal(help_ips_counter("overlap_differs"), i == 1);
-        help_chain_close(&help_ips);
     }
-    help_ips_open(IPS(), DROP);
-    help_ips_begin();
 }
 
 /* ---- another connection on the same ends ---------------------------------------------------------- */
@@ -328,8 +306,7 @@ CHAIN_TEST(a_reset_that_may_be_none_is_not_believed)
  * believes any reset. */
 CHAIN_TEST(a_receiver_that_forgets_is_believed)
 {
-    help_ips_open(IPS(), DROP);
-    help_ips_begin();
+    help_ips_connect(IPS(), DROP);
     assert_true(help_ips_client(101, "att"));
     assert_false(help_ips_tcp(NF_OUTSIDE, NFT_SYN | NFT_ACK, 7000, 151, "")); /* nobody has asked */
     assert_true(help_ips_tcp(NF_INSIDE, NFT_SYN, 150, 0, ""));
@@ -349,8 +326,7 @@ CHAIN_TEST(urgent_data_is_made_ordinary)
                                          .payload = "atxtack", .len = 7);
     uint32_t n = help_segment_frame(&s, frame);
 
-    help_ips_open(IPS(), DROP);
-    help_ips_begin();
+    help_ips_connect(IPS(), DROP);
     tcp[19] = 3;
     tcp[17] = (uint8_t)(tcp[17] - 3); /* no borrow with these numbers */
     assert_null(nft_checksums(frame, n));
@@ -390,7 +366,6 @@ CHAIN_TEST(a_syn_that_nobody_answers_does_not_say_where_a_stream_begins)
         assert_true(help_ips_client(101, "an att"));
         assert_false(help_ips_client(107, "ack"));
         assert_int_equal(help_ips_counter("matches"), 1);
-        help_chain_close(&help_ips);
     }
     help_ips_open(STRICT, DROP); /* the first one is answered, though the other was the later one */
     assert_true(syn(100));
@@ -404,8 +379,7 @@ CHAIN_TEST(a_syn_that_nobody_answers_does_not_say_where_a_stream_begins)
 
 CHAIN_TEST(bytes_in_front_of_a_beginning_are_dropped)
 {
-    help_ips_open(IPS(), DROP);
-    help_ips_begin();
+    help_ips_connect(IPS(), DROP);
     assert_false(help_ips_client(95, "attack"));
     assert_int_equal(help_ips_counter("out_of_window"), 1);
     assert_true(help_ips_client(101, "att"));
@@ -434,8 +408,7 @@ CHAIN_TEST(a_stream_that_was_picked_up_begins_so_far_in_front_in_all)
 /* What is silent for as long as an end takes is not forgotten, where its receiver does not know of an end. */
 CHAIN_TEST(an_end_that_is_none_ends_nothing)
 {
-    help_ips_open(IPS(), DROP);
-    help_ips_begin();
+    help_ips_connect(IPS(), DROP);
     assert_true(help_ips_client(101, "att"));
     assert_true(help_ips_tcp(NF_OUTSIDE, NFT_FIN | NFT_ACK, 501, 104, ""));
     assert_false(help_ips_tcp(NF_INSIDE, NFT_FIN | NFT_ACK, 5000000, 502, ""));
@@ -451,13 +424,11 @@ CHAIN_TEST(what_was_picked_up_in_the_middle_gives_way_to_a_syn)
     assert_true(help_ips_client(101 + (1u << 30), "stray"));
     help_ips_begin();
     assert_false(help_ips_client(101, "attack"));
-    help_chain_close(&help_ips);
     help_ips_open(IPS(), DROP);
     assert_true(help_ips_client(1001, "att"));
     assert_true(syn(980)); /* nothing has answered, but this is no beginning for its receiver */
     assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 501, 1004, ""));
     assert_false(help_ips_client(1004, "ack"));
-    help_chain_close(&help_ips);
     help_ips_open(IPS(), DROP);
     assert_true(help_ips_client(1001, "att"));
     assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 501, 1004, ""));
@@ -468,8 +439,7 @@ CHAIN_TEST(what_was_picked_up_in_the_middle_gives_way_to_a_syn)
 
 CHAIN_TEST(a_segment_that_its_receiver_does_not_take_is_dropped)
 {
-    help_ips_open(IPS(), DROP);
-    help_ips_begin();
+    help_ips_connect(IPS(), DROP);
     assert_false(help_ips_tcp(NF_INSIDE, NFT_PSH, 101, 0, "xxxxxx"));
     assert_false(help_ips_tcp(NF_INSIDE, 0, 101, 0, "xxxxxx"));
     assert_false(help_ips_tcp(NF_INSIDE, NFT_FIN, 101, 0, ""));
@@ -483,8 +453,7 @@ CHAIN_TEST(a_segment_that_its_receiver_does_not_take_is_dropped)
 CHAIN_TEST(a_blocked_connection_ends_and_another_one_begins)
 {
     for (unsigned how = 0; how < 3; how++) {
-        help_ips_open(IPS(), how == 2 ? REJECT : DROP);
-        help_ips_begin();
+        help_ips_connect(IPS(), how == 2 ? REJECT : DROP);
         assert_false(help_ips_client(101, "attack"));
         if (how < 2) {
             assert_false(syn(9000));
@@ -500,7 +469,6 @@ CHAIN_TEST(a_blocked_connection_ends_and_another_one_begins)
         assert_true(help_ips_tcp(NF_INSIDE, NFT_ACK, 9001, 7001, "some"));
         assert_false(help_ips_tcp(NF_INSIDE, NFT_ACK, 9005, 7001, "attack"));
         assert_int_equal(help_ips_counter("matches"), 2);
-        help_chain_close(&help_ips);
     }
 }
 
@@ -535,7 +503,6 @@ CHAIN_TEST(a_datagram_that_is_shorter_than_its_packet_is_looked_into)
         assert_int_equal(!help_chain_send(&help_ips, NF_INSIDE, frame, len).drop, !ipv6);
         assert_int_equal(help_ips_counter("checksum"), 0);
         assert_int_equal(help_ips_counter("matches"), ipv6);
-        help_chain_close(&help_ips);
     }
 }
 
@@ -634,8 +601,7 @@ CHAIN_TEST(a_receiver_never_reads_what_a_rule_drops)
         draw_streams(stream);
         if (strstr(stream[0], "attack"))
             continue;
-        help_ips_open(rooms[round / 2 % 4], RULES);
-        help_ips_begin();
+        help_ips_connect(rooms[round / 2 % 4], RULES);
         for (unsigned i = 0; i < 120; i++) {
             send_part(&r, stream[below(100) < attacks], loss);
             if (below(20) == 0)
@@ -648,7 +614,6 @@ CHAIN_TEST(a_receiver_never_reads_what_a_rule_drops)
         contradicted += help_ips_counter("overlap_differs") != 0;
         blocked += help_ips_counter("matches") != 0;
         assert_true(attacks || !help_ips_counter("overlap_differs"));
-        help_chain_close(&help_ips);
     }
     print_message("# %u bytes read, %u whole, %u contradicted, %u blocked\n", read, whole, contradicted,
                   blocked);

@@ -301,7 +301,6 @@ CHAIN_TEST(captures_replay_to_the_same_state)
             there &= help_chain_same(&h, files[i], false);
         if (c == 1 && there)
             assert_true(counter("flows_created") > 100);
-        help_chain_close(&h);
     }
 }
 
@@ -339,7 +338,6 @@ CHAIN_TEST(answers_come_to_the_lane_of_their_client)
                 lane);
     }
     assert_int_equal(lanes, 0xff);
-    help_chain_close(&h);
     help_chain_open(&h, BALANCE(THREE ", clients: both"), NULL, 1);
     assert_true(nf_chain_scope(&h.config->chain, 2, &scope, &fault) < 0);
     assert_int_equal(nf_chain_scope(&h.config->chain, 1, &scope, &fault), 0);

@@ -84,9 +84,7 @@ CHAIN_TEST(a_flow_stays_with_its_backend_there_and_back)
                           i % 3 ? NFT_ACK : NFT_SYN | NFT_ACK));
         ends_are(&seen, f->vip, 80, f->client, port);
     }
-    assert_int_equal(counter("flows_created"), 36);
-    assert_int_equal(counter("forwarded"), 108);
-    assert_int_equal(counter("returned"), 108);
+    help_chain_counts(&h, "load_balancer: flows_created 36, forwarded 108, returned 108");
     help_chain_has(&h, "load_balancer", "\"backend\":\"[fd00::3]:8080\",\"state\":\"up\",\"connections\":6");
     help_chain_has(&h, "load_balancer", "\"backend\":\"10.1.0.3:8080\",\"state\":\"up\",\"connections\":6");
     help_chain_has(&h, "load_balancer",
@@ -232,8 +230,7 @@ CHAIN_TEST(errors_quote_extension_headers)
         assert_int_equal(help_get16(inner + 40 + n), at == 3 ? 8080 : 80);
         assert_int_equal(help_l4_checksum(inner, 6, inner + 40 + n, e.inner_len - 40 - n), 0);
     }
-    assert_int_equal(counter("icmp_errors_translated"), 4);
-    assert_int_equal(counter("no_flow"), 2);
+    help_chain_counts(&h, "load_balancer: icmp_errors_translated 4, no_flow 2");
 }
 
 /* An error to the service that does not say whose packet it quotes is of nobody; one about a protocol that is

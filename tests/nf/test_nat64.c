@@ -147,12 +147,38 @@ static struct six nat64_from_server(uint8_t proto, uint16_t port)
                .payload = 11);
 }
 
+/* Of the server's flow, as it left with the chain's address; and of the client's, as its answer arrived. */
+static struct six nat64_left(uint8_t proto, uint16_t payload)
+{
+    return SIX(proto, NAT64_OUT, 2000, NAT64_S4, 443, .tcp = NFT_SYN | NFT_ACK, .type = 8,
+               .payload = payload);
+}
+
+static struct six nat64_arrived(uint8_t proto, uint16_t payload)
+{
+    return SIX(proto, NAT64_S, proto == 58 ? 5000 : 443, NAT64_C, 5000, .tcp = NFT_SYN, .type = 129,
+               .payload = payload);
+}
+
 static void nat64_ends_are(const char *from, uint16_t sport, const char *to, uint16_t dport)
 {
     assert_string_equal(nat64_seen.from, from);
     assert_string_equal(nat64_seen.to, to);
     assert_int_equal(nat64_seen.sport, sport);
     assert_int_equal(nat64_seen.dport, dport);
+}
+
+/* Both are sent, and the packet is of the client's flow as it leaves, and as an answer to it arrives. */
+static void nat64_goes_out(const struct six *s)
+{
+    assert_true(nat64_sends(NF_INSIDE, s));
+    nat64_ends_are(NAT64_OUT, 2000, NAT64_S4, 443);
+}
+
+static void nat64_comes_back(const struct six *s)
+{
+    assert_true(nat64_sends(NF_OUTSIDE, s));
+    nat64_ends_are(NAT64_S, 443, NAT64_C, 5000);
 }
 
 /* ---- flows --------------------------------------------------------------------------------------- */
@@ -163,8 +189,7 @@ CHAIN_TEST(tcp_goes_out_and_comes_back)
 
     s.class = 0xb9;
     s.limit = 17;
-    assert_true(nat64_sends(NF_INSIDE, &s));
-    nat64_ends_are(NAT64_OUT, 2000, NAT64_S4, 443);
+    nat64_goes_out(&s);
     assert_int_equal(nat64_seen.class, 0xb9);
     assert_int_equal(nat64_seen.limit, 17);
     assert_int_equal(nat64_seen.payload, 11);
@@ -173,8 +198,7 @@ CHAIN_TEST(tcp_goes_out_and_comes_back)
     s.class = 0x2e;
     s.limit = 9;
     s.dont = true;
-    assert_true(nat64_sends(NF_OUTSIDE, &s));
-    nat64_ends_are(NAT64_S, 443, NAT64_C, 5000);
+    nat64_comes_back(&s);
     assert_int_equal(nat64_seen.class, 0x2e);
     assert_int_equal(nat64_seen.limit, 9);
     assert_int_equal(nat64_seen.payload, 11);
@@ -183,8 +207,7 @@ CHAIN_TEST(tcp_goes_out_and_comes_back)
         &nat64_h, "nat64",
         "\"inside\":\"[2001:db8::c]:5000\",\"outside\":\"203.0.113.1\",\"outside_port\":2000,\"remote\":"
         "\"198.51.100.1:443\",\"state\":\"syn-recv\",\"packets\":2");
-    assert_int_equal(nat64_counter("translated_outward"), 1);
-    assert_int_equal(nat64_counter("translated_inward"), 1);
+    help_chain_counts(&nat64_h, "nat64: translated_outward 1, translated_inward 1");
     nat64_replays();
 }
 
@@ -193,15 +216,13 @@ CHAIN_TEST(udp_of_any_size)
     struct six s = nat64_from_client(17);
 
     for (s.payload = 0; s.payload < 2400; s.payload += 97) {
-        assert_true(nat64_sends(NF_INSIDE, &s));
-        nat64_ends_are(NAT64_OUT, 2000, NAT64_S4, 443);
+        nat64_goes_out(&s);
         assert_int_equal(nat64_seen.payload, s.payload);
         assert_int_equal(nat64_seen.dont, 28 + s.payload > 1260);
         struct six back = nat64_from_server(17, 2000);
 
         back.payload = s.payload;
-        assert_true(nat64_sends(NF_OUTSIDE, &back));
-        nat64_ends_are(NAT64_S, 443, NAT64_C, 5000);
+        nat64_comes_back(&back);
         assert_int_equal(nat64_seen.payload, s.payload);
     }
     assert_int_equal(nat64_counter("mappings_created"), 1);
@@ -346,7 +367,6 @@ CHAIN_TEST(full_tables_are_counted)
 {
     struct six s = nat64_from_client(17);
 
-    help_chain_close(&nat64_h);
     help_chain_open(&nat64_h, "    - nat64: { outside: 203.0.113.1, ports: 2000-2003, max_flows: 20 }\n",
                     NULL, 1);
     for (unsigned i = 0; i < 6; i++) {
@@ -381,8 +401,7 @@ CHAIN_TEST(fragments_follow_their_first)
     s.fragment = 0x2000;
     s.payload = 56;
     s.no_udp_sum = true; /* that of a part would be wrong */
-    assert_true(nat64_sends(NF_INSIDE, &s));
-    nat64_ends_are(NAT64_OUT, 2000, NAT64_S4, 443);
+    nat64_goes_out(&s);
     assert_int_equal(nat64_seen.id, 0x5678);
     assert_int_equal(nat64_seen.fragment, 0x2000);
     assert_false(nat64_seen.dont);
@@ -433,6 +452,15 @@ CHAIN_TEST(a_fragment_that_is_all_is_none)
 /* ICMP errors through nat64, with what they quote, both ways: types, codes and words by RFC 7915, 4.2
  * and 5.2. */
 
+static void nat64_error_is(const char *from, const char *to, int type, int code, uint32_t rest)
+{
+    assert_string_equal(nat64_seen.from, from);
+    assert_string_equal(nat64_seen.to, to);
+    assert_int_equal(nat64_seen.type, type);
+    assert_int_equal(nat64_seen.code, code);
+    assert_int_equal(nat64_seen.rest, rest);
+}
+
 /* An error about a packet that left, of IPv4 with so many bytes of it; or from inside about one that
  * nat64_came. */
 static bool send_error(uint8_t side, const struct six *about, uint32_t quoted, uint8_t type, uint8_t code,
@@ -454,23 +482,13 @@ static void an_error_from_outside_is(uint8_t type, uint8_t code, uint32_t rest, 
 
     for (unsigned i = 0; i < 3; i++)
         for (uint32_t quoted = 28; quoted < 72; quoted += 4) {
-            struct six left = nat64_from_server(protos[i], 2000);
+            struct six left = nat64_left(protos[i], 30);
             struct six_seen inner;
 
-            left.from = NAT64_OUT;
-            left.to = NAT64_S4;
-            left.sport = 2000;
-            left.dport = 443;
-            left.type = 8;
-            left.payload = 30;
             assert_int_equal(send_error(NF_OUTSIDE, &left, quoted, type, code, rest), to_type >= 0);
             if (to_type < 0)
                 continue;
-            assert_string_equal(nat64_seen.from, "64:ff9b::c000:209");
-            assert_string_equal(nat64_seen.to, NAT64_C);
-            assert_int_equal(nat64_seen.type, to_type);
-            assert_int_equal(nat64_seen.code, to_code);
-            assert_int_equal(nat64_seen.rest, to_rest);
+            nat64_error_is("64:ff9b::c000:209", NAT64_C, to_type, to_code, to_rest);
             assert_true(six_see_quoted(nat64_came, &nat64_seen, &inner));
             assert_string_equal(inner.from, NAT64_C);
             assert_string_equal(inner.to, NAT64_S);
@@ -526,23 +544,13 @@ static void an_error_from_inside_is(uint8_t type, uint8_t code, uint32_t rest, i
 
     for (unsigned i = 0; i < 3; i++)
         for (uint32_t quoted = 48; quoted < 100; quoted += 4) {
-            struct six arrived = nat64_from_client(protos[i]);
+            struct six arrived = nat64_arrived(protos[i], 30);
             struct six_seen inner;
 
-            arrived.from = NAT64_S;
-            arrived.to = NAT64_C;
-            arrived.sport = i == 2 ? 5000 : 443;
-            arrived.dport = 5000;
-            arrived.type = 129;
-            arrived.payload = 30;
             assert_int_equal(send_error(NF_INSIDE, &arrived, quoted, type, code, rest), to_type >= 0);
             if (to_type < 0)
                 continue;
-            assert_string_equal(nat64_seen.from, NAT64_OUT);
-            assert_string_equal(nat64_seen.to, NAT64_S4);
-            assert_int_equal(nat64_seen.type, to_type);
-            assert_int_equal(nat64_seen.code, to_code);
-            assert_int_equal(nat64_seen.rest, to_rest);
+            nat64_error_is(NAT64_OUT, NAT64_S4, to_type, to_code, to_rest);
             assert_true(six_see_quoted(nat64_came, &nat64_seen, &inner));
             assert_null(inner.wrong);
             assert_string_equal(inner.from, NAT64_S4);
@@ -578,12 +586,8 @@ CHAIN_TEST(errors_go_out)
 /* About nothing that is known, or from the wrong side. */
 CHAIN_TEST(errors_of_nobody_are_dropped)
 {
-    struct six left = nat64_from_server(6, 2000);
+    struct six left = nat64_left(6, 11);
 
-    left.from = NAT64_OUT;
-    left.to = NAT64_S4;
-    left.sport = 2000;
-    left.dport = 443;
     assert_false(send_error(NF_OUTSIDE, &left, 28, 3, 1, 0));
     assert_int_equal(nat64_counter("no_mapping"), 1);
     open_all();
@@ -602,26 +606,15 @@ CHAIN_TEST(long_errors_are_cut)
     open_all();
     for (unsigned i = 0; i < 3; i++)
         for (uint32_t quoted = 28; quoted < 1480; quoted += 11) {
-            struct six left = nat64_from_server(protos[i], 2000),
-                       arrived = nat64_from_client(i == 2 ? 58 : protos[i]);
+            struct six left = nat64_left(protos[i], 1440),
+                       arrived = nat64_arrived(i == 2 ? 58 : protos[i], 1440);
             uint32_t header = i == 0 ? 18 : 8, rest = quoted - 20;
 
-            left.from = NAT64_OUT;
-            left.to = NAT64_S4;
-            left.sport = 2000;
-            left.dport = 443;
-            left.type = 8;
-            left.payload = arrived.payload = 1440;
             assert_true(send_error(NF_OUTSIDE, &left, quoted, 3, 1, 0));
             assert_null(nat64_seen.wrong);
             assert_true(six_see_quoted(nat64_came, &nat64_seen, &inner));
             assert_int_equal(nat64_seen.end - nat64_seen.l3, 88 + (rest > 1280 - 88 ? header : rest));
             assert_int_equal(inner.sport, 5000);
-            arrived.from = NAT64_S;
-            arrived.to = NAT64_C;
-            arrived.sport = i == 2 ? 5000 : 443;
-            arrived.dport = 5000;
-            arrived.type = 129;
             if (quoted < 60)
                 continue;
             rest = quoted - 40;
@@ -639,24 +632,15 @@ CHAIN_TEST(long_errors_are_cut)
  * shorter, which its length cannot say (RFC 7915, 4.2). */
 CHAIN_TEST(extended_errors_are_cut)
 {
-    struct six left = nat64_from_server(17, 2000), arrived = nat64_from_client(17);
+    struct six left = nat64_left(17, 200), arrived = nat64_arrived(17, 200);
     struct six_seen inner;
 
     open_all();
-    left.from = NAT64_OUT;
-    left.to = NAT64_S4;
-    left.sport = 2000;
-    left.dport = 443;
-    left.payload = arrived.payload = 200;
     assert_true(send_error(NF_OUTSIDE, &left, 148, 11, 0, 32u << 16));
     assert_int_equal(nat64_seen.rest, 0);
     assert_true(six_see_quoted(nat64_came, &nat64_seen, &inner));
     assert_int_equal(nat64_seen.end - nat64_seen.l3, 40 + 8 + 40 + 8);
     assert_int_equal(inner.sport, 5000);
-    arrived.from = NAT64_S;
-    arrived.to = NAT64_C;
-    arrived.sport = 443;
-    arrived.dport = 5000;
     assert_true(send_error(NF_INSIDE, &arrived, 148, 3, 0, 16u << 24));
     assert_int_equal(nat64_seen.rest, 0);
     assert_true(six_see_quoted(nat64_came, &nat64_seen, &inner));
@@ -705,7 +689,6 @@ CHAIN_TEST(who_finds_no_mapping_is_told)
     struct nf_packet p = {.data = nat64_frame, .side = NF_INSIDE};
     uint8_t code = 0;
 
-    help_chain_close(&nat64_h);
     help_chain_open(&nat64_h, text, NULL, 5);
     nat64_h.now = 10 * HELP_SECOND;
     help_chain_arp_for(&nat64_h, NF_OUTSIDE, NFT_IP(203, 0, 113, 99),
@@ -725,8 +708,7 @@ CHAIN_TEST(who_finds_no_mapping_is_told)
     assert_int_equal(nat64_counter("wrong_remote"), 1);
     for (unsigned i = 0; i < 100; i++)
         told(&back, &code);
-    assert_int_equal(help_chain_counter(&nat64_h, "l3", "l3_icmp_sent"), 50);
-    assert_int_equal(help_chain_counter(&nat64_h, "l3", "l3_icmp_limited"), 53);
+    help_chain_counts(&nat64_h, "l3: l3_icmp_sent 50, l3_icmp_limited 53");
     p = (struct nf_packet){.data = nat64_frame, .side = NF_INSIDE, .in_port = 0};
     s.limit = 1;
     p.len = p.have = six_frame(&s, nat64_frame);

@@ -26,11 +26,6 @@
 static struct help_chain h;
 static uint32_t first, first_too, second; /* hosts that have the one address, and one that has the other */
 
-static uint64_t counter(const char *name)
-{
-    return help_chain_counter(&h, "nat", name);
-}
-
 static bool sends(uint8_t side, uint8_t proto, uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport,
                   struct nft_seen *seen)
 {
@@ -66,7 +61,6 @@ CHAIN_TEST(ports_are_counted_by_address)
     struct nft_seen one, other;
 
     open_with(NAT("")); /* finds the hosts */
-    help_chain_close(&h);
     help_chain_open(&h, NAT(", ports: 2000-2000"), NULL, 3);
     assert_true(sends(NF_INSIDE, 17, first, 5000, REMOTE, 53, &one));
     assert_true(sends(NF_INSIDE, 17, second, 5000, REMOTE, 53, &other));
@@ -77,13 +71,13 @@ CHAIN_TEST(ports_are_counted_by_address)
     assert_int_equal(other.dst, second);
     assert_false(sends(NF_INSIDE, 17, first, 5002, REMOTE, 53, NULL));
     assert_false(sends(NF_INSIDE, 17, first_too, 5000, REMOTE, 53, NULL));
-    assert_int_equal(counter("ports_exhausted"), 2);
+    help_chain_counts(&h, "nat: ports_exhausted 2");
     assert_false(sends(NF_OUTSIDE, 17, REMOTE, 54, SECOND_ADDRESS, 2000, NULL));
-    assert_int_equal(counter("wrong_remote"), 1);
+    help_chain_counts(&h, "nat: wrong_remote 1");
     assert_false(sends(NF_OUTSIDE, 6, REMOTE, 53, SECOND_ADDRESS, 2000, NULL));
-    assert_int_equal(counter("no_mapping"), 1);
+    help_chain_counts(&h, "nat: no_mapping 1");
     assert_true(sends(NF_OUTSIDE, 17, REMOTE, 53, NFT_IP(203, 0, 113, 2), 2000, NULL));
-    assert_int_equal(counter("not_ours"), 1);
+    help_chain_counts(&h, "nat: not_ours 1");
 }
 
 /* Whoever deals packets to lanes finds the lane by address and port. */
@@ -145,7 +139,7 @@ CHAIN_TEST(hosts_of_two_addresses_reach_one_remote_without_ports)
         assert_true(sends(NF_OUTSIDE, (uint8_t)proto, REMOTE, 0, SECOND_ADDRESS, 0, &s));
         assert_int_equal(s.dst, second);
     }
-    assert_int_equal(counter("conflict"), 2);
+    help_chain_counts(&h, "nat: conflict 2");
 }
 
 CHAIN_TEST(an_end_has_a_port_of_its_host_s_address)
@@ -191,12 +185,12 @@ CHAIN_TEST(fragments_and_errors_have_the_address)
     assert_int_equal(s.dst, second);
     error.dst = FIRST_ADDRESS; /* that port is not mapped there, whatever it quotes */
     assert_false(help_chain_spec(&h, NF_OUTSIDE, &error, NULL));
-    assert_int_equal(counter("no_mapping"), 1);
+    help_chain_counts(&h, "nat: no_mapping 1");
     quoted.src = FIRST_ADDRESS;
     nft_frame(&quoted, frame);
     memcpy(inner, frame + 14, sizeof(inner));
     assert_false(help_chain_spec(&h, NF_OUTSIDE, &error, NULL));
-    assert_int_equal(counter("no_mapping"), 2);
+    help_chain_counts(&h, "nat: no_mapping 2");
 }
 
 /* An entry of `forward` names the address, or has the first one. */
@@ -234,7 +228,6 @@ static void open_hairpins(void)
 {
     uint32_t hosts[] = {first, second, SERVER};
 
-    help_chain_close(&h);
     help_chain_open(&h, WITH_ROUTES, NULL, 5);
     for (unsigned i = 0; i < 3; i++)
         help_chain_arp(&h, hosts[i]);
@@ -269,7 +262,7 @@ CHAIN_TEST(hosts_of_both_addresses_reach_a_forwarded_port)
         hairpin(SERVER, 8443, outside[i], s.sport, &s);
         assert_true(s.src == SECOND_ADDRESS && s.sport == 443 && s.dst == hosts[i] && s.dport == 4000);
     }
-    assert_int_equal(counter("forwarded"), 2);
+    help_chain_counts(&h, "nat: forwarded 2");
     assert_false(sends(NF_INSIDE, 6, first, 4000, FIRST_ADDRESS, 443, NULL));
 }
 

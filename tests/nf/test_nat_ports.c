@@ -74,7 +74,6 @@ static void ports_of(const char *nf, uint32_t hosts)
     assert_true(chi_square(ports, FLOWS) < CHI_MAX);
     assert_true(chi_square(steps, FLOWS - 1) < CHI_MAX);
     assert_true(near < 8); /* 0.9 are expected */
-    help_chain_close(&h);
 }
 
 /* All 64 ports, each once; then the flow that nobody has answered for longest gives its own. */
@@ -115,7 +114,6 @@ static void the_last_free_one(const char *nf)
         end_port(port);
         assert_int_equal(port_of(4, sport++), port);
     }
-    help_chain_close(&h);
 }
 
 /* A flow ends, and others begin that could have its port: of 400 free ports the last 100 rest. */
@@ -134,7 +132,6 @@ static void one_that_was_given_back_rests(const char *nf)
         for (unsigned i = 25; i < 100; i++) /* of the 300 that are free at the end 75 rest */
             assert_int_not_equal(port, ended[i]);
     }
-    help_chain_close(&h);
 }
 
 /* A host has its own port where it is free and in the range; two that want one have two. */
@@ -156,7 +153,6 @@ static void own_ports_are_kept(const char *nf)
         assert_int_not_equal(port_of(3, (uint16_t)(10000 + i)), 0);
     assert_int_equal(help_chain_counter(&h, nf, "mappings_displaced"), 0);
     assert_int_equal(nf_chain_check(h.chain, NULL, NULL, &fault), 0);
-    help_chain_close(&h);
 }
 
 CHAIN_TEST(nat_keeps_own_ports)

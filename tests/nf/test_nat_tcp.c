@@ -93,7 +93,6 @@ static void play(const char *name, const char *script)
             help_chain_has(&h, "nat", state);
         }
     }
-    help_chain_close(&h);
 }
 
 CHAIN_TEST(a_connection_has_its_mapping_until_it_is_over)

@@ -9,11 +9,6 @@
 
 static struct help_chain h;
 
-static uint64_t counter(const char *name)
-{
-    return help_chain_counter(&h, "rate_limiter", name);
-}
-
 static bool tcp(uint8_t side, const char *from, uint16_t sport, const char *to, uint8_t flags)
 {
     const struct six s = {.from = from, .to = to, .proto = 6, .sport = sport, .dport = 80, .tcp = flags};
@@ -35,9 +30,9 @@ CHAIN_TEST(hosts_of_a_prefix_are_one_client)
     assert_true(tcp(NF_OUTSIDE, "2001:db8:1::ffff:2", 1, SERVER, NFT_SYN));
     assert_true(tcp(NF_OUTSIDE, "2001:db8:1:0:8000::3", 1, SERVER, NFT_SYN));
     assert_false(tcp(NF_OUTSIDE, "2001:db8:1::4", 1, SERVER, NFT_SYN));
-    assert_int_equal(counter("over_packets"), 1);
+    help_chain_counts(&h, "rate_limiter: over_packets 1");
     assert_true(tcp(NF_OUTSIDE, "2001:db8:1:1::1", 1, SERVER, NFT_SYN)); /* the next one */
-    assert_int_equal(counter("clients_new"), 2);
+    help_chain_counts(&h, "rate_limiter: clients_new 2");
     help_chain_has(&h, "rate_limiter", "\"client\":\"2001:db8:1::/64\"");
     help_chain_has(&h, "rate_limiter", "\"client\":\"2001:db8:1:1::/64\"");
 }
@@ -61,12 +56,11 @@ CHAIN_TEST(a_client_is_cleared_by_any_of_its_addresses)
 
 CHAIN_TEST(connections_count_for_their_prefix_until_they_end)
 {
-    help_chain_close(&h);
     help_chain_open(&h, "    - rate_limiter: { max_connections: 2, ipv6: 56, tcp_transitory: 1 }\n", NULL, 5);
     assert_true(tcp(NF_OUTSIDE, "2001:db8:1:1::1", 1, SERVER, NFT_SYN));
     assert_true(tcp(NF_OUTSIDE, "2001:db8:1:ff::1", 2, SERVER, NFT_SYN));
     assert_false(tcp(NF_OUTSIDE, "2001:db8:1::1", 3, SERVER, NFT_SYN));
-    assert_int_equal(counter("over_connections"), 1);
+    help_chain_counts(&h, "rate_limiter: over_connections 1");
     assert_true(tcp(NF_OUTSIDE, "2001:db8:1:100::1", 3, SERVER, NFT_SYN)); /* another /56 */
     help_chain_wait_tenths(&h, 30);
     assert_true(tcp(NF_OUTSIDE, "2001:db8:1::1", 3, SERVER, NFT_SYN));
@@ -74,11 +68,10 @@ CHAIN_TEST(connections_count_for_their_prefix_until_they_end)
 
 CHAIN_TEST(without_it_they_pass)
 {
-    help_chain_close(&h);
     help_chain_open(&h, LIMIT(""), NULL, 5);
     for (unsigned i = 0; i < 10; i++)
         assert_true(tcp(NF_OUTSIDE, "2001:db8:1::1", 1, SERVER, NFT_SYN));
-    assert_int_equal(counter("clients_new"), 0);
+    help_chain_counts(&h, "rate_limiter: clients_new 0");
 }
 
 static void begin(void)

@@ -56,7 +56,6 @@ CHAIN_TEST(a_nat_begins_anew)
         assert_true(flow((uint16_t)(5000 + i), &seen));
     assert_int_equal(rows("nat"), 1000);
     help_chain_is_sound(&h);
-    help_chain_close(&h);
 }
 
 /* Of the first node, as a snapshot has it. */
@@ -102,7 +101,6 @@ CHAIN_TEST(two_nodes_begin_anew_with_the_same_state)
         assert_int_equal(help_chain_command(&h, "reset nat"), 0);
         assert_true(flow(6000, &seen));
         digest[i] = help_chain_digest(&h);
-        help_chain_close(&h);
     }
     assert_int_equal(digest[0], digest[1]);
 }
@@ -112,7 +110,6 @@ CHAIN_TEST(without_it_nothing_is_kept)
     help_chain_open(&h, "    - monitor: { max_flows: 1000 }\n", NULL, 7);
     assert_true(help_chain_command(&h, "reset monitor") < 0);
     assert_non_null(strstr(h.fault.text, "expected on_crash: reset"));
-    help_chain_close(&h);
 }
 
 CHAIN_TEST(an_nf_is_bypassed)
@@ -129,14 +126,12 @@ CHAIN_TEST(an_nf_is_bypassed)
     assert_int_equal(help_chain_command(&h, "set firewall bypass=off"), 0);
     assert_false(flow(5001, &seen));
     help_chain_is_sound(&h);
-    help_chain_close(&h);
 
     /* What it held of sessions that have ended meanwhile, nobody has given back. */
     help_chain_open(&h, "    - rate_limiter: { pps: 1000, max_clients: 64, max_flows: 64 }\n", NULL, 7);
     assert_int_equal(help_chain_command(&h, "set rate_limiter bypass=on"), 0);
     assert_true(help_chain_command(&h, "set rate_limiter bypass=off") < 0);
     assert_non_null(strstr(h.fault.text, "apply the chain without it, then with it"));
-    help_chain_close(&h);
 
     help_chain_open(&h, ANEW, "deny out udp\n", 7);
     assert_int_equal(help_chain_command(&h, "set firewall bypass=on"), 0);
@@ -145,7 +140,6 @@ CHAIN_TEST(an_nf_is_bypassed)
     help_chain_is_sound(&h);
     assert_false(flow(5001, &seen));
     assert_true(help_chain_command(&h, "set firewall bypass=yes") < 0);
-    help_chain_close(&h);
 }
 
 /* While it is bypassed nobody checks its state: garbage in all of its arena but constants. */
@@ -189,7 +183,6 @@ CHAIN_TEST(an_nf_whose_state_is_not_sound_stays_bypassed)
     assert_int_equal(help_chain_command(&h, "set portscan bypass=on"), 0);
     assert_int_equal(help_chain_command(&h, "set portscan bypass=off"), 0);
     assert_true(flow(5003, &seen));
-    help_chain_close(&h);
 }
 
 /* With its bit set, what belongs to nobody's NF (0), or a NAT, would neither run nor be checked. */
@@ -210,14 +203,12 @@ CHAIN_TEST(a_peer_may_say_that_those_are_bypassed_that_can_be)
     ft_audit_suspend(h.region);
     state->bypassed = 0;
     ft_audit_resume(h.region);
-    help_chain_close(&h);
 }
 
 CHAIN_TEST(who_translates_is_not_passed_by)
 {
     help_chain_open(&h, RESETS, NULL, 7);
     assert_true(help_chain_command(&h, "set nat bypass=on") < 0);
-    help_chain_close(&h);
     help_chain_refuses("    - nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-65535,"
                        " max_flows: 1000, on_crash: bypass }\n",
                        "expected stop or reset");

@@ -63,8 +63,7 @@ CHAIN_TEST(errors_of_two_hosts_to_one_remote_pass)
         assert_true(complain(HOST));
         assert_true(complain(SECOND));
     }
-    assert_int_equal(help_chain_counter(&h, "nat", "icmp_errors_translated"), 6);
-    assert_int_equal(help_chain_counter(&h, "nat", "conflict"), 0);
+    help_chain_counts(&h, "nat: icmp_errors_translated 6, conflict 0");
 }
 
 #define VIP     NFT_IP(203, 0, 113, 10)
@@ -143,9 +142,7 @@ CHAIN_TEST(an_error_about_nothing_known_goes_as_the_file_says)
 {
     open_service(BALANCED("pass", "172.16.0.11"), BACKEND);
     needs_fragments(BACKEND, BACKEND, 81, BACKEND, BACKEND);
-    assert_int_equal(help_chain_counter(&h, "nat", "not_inside"), 1);
-    assert_int_equal(help_chain_counter(&h, "nat", "no_mapping"), 0);
-    help_chain_close(&h);
+    help_chain_counts(&h, "nat: not_inside 1, no_mapping 0");
     open_service(BALANCED("drop", "172.16.0.11"), BACKEND);
     assert_false(needs_fragments(BACKEND, BACKEND, 81, 0, 0));
     assert_int_equal(help_chain_counter(&h, "nat", "not_inside"), 1);
@@ -279,12 +276,10 @@ CHAIN_TEST(first_packets_that_cross_are_of_one_flow)
     assert_false(packets[0].drop || packets[1].drop);
     assert_int_equal(nf_sessions_count(nf_chain_find(h.chain, "monitor")), 1);
     help_chain_has(&h, "monitor", "\"packets\":1,\"bytes\":60,\"back_packets\":1,\"back_bytes\":60");
-    help_chain_close(&h);
     /* The NAT has translated the first one, so the second is no answer; answers to it would be the first. */
     cross_packets(NAT_PASS MONITOR, HOST, packets);
     assert_true(!packets[0].drop && packets[1].drop);
     assert_int_equal(nf_sessions_count(nf_chain_find(h.chain, "nat")), 1);
-    help_chain_close(&h);
     /* It might still do so, and does not: the first one passes alone, and its answer when it comes again. */
     cross_packets(MONITOR NAT_PASS, OTHER, packets);
     assert_true(!packets[0].drop && packets[1].drop);
@@ -303,7 +298,6 @@ CHAIN_TEST(an_echo_with_identifier_0_is_no_error)
     assert_true(complain(HOST));
     assert_int_equal(nf_sessions_count(nf_chain_find(h.chain, "monitor")), 2);
     help_chain_has(&h, "monitor", "\"from\":\"10.1.2.3:0\",\"to\":\"198.51.100.7:0\",\"packets\":2,");
-    help_chain_close(&h);
     /* Nor is it the answer to one. */
     open_chain(MONITOR);
     assert_true(complain(HOST));
@@ -329,7 +323,6 @@ CHAIN_TEST(the_limiter_sees_addresses_as_they_are_where_it_stands)
     assert_false(send_from(HOST, 3) || send_from(SECOND, 3));
     assert_int_equal(help_chain_counter(&h, "rate_limiter", "clients_new"), 2);
     help_chain_has(&h, "rate_limiter", "{\"client\":\"10.1.2.3\",\"packets_left\":0,");
-    help_chain_close(&h);
     /* Behind the NAT both are one client, and what it drops leaves no mapping. */
     open_chain(NAT LIMIT("pps: 1, burst_packets: 2"));
     assert_true(send_from(HOST, 1) && send_from(SECOND, 1));
@@ -365,9 +358,7 @@ CHAIN_TEST(connections_that_end_with_their_mapping_are_given_back)
         assert_int_equal(help_chain_command(&h, "clear nat"), 0);
         help_chain_has(&h, "rate_limiter", "\"connections\":0,");
         assert_true(send_from(HOST, 3) && send_from(HOST, 4));
-        assert_int_equal(help_chain_counter(&h, "rate_limiter", "connections_new"), 5);
-        assert_int_equal(help_chain_counter(&h, "rate_limiter", "connections_expired"), 0);
-        help_chain_close(&h);
+        help_chain_counts(&h, "rate_limiter: connections_new 5, connections_expired 0");
     }
 }
 

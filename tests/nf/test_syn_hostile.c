@@ -365,7 +365,6 @@ CHAIN_TEST(a_cookie_is_good_for_a_while)
     cookie = syn_cookie(1000);
     help_chain_wait_tenths(&syn_chain, 1279);
     syn_acknowledge(1000, cookie);
-    help_chain_close(&syn_chain);
     syn_open(PROXY());
     cookie = syn_cookie(1000);
     syn_cookie(1001);
@@ -428,7 +427,6 @@ CHAIN_TEST(the_clients_mss_comes_back)
         assert_true(syn_send_frame(true, len));
         assert_true(help_segment_is_right(syn_frame, len));
         assert_int_equal(syn_said(syn_frame).mss, rows[i].known ? rows[i].known : without);
-        help_chain_close(&syn_chain);
     }
     syn_open(PROXY());
 }

@@ -27,11 +27,6 @@ static const char rules[] = "class voice dscp ef pcp 5\n"
 static struct help_chain h;
 static uint8_t frame[NFT_FRAME_MAX];
 
-static uint64_t counter(const char *name)
-{
-    return help_chain_counter(&h, "vlan_qos", name);
-}
-
 static void open_qos(const char *nfs, const char *text)
 {
     help_chain_open(&h, nfs, text, 1);
@@ -78,14 +73,11 @@ CHAIN_TEST(the_first_packet_says_the_class_of_the_flow)
     assert_int_equal(udp(NF_INSIDE, HOST, 8, PHONE, 10, 0x20), 0x20); /* another flow, no class */
     assert_int_equal(udp(NF_INSIDE, HOST, 8, PHONE, 10, 0xb8), 0xb8);
     assert_int_equal(udp(NF_OUTSIDE, PHONE, 10, HOST, 8, 0), 0);
-    assert_int_equal(counter("classified"), 3);
-    assert_int_equal(counter("unclassified"), 3);
-    assert_int_equal(counter("marked_dscp"), 2);
-    assert_int_equal(counter("flows_created"), 2);
+    help_chain_counts(&h, "vlan_qos: classified 3, unclassified 3, marked_dscp 2, flows_created 2");
     help_chain_has(&h, "vlan_qos", "{\"class\":\"voice\",\"dscp\":46,\"pcp\":5,\"packets\":3,\"bytes\":186}");
     help_chain_has(&h, "vlan_qos", "\"to\":\"198.51.100.7:10\",\"of_class\":\"voice\"");
     help_chain_idle(&h, h.now + 62 * HELP_SECOND); /* both flows end */
-    assert_int_equal(counter("flows_expired"), 2);
+    help_chain_counts(&h, "vlan_qos: flows_expired 2");
     assert_int_equal(udp(NF_OUTSIDE, PHONE, 10, HOST, 9, 0), 0);
     assert_int_equal(udp(NF_INSIDE, HOST, 8, PHONE, 10, 0xb0), 0xb8); /* DSCP 44 */
 }
@@ -113,7 +105,7 @@ CHAIN_TEST(rules_name_sides_protocols_prefixes_and_ports)
     assert_int_equal(sent(NF_OUTSIDE, make(&tcp, 0)), 0x20);
     tcp.tcp = NFT_SYN; /* another connection with the same ends, begun by the other */
     assert_int_equal(sent(NF_OUTSIDE, make(&tcp, 0)), 0);
-    assert_int_equal(counter("flows_created"), 7);
+    help_chain_counts(&h, "vlan_qos: flows_created 7");
 }
 
 CHAIN_TEST(tags_are_looked_at_and_marked)
@@ -145,8 +137,7 @@ CHAIN_TEST(tags_are_looked_at_and_marked)
     help_put16(frame + 14, 0xe005);
     assert_int_equal(sent(NF_INSIDE, len), 0x04);
     assert_int_equal(help_get16(frame + 14), 0x4005);
-    assert_int_equal(counter("marked_pcp"), 3);
-    assert_int_equal(counter("marked_dscp"), 1);
+    help_chain_counts(&h, "vlan_qos: marked_pcp 3, marked_dscp 1");
 }
 
 CHAIN_TEST(what_is_no_ip_has_a_class_by_its_tag)
@@ -164,8 +155,7 @@ CHAIN_TEST(what_is_no_ip_has_a_class_by_its_tag)
     frame[12] = 0x88; /* no tag */
     frame[13] = 0xb5;
     assert_int_equal(help_chain_send(&h, NF_OUTSIDE, frame, sizeof(other)).drop, 0);
-    assert_int_equal(counter("classified"), 2);
-    assert_int_equal(counter("unclassified"), 1);
+    help_chain_counts(&h, "vlan_qos: classified 2, unclassified 1");
 }
 
 static unsigned udp6(uint8_t side, const char *from, uint16_t sport, const char *to, uint16_t dport,
@@ -194,8 +184,7 @@ CHAIN_TEST(ipv6_is_as_ipv4)
     assert_int_equal(udp6(NF_OUTSIDE, "2001:db8:5::9", 554, "2001:db8::1", 5, 0xff), 0x8b);
     assert_int_equal(udp6(NF_OUTSIDE, "2001:db8:6::9", 554, "2001:db8::1", 5, 0xfc), 0xfc);
     assert_int_equal(udp6(NF_OUTSIDE, "2001:db8:6::9", 5060, "2001:db8::1", 5, 0xb8), 0xb8);
-    assert_int_equal(counter("classified"), 3);
-    assert_int_equal(counter("marked_dscp"), 2);
+    help_chain_counts(&h, "vlan_qos: classified 3, marked_dscp 2");
 }
 
 /* In an error, and in a later fragment, no port can be read; both are of the flow. */
@@ -233,8 +222,7 @@ CHAIN_TEST(a_full_table_takes_packets_one_by_one)
     open_qos("    - vlan_qos: { rules: firewall.rules, max_flows: 2 }\n", rules);
     for (uint16_t i = 0; i < 4; i++)
         assert_int_equal(udp(NF_OUTSIDE, PHONE, 5060, HOST, i, 0), 0xb8);
-    assert_int_equal(counter("flows_created"), 2);
-    assert_int_equal(counter("flows_full"), 2);
+    help_chain_counts(&h, "vlan_qos: flows_created 2, flows_full 2");
     assert_int_equal(udp(NF_INSIDE, HOST, 1, PHONE, 5060, 0), 0xb8);
     assert_int_equal(udp(NF_INSIDE, HOST, 3, PHONE, 5060, 0), 0);
 }
@@ -249,7 +237,7 @@ CHAIN_TEST(what_breaks_its_format_passes_as_it_is)
     frame[24] ^= 1;
     assert_int_equal(help_chain_send(&h, NF_OUTSIDE, frame, len).drop, 0);
     assert_int_equal(frame[15], 0);
-    assert_int_equal(counter("malformed"), 1);
+    help_chain_counts(&h, "vlan_qos: malformed 1");
 }
 
 /* A flow is judged anew by its next packet; counts go with the name of a class. */
@@ -268,7 +256,7 @@ CHAIN_TEST(the_file_changes_under_flows)
     help_chain_has(&h, "vlan_qos", "{\"class\":\"voice\",\"dscp\":40,\"pcp\":\"as it is\",\"packets\":4,");
     help_chain_has(&h, "vlan_qos", "\"to\":\"10.1.2.3:2\",\"of_class\":\"not judged anew yet\"");
     assert_int_equal(udp(NF_INSIDE, HOST, 2, PHONE, 5060, 4), 4); /* by this packet: no class */
-    assert_int_equal(counter("flows_created"), 2);
+    help_chain_counts(&h, "vlan_qos: flows_created 2");
     assert_int_equal(help_chain_command(&h, "clear vlan_qos"), 0);
     assert_int_equal(udp(NF_OUTSIDE, PHONE, 5060, HOST, 2, 4), 0xa0);
     assert_int_equal(help_chain_command(&h, "set vlan_qos timeout=5"), 0);
@@ -309,20 +297,15 @@ CHAIN_TEST(captures_have_the_classes_that_tshark_finds)
     help_captures_or_skip();
     open_qos(QOS, by_tag);
     if (help_chain_same(&h, "bot.pcap", false)) {
-        assert_int_equal(counter("classified"), 402);
-        assert_int_equal(counter("marked_pcp"), 402);
-        assert_int_equal(counter("marked_dscp"), 402);
+        help_chain_counts(&h, "vlan_qos: classified 402, marked_pcp 402, marked_dscp 402");
     }
     if (help_chain_same(&h, "http-qinq.pcap", false)) {
-        assert_int_equal(counter("classified"), 14);
-        assert_int_equal(counter("marked_pcp"), 14);
+        help_chain_counts(&h, "vlan_qos: classified 14, marked_pcp 14");
     }
-    help_chain_close(&h);
     open_qos(QOS, by_dscp);
     /* Of 30 connections, each of which begins with a client's packet of DSCP 0, none has the class. */
     if (help_chain_same(&h, "ftp-bruteforce.pcap", false)) {
-        assert_int_equal(counter("unclassified"), 606);
-        assert_int_equal(counter("flows_created"), 30);
+        help_chain_counts(&h, "vlan_qos: unclassified 606, flows_created 30");
     }
     help_chain_same(&h, "mixed.pcap", false);
     help_chain_same(&h, "1kxun.pcap", false);
