@@ -30,6 +30,7 @@
 #define MOST  (64u << 20) /* datagrams of a flow */
 #define HEAD  13u
 #define LEAST 40u
+#define ENDS  39u /* bytes of what says that a flow has ended: no datagram has so few */
 #define ROOM  (16 << 20)
 #define MARK  (1ull << 56) /* of a datagram's number: sent between two SIGUSR2 */
 #define OVER  0x80         /* of a datagram's first byte: its flow has ended */
@@ -83,7 +84,7 @@ static void take(struct flow *f, uint8_t way, uint32_t number, const uint8_t *sa
 
     memcpy(&whole, said + 5, 8);
     n = whole & ~MARK;
-    if (said[0] == (way | OVER) && len == LEAST) {
+    if (said[0] == (way | OVER) && len == ENDS) {
         f->over = true;
         return;
     }
@@ -123,7 +124,7 @@ static void read_all(int fd, uint8_t way, unsigned flows)
         for (int i = 0; i < n; i++) {
             uint32_t number = UINT32_MAX;
 
-            if (in[i].msg_len >= LEAST)
+            if (in[i].msg_len >= ENDS)
                 memcpy(&number, said[i] + 1, 4);
             if (number >= flows)
                 continue;
@@ -150,7 +151,7 @@ static void send_one(unsigned number, uint8_t way)
 
 static void send_over(unsigned number, uint8_t way)
 {
-    uint8_t said[LEAST] = {way | OVER};
+    uint8_t said[ENDS] = {way | OVER};
 
     memcpy(said + 1, &number, 4);
     sendto(flow[number].fd, said, sizeof(said), 0, (struct sockaddr *)&flow[number].to,
