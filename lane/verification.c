@@ -70,6 +70,7 @@ int nd_verification_make(struct nd_lane *lane)
     bytes = v->kept ? aligned_alloc(64, ND_KEPT * FT_SLICE) : NULL;
     if (!bytes)
         return FT_ENOMEM;
+    memset(bytes, 0, ND_KEPT * FT_SLICE); /* here, since a burst would wait for the pages of its slice */
     for (unsigned i = 0; i < ND_KEPT; i++)
         v->kept[i].bytes = bytes + i * FT_SLICE;
     return 0;

@@ -753,10 +753,14 @@ int nd_bench_io_open(struct nd_bench_io *io, struct nd_bench_slot *slot, const s
     *io = (struct nd_bench_io){.slot = slot, .load = load};
     /* An odd number of lines, so that frames' first lines do not all fall into the same sets of a cache. */
     size += size / ND_LOAD_LINE % 2 ? 0 : ND_LOAD_LINE;
+    /* Its memory is there, as that of a port's buffers is, and the guardian, which is forked later, does not
+     * share it: else a burst that holds more than ever before would wait for a dozen pages. */
     io->pool = mmap(NULL, (size_t)size * BUFFERS * load->lanes.count, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     if (io->pool == MAP_FAILED)
         error = FT_ENOMEM;
+    else
+        madvise(io->pool, (size_t)size * BUFFERS * load->lanes.count, MADV_DONTFORK);
     for (unsigned l = 0; l < load->lanes.count && !error; l++)
         error = open_lane(io, l, size);
     if (error)

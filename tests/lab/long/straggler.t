@@ -104,7 +104,7 @@ wait "$client" "$server" 2>/dev/null
 "$lab" down
 figures=("the ports carry $carried packets/s, both ways together; $per_us turns take 1 us; a is the primary")
 
-for node in ${STRAGGLER_NODES:-b a}; do
+for node in b a; do
     for us in 3 10; do
         for percent in 30 50; do row $node $us $percent; done
     done
