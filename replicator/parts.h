@@ -294,7 +294,14 @@ static inline uint64_t rp_stored(const struct rp_replicator *rp, unsigned lane)
 
 /* ---- replicator.c ---- */
 
-bool rp_is_dense(const struct rp_replicator *rp); /* packets come so densely that nobody is woken for them */
+/* Packets come so densely that nobody is woken for them: the last ones came less than RP_AWAKE_NS apart, and
+ * the last one no longer ago. By packets, as a lane reckons: how far apart its own looks are says how busy
+ * its processor is. */
+#define RP_AWAKE_NS 200000u
+static inline bool rp_is_dense(const struct rp_replicator *rp)
+{
+    return rp->schedule.gap < RP_AWAKE_NS && rp->now - rp->schedule.moved < RP_AWAKE_NS;
+}
 
 /* ---- sideband.c: what the nodes tell each other beside the protocol ---- */
 

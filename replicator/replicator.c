@@ -43,7 +43,6 @@
 #ifndef READ_NS
 #define READ_NS 5000000u /* and what was read is acted on for so long, in one turn */
 #endif
-#define AWAKE_NS 200000u /* after a packet, and between two that come densely */
 
 /* ---- opened and closed -------------------------------------------------------------------------- */
 
@@ -625,14 +624,6 @@ static uint64_t wait_limit_ns(const struct rp_replicator *rp)
     if (is_pressed(&rp->core) || (quiet < IDLE_NS && rp->sender.on))
         return PAUSE_NS;
     return quiet < STILL_NS ? WAIT_IDLE_NS : WAIT_STILL_NS;
-}
-
-/* The last packets came less than AWAKE_NS apart, and it saw the last one no longer ago. By packets, as a
- * lane reckons: how far apart its own looks are says how busy its processor is, and not how densely packets
- * come. */
-bool rp_is_dense(const struct rp_replicator *rp)
-{
-    return rp->schedule.gap < AWAKE_NS && rp->now - rp->schedule.moved < AWAKE_NS;
 }
 
 /* Whatever comes, others have the processor between two turns (the head of this file). */

@@ -873,8 +873,6 @@ int nd_read_network(struct nd_reading *r)
         error = add_nf_addresses(r);
     for (const struct nd_yaml *e = r->at.routes ? r->at.routes->first : NULL; e && !error; e = e->next)
         error = read_route(r, e);
-    if (r->at.routes_file && !error)
-        error = nd_read_routes_file(r, r->at.routes_file);
     for (const struct nd_yaml *e = r->at.next_hops ? r->at.next_hops->first : NULL; e && !error; e = e->next)
         error = read_next_hop(r, e);
     for (const struct nd_yaml *e = r->at.neighbours ? r->at.neighbours->first : NULL; e && !error;

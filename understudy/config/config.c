@@ -530,9 +530,9 @@ static void believe_users(struct nd_reading *r)
 static int read_all(struct nd_reading *r, unsigned how)
 {
     static int (*const steps[])(struct nd_reading *) = {
-        nd_read_chain,   read_protect,   read_timing, read_link,  read_record,
-        nd_read_network, nd_read_nodes,  check_modes, check_link, nd_read_keeper,
-        read_arbiter,    read_authority, check_length};
+        nd_read_chain,   read_protect,        read_timing,    read_link,   read_record,
+        nd_read_network, nd_read_routes_file, nd_read_nodes,  check_modes, check_link,
+        nd_read_keeper,  read_arbiter,        read_authority, check_length};
     int error = nd_schema_read(r->arena, r->root, NULL, sections, &r->at, r->fault);
 
     r->config->log_json = r->at.log == 1;

@@ -37,10 +37,9 @@ struct nd_reading {
 };
 
 /* Each: 0 or a negative ft_error with the fault filled. */
-int nd_read_chain(struct nd_reading *r);   /* chain; protect and redis of a chain file referred to */
-int nd_read_network(struct nd_reading *r); /* interfaces, routes, next_hops; needs the chain */
-/* The file of routes that is named there, into r->l3->routed. */
-int nd_read_routes_file(struct nd_reading *r, const struct nd_yaml *at);
+int nd_read_chain(struct nd_reading *r);       /* chain; protect and redis of a chain file referred to */
+int nd_read_network(struct nd_reading *r);     /* interfaces, routes, next_hops; needs the chain */
+int nd_read_routes_file(struct nd_reading *r); /* the file that routes_file names; needs the network */
 void nd_routed_free(struct nf_routed *routed); /* NULL is nothing to free */
 int nd_read_nodes(struct nd_reading *r);       /* nodes, drill; needs the network */
 int nd_read_keeper(struct nd_reading *r);      /* keepers; needs the nodes, and how they are protected */

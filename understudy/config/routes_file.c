@@ -200,15 +200,21 @@ static int make_table(struct file *f, bool ipv6)
     return error;
 }
 
-int nd_read_routes_file(struct nd_reading *r, const struct nd_yaml *at)
+int nd_read_routes_file(struct nd_reading *r)
 {
-    struct nd_yaml_file on_disk = *at->file; /* it is too large to be of a set that a peer sends */
-    struct nd_arena *arena = nd_arena_new();
-    struct file *f = calloc(1, sizeof(*f));
+    const struct nd_yaml *at = r->at.routes_file;
+    struct nd_yaml_file on_disk;
+    struct nd_arena *arena;
+    struct file *f;
     struct nf_file content = {.path = NULL};
     const char *why = NULL;
     int error = 0;
 
+    if (!at)
+        return 0;
+    on_disk = *at->file; /* it is too large to be of a set that a peer sends */
+    arena = nd_arena_new();
+    f = calloc(1, sizeof(*f));
     if (at->kind != ND_YAML_TEXT || !*at->text)
         error = nd_yaml_fail(r->fault, at, "routes_file: expected a readable file");
     on_disk.over = NULL;
