@@ -209,7 +209,7 @@ static void say_again(struct agent *a)
 
 /* What the leader says of leases, whoever he is: whoever is the next has to know of it, and the key is gone
  * then. If it leads, the leases themselves. */
-static void read_leader(struct agent *a)
+static void read_gone_leases(struct agent *a)
 {
     uint64_t serial = nd_mirror_serial(a->fleet);
     struct nd_mirror_status s;
@@ -264,7 +264,7 @@ static void read_copies(struct agent *a, const struct nd_mirror_status *s)
     a->reads = s->reads;
     nd_mirror_unlock(a->mirror);
     for (uint32_t i = 0; i < a->file->shards; i++)
-        fl_local_order(a->local, i, a->told[i].read ? &a->told[i].placement : NULL);
+        fl_local_place(a->local, i, a->told[i].read ? &a->told[i].placement : NULL);
 }
 
 /* What its key says has not been true for a while: etcd does not take the word that is. */
@@ -479,11 +479,11 @@ static bool write_key(struct agent *a, const char *what, const struct nd_change 
 static bool write_shard(struct agent *a, const struct fl_picture *p, uint32_t shard,
                         const struct fl_placement *next, bool *done)
 {
-    char key[FL_KEY_MAX], copy[FL_READERS][FL_KEY_MAX], what[FL_NAME_MAX + 8];
-    uint32_t to[FL_READERS], count = fl_picture_readers(p, shard, next, to);
+    char key[FL_KEY_MAX], copy[FL_COPIES_MOST][FL_KEY_MAX], what[FL_NAME_MAX + 8];
+    uint32_t to[FL_COPIES_MOST], count = fl_picture_copies_to(p, shard, next, to);
     json_t *o = fl_placement_write(a->file, next);
     char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
-    struct nd_change change[1 + FL_READERS] = {
+    struct nd_change change[1 + FL_COPIES_MOST] = {
         {.key = fl_key(key, a->file, "shards/", a->file->shard[shard].name)}};
     const struct nd_compare unchanged = {.key = key, .of = ND_CHANGED, .revision = p->revision[shard]};
     int64_t revision = 0;
@@ -771,7 +771,7 @@ static int run(struct agent *a, struct ft_fault *fault)
             turn_nodes(a);
         nd_mirror_status(a->mirror, &s);
         report_mirror(a, &s);
-        read_leader(a);
+        read_gone_leases(a);
         error = fl_local_stands(a->local) ? consider_leading(a, &s, fault)
                                           : ft_fail(fault, FT_EIO, "the steward has ended");
         if (error)

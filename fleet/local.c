@@ -162,8 +162,8 @@ static void write_files(struct fl_local *l, uint32_t shard)
     l->late |= n->task == FL_TASK_PAIR;
 }
 
-/* It waits until the steward takes it: what is told is not told again. */
-static void keep_order(struct fl_local *l, uint32_t shard)
+/* Waits until the steward takes it, so each placement is kept once. */
+static void keep_placement(struct fl_local *l, uint32_t shard)
 {
     const char *name = l->file->shard[shard].name;
     json_t *o = fl_placement_write(l->file, &l->node[shard].placement);
@@ -177,7 +177,7 @@ static void keep_order(struct fl_local *l, uint32_t shard)
     json_decref(o);
 }
 
-static void read_order(struct fl_local *l, uint32_t shard)
+static void read_placement(struct fl_local *l, uint32_t shard)
 {
     struct local_node *n = &l->node[shard];
     char path[FL_PATH_MAX], text[FL_TOLD_MAX];
@@ -192,7 +192,7 @@ static void read_order(struct fl_local *l, uint32_t shard)
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_FLEET, "%s: %s", path, fault.text);
 }
 
-/* ---- opening and telling ------------------------------------------------------------------------ */
+/* ---- opening, and what is to be ----------------------------------------------------------------- */
 
 /* Until the steward can do what it is asked. */
 static int await_steward(const struct fl_local *l, struct ft_fault *fault)
@@ -230,7 +230,7 @@ int fl_local_open(struct fl_local **out, const struct fl_file *file, uint32_t se
     }
     fl_stray_find(file);
     for (uint32_t i = 0; i < fl_file_all_shards(file); i++)
-        read_order(l, i);
+        read_placement(l, i);
     *out = l;
     return 0;
 }
@@ -246,7 +246,7 @@ void fl_local_close(struct fl_local *l)
     free(l);
 }
 
-void fl_local_order(struct fl_local *l, uint32_t shard, const struct fl_placement *p)
+void fl_local_place(struct fl_local *l, uint32_t shard, const struct fl_placement *p)
 {
     struct local_node *n = &l->node[shard];
 
@@ -260,7 +260,7 @@ void fl_local_order(struct fl_local *l, uint32_t shard, const struct fl_placemen
     n->written = false;
     n->tried = 0;
     if (concerns)
-        keep_order(l, shard);
+        keep_placement(l, shard);
 }
 
 void fl_local_remove(struct fl_local *l, uint32_t shard, bool removes)

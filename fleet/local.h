@@ -31,7 +31,7 @@ bool fl_local_stands(const struct fl_local *local);
 /* What the key of `shard` says. NULL: there is none, or none that can be read: it stops no node, and no order
  * that was told before is carried out. An order to re-pair is carried out once a node of the shard is said to
  * be there: no sooner is the standby given up that there is. */
-void fl_local_order(struct fl_local *local, uint32_t shard, const struct fl_placement *placement);
+void fl_local_place(struct fl_local *local, uint32_t shard, const struct fl_placement *placement);
 
 /* Nothing of a shard that the file does not have (fl_file_stray) is to be left here: its node is stopped, its
  * key of the arbiter deleted, as the node's user, and then its files. `removes`: false: no more of it. */

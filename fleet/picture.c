@@ -120,7 +120,7 @@ void fl_gone_read(const struct fl_file *file, const struct nd_keys *keys, const 
 }
 
 /* Since when leases are gone, as the leader's key says, into the servers that have none. */
-static void read_lost_leases(struct fl_picture *p, const struct nd_keys *keys)
+static void read_gone_leases(struct fl_picture *p, const struct nd_keys *keys)
 {
     struct ft_fault fault = {""};
     json_t *o = read_gone(p->file, keys, &fault);
@@ -681,7 +681,7 @@ int fl_picture_make(struct fl_picture *out, const struct fl_file *file, const st
     out->fleet.servers = fl_file_all(file);
     out->fleet.now = now;
     if (!gone)
-        read_lost_leases(out, keys);
+        read_gone_leases(out, keys);
     list_nodes(out);
     for (uint32_t i = 0; i < file->shards; i++)
         read_shard(out, keys, i);
@@ -799,18 +799,18 @@ bool fl_picture_next(const struct fl_picture *picture, const struct fl_plan *pla
 
 /* ---- copies for agents -------------------------------------------------------------------------- */
 
-static uint32_t add_server(uint32_t out[FL_READERS], uint32_t count, uint32_t server)
+static uint32_t add_server(uint32_t out[FL_COPIES_MOST], uint32_t count, uint32_t server)
 {
     for (uint32_t i = 0; i < count; i++)
         if (out[i] == server)
             return count;
-    if (count < FL_READERS)
+    if (count < FL_COPIES_MOST)
         out[count++] = server;
     return count;
 }
 
-uint32_t fl_picture_readers(const struct fl_picture *p, uint32_t shard, const struct fl_placement *placement,
-                            uint32_t out[FL_READERS])
+uint32_t fl_picture_copies_to(const struct fl_picture *p, uint32_t shard,
+                              const struct fl_placement *placement, uint32_t out[FL_COPIES_MOST])
 {
     const struct fl_placement *both[] = {placement, &p->placement[shard]};
     uint32_t count = 0;
@@ -879,7 +879,7 @@ static int copy_shard(struct fl_copies *out, const struct fl_picture *p, const s
                       uint32_t shard, struct ft_fault *fault)
 {
     const struct nd_entry *e = fl_key_find(keys, p->file, "shards/", p->shard[shard].name);
-    uint32_t to[FL_READERS], count = fl_picture_readers(p, shard, &p->placement[shard], to);
+    uint32_t to[FL_COPIES_MOST], count = fl_picture_copies_to(p, shard, &p->placement[shard], to);
     int error = 0;
 
     for (uint32_t i = 0; i < count && e && !error; i++) {

@@ -77,10 +77,10 @@ void fl_gone_read(const struct fl_file *file, const struct nd_keys *keys, const 
 char *fl_picture_gone(const struct fl_picture *picture);
 
 /* Servers whose agents are told a shard's key: those of its members and of its order, as the key says and as
- * it is to say, and those that tell of a node of it. Returns how many of out[FL_READERS]. */
-#define FL_READERS 8u
-uint32_t fl_picture_readers(const struct fl_picture *picture, uint32_t shard,
-                            const struct fl_placement *placement, uint32_t out[FL_READERS]);
+ * it is to say, and those that tell of a node of it. Returns how many of out[FL_COPIES_MOST]. */
+#define FL_COPIES_MOST 8u
+uint32_t fl_picture_copies_to(const struct fl_picture *picture, uint32_t shard,
+                              const struct fl_placement *placement, uint32_t out[FL_COPIES_MOST]);
 
 /*
  * Each agent reads its own copies of the shards' keys, agents/SERVER/SHARD, and no other key of a shard.

@@ -470,7 +470,7 @@ static bool receive_acks(struct nd_lane *lane)
     while (receive_frame(lane, &looks, &body, &payload)) {
         if (payload) /* who is primary takes no records */
             continue;
-        enum ft_link_said said = ft_link_receive(&link->sender, &body, last, lane->now);
+        enum ft_link_said said = ft_link_take_ack(&link->sender, &body, last, lane->now);
 
         if (said == FT_LINK_LIES) {
             FT_COUNTER_ADD(lane->shared, port_refused, 1);

@@ -460,7 +460,7 @@ static void lb_session_end(struct nf *nf, const struct nf_session *s, enum nf_se
     nf_wake(nf, now);
 }
 
-static void lb_show_ended(const struct nf *nf)
+static void lb_subtract_ended(const struct nf *nf)
 {
     const struct lb *lb = nf->state;
 
@@ -501,7 +501,7 @@ static bool lb_sweep(const struct nf *nf, const uint64_t dead[NF_FAMILIES], uint
         }
     *NF_EDIT(nf, &lb->sweep) = at == NF_NONE ? 0 : at;
     nf_count(nf, LB_CUT, cut);
-    lb_show_ended(nf);
+    lb_subtract_ended(nf);
     return at == NF_NONE;
 }
 
@@ -509,7 +509,7 @@ static void lb_timers(struct nf *nf, uint64_t now)
 {
     struct lb *lb = nf->state;
 
-    lb_show_ended(nf);
+    lb_subtract_ended(nf);
     if (lb->look <= now) { /* the operator's change of a backend may have come through another lane */
         uint64_t dead[NF_FAMILIES] = {lb_dead(nf, false), lb->backends[NF_IP6] ? lb_dead(nf, true) : 0};
         bool whole = !(dead[0] | dead[1]) || lb_sweep(nf, dead, now);

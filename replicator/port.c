@@ -47,7 +47,7 @@ void rp_port_off(struct rp_replicator *rp)
 }
 
 /* The last word by the lanes' ports, by that one where it is oldest. */
-static uint64_t oldest_heartbeat(struct rp_replicator *rp)
+static uint64_t oldest_heard(struct rp_replicator *rp)
 {
     uint64_t heard = UINT64_MAX;
 
@@ -72,7 +72,7 @@ static uint64_t all_that_came(struct rp_replicator *rp)
 enum rp_port_state rp_port_state(struct rp_replicator *rp)
 {
     const struct rp_port *p = &rp->port;
-    uint64_t heard = oldest_heartbeat(rp), within = rp->core.config.detect_ms * FT_MS;
+    uint64_t heard = oldest_heard(rp), within = rp->core.config.detect_ms * FT_MS;
 
     if (!p->on)
         return RP_PORT_OFF;
@@ -135,7 +135,7 @@ static void begin(struct rp_replicator *rp)
     p->on = true;
     p->since = rp->now;
     p->alive = 0;
-    p->heard = oldest_heartbeat(rp);
+    p->heard = oldest_heard(rp);
     p->came = all_that_came(rp);
     p->came_at = 0;
 }
@@ -157,7 +157,7 @@ static void look_what_came(struct rp_replicator *rp)
 static bool is_alive(struct rp_replicator *rp)
 {
     struct rp_port *p = &rp->port;
-    uint64_t heard = oldest_heartbeat(rp), beat = rp->core.config.heartbeat_ms * FT_MS;
+    uint64_t heard = oldest_heard(rp), beat = rp->core.config.heartbeat_ms * FT_MS;
 
     if (heard != p->heard && !p->alive)
         p->alive = rp->now;

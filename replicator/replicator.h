@@ -120,7 +120,7 @@ struct rp_standing {
 enum rp_port_state {
     RP_PORT_OFF,    /* they do not count: no PROTECTED primary and READY standby are connected */
     RP_PORT_SILENT, /* nothing is heard by one of them, or what it carried was not stored in time */
-    RP_PORT_OPEN,   /* they are heard, and the link carries the log, since packets do not come densely */
+    RP_PORT_OPEN,   /* they are heard, and the link carries the log */
     RP_PORT_CARRIES /* they carry the log: the primary has ordered it, or the standby gets it by them */
 };
 
@@ -180,9 +180,9 @@ void rp_status(struct rp_replicator *rp, struct rp_status *out);
 void rp_request(struct rp_replicator *rp, enum ft_request what);
 /* The main thread: an operator wants another standby. False: the one before has not been taken yet. */
 bool rp_repair(struct rp_replicator *rp, const struct rp_repair *repair);
-/* The main thread: tells the peer, now and on each new connection, until something else is told. False: the
- * one before has not been taken yet, so this one is to be given again. */
-bool rp_send_standing(struct rp_replicator *rp, const struct rp_standing *own);
+/* The main thread: to be sent to the peer, now and on each new connection, until another one is given. False:
+ * the one before has not been taken yet, so this one is to be given again. */
+bool rp_give_standing(struct rp_replicator *rp, const struct rp_standing *own);
 /* Takes `seal`: it seals the connections that are made from the replicator's next turn on. The one that
  * stands stays as it is. Not where the link is not sealed, or protection is off. */
 void rp_reseal(struct rp_replicator *rp, struct rp_seal *seal);

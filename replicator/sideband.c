@@ -32,7 +32,7 @@ enum rp_push_stage {
 
 /* ---- counters and orders ------------------------------------------------------------------------ */
 
-bool rp_send_standing(struct rp_replicator *rp, const struct rp_standing *own)
+bool rp_give_standing(struct rp_replicator *rp, const struct rp_standing *own)
 {
     if (atomic_load_explicit(&rp->standing.is_given, memory_order_acquire))
         return false;
@@ -60,7 +60,7 @@ static uint64_t connection(const struct rp_replicator *rp)
     return rp_link_stats(rp->link)->connects;
 }
 
-static void push_standing(struct rp_replicator *rp)
+static void standing_turn(struct rp_replicator *rp)
 {
     if (atomic_load_explicit(&rp->standing.is_given, memory_order_acquire)) {
         rp->standing.own = rp->standing.given;
@@ -352,7 +352,7 @@ static void send_drill(struct rp_replicator *rp)
 
 void rp_sideband_turn(struct rp_replicator *rp)
 {
-    push_standing(rp);
+    standing_turn(rp);
     if (rp->link) {
         send_files(rp);
         send_answer(rp);

@@ -230,7 +230,7 @@ void ft_arbiter_forget(struct ft_core *core, struct ft_actions *actions)
 }
 
 /* A standby that asks: the primary has spoken. */
-static void primary_spoke(struct ft_core *core, struct ft_actions *actions)
+static void note_primary(struct ft_core *core, struct ft_actions *actions)
 {
     if (!core->arbiter.asking || core->state != FT_READY)
         return;
@@ -557,7 +557,7 @@ static bool read_head(struct ft_core *core, const struct ft_message *m, struct f
 {
     if (core->peer.known) /* the process that it was, and no other */
         ft_silence_ends(core, core->now);
-    ft_slow_received(core, false);
+    ft_slow_note_heard(core, false);
     core->peer.heard = core->now;
     core->peer.state = m->state;
     core->peer.view = m->view;
@@ -571,7 +571,7 @@ static bool read_head(struct ft_core *core, const struct ft_message *m, struct f
         return true;
     }
     if (!ft_is_primary(m->state)) {
-        ft_standby_received(core, m, actions);
+        ft_standby_receive(core, m, actions);
         return true;
     }
     if (ft_joins(core) && !ft_join_admitted(core, m, actions))
@@ -588,8 +588,8 @@ static bool read_head(struct ft_core *core, const struct ft_message *m, struct f
         ft_write_view(actions, FT_ACT_VIEW, core->view, &core->members);
     }
     if (m->type != FT_MSG_SNAPSHOT_BEGIN)
-        ft_standby_received(core, m, actions);
-    primary_spoke(core, actions);
+        ft_standby_receive(core, m, actions);
+    note_primary(core, actions);
     return true;
 }
 
@@ -688,7 +688,7 @@ static void receive_port_heartbeat(struct ft_core *core, const struct ft_event *
     uint64_t came = event->came < core->now ? event->came : core->now;
 
     ft_silence_ends(core, came);
-    ft_slow_received(core, true);
+    ft_slow_note_heard(core, true);
     core->peer.port_heartbeat = ft_later(core->peer.port_heartbeat, came);
     core->peer.heartbeat_view = event->view;
 }

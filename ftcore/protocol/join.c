@@ -546,7 +546,7 @@ static void accept_peer(struct ft_core *core, const struct ft_message *m, struct
     }
     if (!ft_core_primary(core)) {
         if (m->view >= core->view) /* else it is a primary of the past: our view tells it */
-            ft_standby_received(core, m, actions);
+            ft_standby_receive(core, m, actions);
         return; /* ft_step asks ft_join_consider next */
     }
     if (!ft_is_primary(m->state)) {
@@ -685,7 +685,7 @@ static void begin_alone(struct ft_core *core, struct ft_actions *actions, const 
  * The peer has heard what we are now. A hello is said before the last of the connection before it is read,
  * and that may have told us of a later view. Then the peer decides by what the hello said, and we must wait.
  */
-static bool peer_knows_our_state(struct ft_core *core, struct ft_actions *actions)
+static bool make_state_known(struct ft_core *core, struct ft_actions *actions)
 {
     if (core->said.state != core->state || core->said.view != core->view)
         ft_say(core, actions, FT_MSG_HEARTBEAT);
@@ -795,7 +795,7 @@ void ft_join_consider(struct ft_core *core, struct ft_actions *actions)
         drop_reserved(core, actions);
         return;
     }
-    if (!peer_knows_our_state(core, actions))
+    if (!make_state_known(core, actions))
         return;
     if (core->peer.role == core->config.role)
         first = strncmp(core->config.name, core->peer.name, FT_NAME_MAX) < 0;

@@ -156,7 +156,7 @@ void ft_handover_reclaim(struct ft_core *core, struct ft_actions *actions);
 /* Lanes have said what they waited: a second is judged once it is over. */
 void ft_slow_judge(struct ft_core *core, const struct ft_cost cost[], struct ft_actions *actions);
 /* The peer is heard, by the link or by a data port (`port`), before that is noted anywhere else. */
-void ft_slow_received(struct ft_core *core, bool port);
+void ft_slow_note_heard(struct ft_core *core, bool port);
 /* This node runs again, after so many ns. */
 static inline void ft_slow_stood(struct ft_core *core, uint64_t ns, uint64_t now)
 {
@@ -183,7 +183,7 @@ bool ft_standby_right(const struct ft_core *core);
 /* A certain word of the primary's end is enough. With an arbiter not once the right has ended: it may have
  * gone on alone, and a later answer of it does not say that it did not. */
 bool ft_standby_certain(const struct ft_core *core);
-void ft_standby_received(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
+void ft_standby_receive(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 
 void ft_silence_step(struct ft_core *core, uint64_t now);    /* before core->now becomes `now` */
 uint64_t ft_standby_suspects_at(const struct ft_core *core); /* when silence becomes suspicion */

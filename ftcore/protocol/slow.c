@@ -38,7 +38,7 @@ static uint64_t longest_silence(const struct ft_core *core)
     return ft_ms(core->config.slow_ms) + 2 * ft_ms(core->config.heartbeat_ms);
 }
 
-void ft_slow_received(struct ft_core *core, bool port)
+void ft_slow_note_heard(struct ft_core *core, bool port)
 {
     struct ft_slow *s = &core->slow;
     uint64_t last = ft_later(port ? core->peer.port_heartbeat : core->peer.heard, s->ran_since);

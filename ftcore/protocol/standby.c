@@ -470,7 +470,7 @@ static void begin_snapshot(struct ft_core *core, const struct ft_message *m, str
  * What the state of the primary says about our rights. One that releases without a standby does not count on
  * us: what it released since, we may not hold. One that has dropped its state leaves ours as the only one.
  */
-void ft_standby_received(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
+void ft_standby_receive(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
     bool ready = core->state == FT_READY;
 

@@ -128,8 +128,8 @@ static void go_back(struct ft_link_sender *s, uint64_t now)
     s->again++;
 }
 
-enum ft_link_said ft_link_receive(struct ft_link_sender *s, const struct ft_link_body *body, uint64_t last,
-                                  uint64_t now)
+enum ft_link_said ft_link_take_ack(struct ft_link_sender *s, const struct ft_link_body *body, uint64_t last,
+                                   uint64_t now)
 {
     bool stored = body->stored > s->stored, closed = body->closed > s->closed;
 

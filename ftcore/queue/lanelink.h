@@ -95,8 +95,8 @@ enum ft_link_said {
 };
 /* `last`: the last burst recorded, which another way may have brought. Goes back where something is missing.
  */
-enum ft_link_said ft_link_receive(struct ft_link_sender *s, const struct ft_link_body *body, uint64_t last,
-                                  uint64_t now);
+enum ft_link_said ft_link_take_ack(struct ft_link_sender *s, const struct ft_link_body *body, uint64_t last,
+                                   uint64_t now);
 /* Goes back when nothing has moved for long. True: it did. */
 bool ft_link_late(struct ft_link_sender *s, uint64_t now);
 

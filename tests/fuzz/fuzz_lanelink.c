@@ -16,7 +16,7 @@ static void run_body(const struct ft_link_body *b, uint32_t payload)
 
     ft_link_begin(&s, 4, 1);
     ft_link_sent(&s, 5, 1);
-    ft_link_receive(&s, b, 9, 2);
+    ft_link_take_ack(&s, b, 9, 2);
     FUZZ_MUST(s.stable <= 9 && s.stored <= 9 && s.next > s.stored && s.heard <= 20, "more than was sent");
     if (!payload)
         return;

@@ -275,12 +275,12 @@ ok "every subcommand is in the operator's pages" check_subcommands
 check_code_names() {
     local name bad=0
     while read -r name; do
-        grep -rqw --include='*.[ch]' "$name" "$root"/{ftcore,nflib,nfs,logger,replicator,lane,node,tools,tests} ||
+        grep -rqw --include='*.[ch]' "$name" "$root"/{ftcore,nflib,nfs,logger,replicator,lane,understudy,fleet,tests} ||
             { echo "$name is named and not in the code"; bad=1; }
     done < <(cat "$root"/docs/*.md "$root/README.md" | grep -oE '`(struct )?(ft|nf|lg|rp|nd|FT|NF|LG|RP|ND)_[A-Za-z0-9_]+[`(]' |
         tr -d '`(' | sed 's/^struct //' | sort -u)
     while read -r name; do
-        [ -n "$(find "$root"/{ftcore,nflib,nfs,logger,replicator,lane,node,tools,tests,examples} -name "$name" -print -quit)" ] ||
+        [ -n "$(find "$root"/{ftcore,nflib,nfs,logger,replicator,lane,understudy,fleet,tests,docs/examples} -name "$name" -print -quit)" ] ||
             { echo "$name is named and not there"; bad=1; }
     done < <(cat "$root"/docs/*.md | grep -oE '`[a-z0-9_]+\.([ch]|pml|t)`' | tr -d '`' | sort -u)
     return $bad
@@ -315,7 +315,7 @@ check_state_types() {
     local name made says bad=0
     [ "$(modules | wc -l)" -ge 10 ] || { echo "too few NFs are found"; bad=1; }
     while read -r name; do
-        grep -rqw --include='*.[ch]' "$name" "$root"/{nfs,examples,node,tools,tests/bench} "$root"/nflib/{session,stream,chain,module} ||
+        grep -rqw --include='*.[ch]' "$name" "$root"/{nfs,docs/examples,understudy,tests/bench} "$root"/nflib/{session,stream,chain,module} ||
             [ "$(grep -rlw "$name" "$root"/nflib/{state,shared}/*.c | wc -l)" -ge 2 ] || { echo "nobody calls $name"; bad=1; }
     done < <(cat "$root/nflib/state/state.h" "$root/nflib/shared/shared.h" | grep -oE '\<nf_[a-z_]+\(' | tr -d '(' | sort -u)
     while read -r name made; do
@@ -450,7 +450,7 @@ names() {
     while read -r file; do
         [ -e "$root/$file" ] || { echo "$file is named and not there"; bad=1; }
     done < <(cat "$root"/docs/*.md "$root/README.md" |
-        grep -oE '`(ftcore|nflib|nfs|logger|replicator|lane|node|tools|tests|scripts|examples)/[A-Za-z0-9_./-]+[a-z0-9]`' | grep -v NAME | tr -d '`' | sort -u)
+        grep -oE '`(ftcore|nflib|nfs|logger|replicator|lane|understudy|fleet|tests|scripts|docs)/[A-Za-z0-9_./-]+[a-z0-9]`' | grep -v 'NAME\|FLEET' | tr -d '`' | sort -u)
     return $bad
 }
 ok "every file that a doc names is there" names

@@ -4,7 +4,7 @@
 # build/include alone, loads, refuses bad settings, limits real packets, and can be looked at and changed.
 # No root: a node without protection on capture files, with the audit on.
 . "$(dirname "$0")/lib.sh"
-plan 24
+plan 25
 
 doc=$root/docs/writing-an-nf.md hello=$root/docs/examples/hello
 need_work
@@ -38,6 +38,8 @@ as_authors() {
     done
 }
 ok "modules of the tree build against build/include" as_authors
+# As the page says it: the Makefile knows where the tree's build directory is.
+is "its Makefile finds the tree" "$(cd "$hello" && readlink -m "$(sed -n 's/^BUILD ?= //p' Makefile)")" "$root/build"
 ok "it builds against build/include" make -C "$hello" BUILD="$BUILD" OUT="$work"
 cp "$hello/chain.yaml" "$work/"
 # Its test, as printed; then with mistakes in the NF, which it has to find: a count that is no state, a change without an

@@ -288,7 +288,7 @@ inline begin_alone() {
 
 #define RIGHT (n[i].right <= PROMOTE)
 
-/* ft_standby_received */
+/* ft_standby_receive */
 inline hears() {
     if
     :: M_ST(taken) == SOLO && (n[i].st == READY || (n[i].st == SYNCING && n[i].holdknown)) -> again()

@@ -251,10 +251,10 @@ TEST_WITH(the_peer_is_told_once_on_each_connection, set_up, tear_down)
     assert_int_equal(nd_note_unpack(&at, &pushed_len, &got, &fault), 0);
     assert_int_equal(got.number, 100);
     assert_in_range(got.confirm_ms, 50000, 60000);
-    assert_false(nd_confirm_is_sent(&c, &s));
+    assert_false(nd_confirm_is_known(&c, &s));
     answered = true;
     nd_confirm_send(&c, NULL, &s, true);
-    assert_true(nd_confirm_is_sent(&c, &s));
+    assert_true(nd_confirm_is_known(&c, &s));
     c.given_up = 0;
     nd_confirm_send(&c, NULL, &s, true);
     assert_int_equal(pushes, 1);

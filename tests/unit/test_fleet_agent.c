@@ -336,7 +336,7 @@ TEST_WITH(a_servers_key_that_was_deleted_is_said_again, begin_leader, end_leader
     put("leader/gone", "{\"a\":1000}");
     UNTIL(is_there("servers/a"))
     {
-        read_leader(&leader);
+        read_gone_leases(&leader);
         say(&leader);
         help_sleep_ms(20);
     }

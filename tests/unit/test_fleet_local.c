@@ -181,12 +181,12 @@ TEST_WITH(a_standby_is_not_given_up_before_the_other_one_is_there, begin, end)
     struct fl_placement p = ordered(FL_REPAIR, C);
 
     say("PROTECTED", "primary", true, 7);
-    fl_local_order(local, 0, &p);
+    fl_local_place(local, 0, &p);
     for (int i = 0; i < 5; i++)
         turn(true);
     assert_string_equal(node.asked, "");
     p.order.there = true;
-    fl_local_order(local, 0, &p);
+    fl_local_place(local, 0, &p);
     turn(true);
     assert_non_null(strstr(node.asked, "\"re-pair\""));
     assert_non_null(strstr(node.asked, "\"east-c\""));
@@ -200,32 +200,32 @@ TEST_WITH(who_does_not_know_what_is_told_now_starts_nodes_alone, begin, end)
 
     say("PROTECTED", "primary", true, 7);
     p.order.there = true;
-    fl_local_order(local, 0, &p);
+    fl_local_place(local, 0, &p);
     turn(false);
     p = ordered(FL_HANDOVER, B);
-    fl_local_order(local, 0, &p);
+    fl_local_place(local, 0, &p);
     turn(false);
     assert_string_equal(node.asked, "");
     say("READY", "standby", true, 7);
     p = ordered(FL_RESTART, A);
-    fl_local_order(local, 0, &p);
+    fl_local_place(local, 0, &p);
     turn(false);
     p = protects;
     p.member[0] = C;
     p.view = 8;
-    fl_local_order(local, 0, &p);
+    fl_local_place(local, 0, &p);
     turn(false);
     expect_units("");
     /* It knows. */
     turn(true);
     expect_units("stop understudy@east-a\n");
     p = ordered(FL_RESTART, A);
-    fl_local_order(local, 0, &p);
+    fl_local_place(local, 0, &p);
     turn(true);
     expect_units("stop understudy@east-a\nrestart understudy@east-a\n");
     say("PROTECTED", "primary", true, 7);
     p = ordered(FL_HANDOVER, B);
-    fl_local_order(local, 0, &p);
+    fl_local_place(local, 0, &p);
     turn(true);
     assert_non_null(strstr(node.asked, "\"drain\""));
 }
@@ -236,7 +236,7 @@ TEST_WITH(an_order_of_the_file_waits_as_well, begin, end)
     const struct fl_placement p = ordered(FL_HANDOVER, B);
 
     say("PROTECTED", "primary", true, 7);
-    fl_local_order(local, 0, &p);
+    fl_local_place(local, 0, &p);
     fl_local_close(local);
 
     open_local(&local, file);
@@ -245,7 +245,7 @@ TEST_WITH(an_order_of_the_file_waits_as_well, begin, end)
     assert_string_equal(node.asked, "");
     turn(true); /* it knows what etcd has now, and in that is no key of the shard */
     assert_string_equal(node.asked, "");
-    fl_local_order(local, 0, &p);
+    fl_local_place(local, 0, &p);
     turn(true);
     assert_non_null(strstr(node.asked, "\"drain\""));
 }
@@ -256,14 +256,14 @@ TEST_WITH(an_order_whose_key_is_gone_is_not_carried_out, begin, end)
     struct fl_placement p = ordered(FL_HANDOVER, B);
 
     say("PROTECTED", "primary", true, 7);
-    fl_local_order(local, 0, &p);
-    fl_local_order(local, 0, NULL);
+    fl_local_place(local, 0, &p);
+    fl_local_place(local, 0, NULL);
     turn(true);
     assert_string_equal(node.asked, "");
     say("READY", "standby", true, 7);
     p = ordered(FL_RESTART, A);
-    fl_local_order(local, 0, &p);
-    fl_local_order(local, 0, NULL);
+    fl_local_place(local, 0, &p);
+    fl_local_place(local, 0, NULL);
     turn(true);
     expect_units("");
     snprintf(node.status, sizeof(node.status), "{}"); /* what is to run goes on to be started */
@@ -277,10 +277,10 @@ TEST_WITH(a_primary_is_not_ended_by_a_key, begin, end)
     struct fl_placement p = protects;
 
     say("PROTECTED", "primary", true, 7);
-    fl_local_order(local, 0, &p);
+    fl_local_place(local, 0, &p);
     turn(true);
     p = (struct fl_placement){.first = {B, C}, .member = {B, C}, .view = 300, .failed.to = FL_NONE};
-    fl_local_order(local, 0, &p);
+    fl_local_place(local, 0, &p);
     turn(true);
     expect_units("");
     /* It was replaced, and knows. */
@@ -303,11 +303,11 @@ TEST_WITH(a_node_that_never_came_up_is_stopped_once, begin, end)
     snprintf(node.status, sizeof(node.status), "{}");
     p.member[0] = C;
     p.member[1] = B;
-    fl_local_order(local, 0, &p);
+    fl_local_place(local, 0, &p);
     turn(true);
     expect_units("start understudy@east-a\n");
     p.order.kind = FL_LEAVE;
-    fl_local_order(local, 0, &p);
+    fl_local_place(local, 0, &p);
     turn(false); /* it may be wanted again */
     expect_units("start understudy@east-a\n");
     put("east-a/east-a.view", "1\n", 0644); /* it has been in a view, and may be the only one that was */
@@ -320,11 +320,11 @@ TEST_WITH(a_node_that_never_came_up_is_stopped_once, begin, end)
     /* The agent was started anew in between. */
     unlink(path("units"));
     p.order = asked.order;
-    fl_local_order(local, 0, &p);
+    fl_local_place(local, 0, &p);
     fl_local_close(local);
     open_local(&local, file);
     p.order.kind = FL_LEAVE;
-    fl_local_order(local, 0, &p);
+    fl_local_place(local, 0, &p);
     turn(true);
     turn(true);
     expect_units("stop understudy@east-a\n");
@@ -338,7 +338,7 @@ TEST_WITH(what_a_node_says_can_be_read_by_others, begin, end)
     struct fl_server_said read;
     struct ft_fault fault = {""};
 
-    fl_local_order(local, 0, &protects);
+    fl_local_place(local, 0, &protects);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         snprintf(node.status, sizeof(node.status),
                  "{\"node\":\"east-a\",\"state\":\"SOLO\",\"role\":\"primary\",\"member\":true,\"view\":7,"
@@ -367,13 +367,13 @@ TEST_WITH(a_disk_that_is_full_keeps_no_node_from_being_started, begin, end)
     struct fl_placement p = protects;
 
     snprintf(node.status, sizeof(node.status), "{}");
-    fl_local_order(local, 0, &p);
+    fl_local_place(local, 0, &p);
     turn(true);
     expect_units("start understudy@east-a\n");
     assert_int_equal(mkdir(path("east-a.env.new"), 0755), 0);
     assert_int_equal(mkdir(path("east-a.yaml.new"), 0755), 0);
     p.moved = 1; /* the files are looked at again */
-    fl_local_order(local, 0, &p);
+    fl_local_place(local, 0, &p);
     now += 4 * S;
     turn(true);
     rmdir(path("east-a.env.new"));
@@ -391,7 +391,7 @@ TEST_WITH(what_lies_in_the_way_of_a_file_is_not_written_to, begin, end)
     unlink(path("east.told.new"));
     assert_int_equal(symlink("victim", path("east.told.new")), 0);
     p.moved = 77;
-    fl_local_order(local, 0, &p);
+    fl_local_place(local, 0, &p);
     UNTIL(access(path("east.told"), F_OK) == 0) help_sleep_ms(10); /* it is written all the same */
     assert_true(fl_read_whole(path("victim"), is, sizeof(is)));
     assert_string_equal(is, "whole");
@@ -417,7 +417,7 @@ TEST_WITH(a_turn_that_takes_long_carries_nothing_out_at_its_end, begin, end)
     struct fl_placement p = ordered(FL_HANDOVER, B);
 
     say("PROTECTED", "primary", true, 7);
-    fl_local_order(local, 0, &p);
+    fl_local_place(local, 0, &p);
     node.takes_ms = 30;
     fl_local_turn(local, ft_now() + S / 100, now += S);
     assert_string_equal(node.asked, "");

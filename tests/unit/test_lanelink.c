@@ -163,7 +163,7 @@ static void hear(struct pair *p)
     if (!take(p, &p->back, &f) || f.number <= p->heard)
         return;
     p->heard = f.number;
-    assert_int_not_equal(ft_link_receive(&p->sender, &f.body, p->recorded, p->now), FT_LINK_LIES);
+    assert_int_not_equal(ft_link_take_ack(&p->sender, &f.body, p->recorded, p->now), FT_LINK_LIES);
     assert_true(p->sender.stable <= p->closed);
     assert_true(p->sender.stable <= p->sender.stored && p->sender.stored < p->sender.next);
 }
@@ -200,8 +200,8 @@ TEST(who_claims_what_was_never_sent_moves_nothing)
     ft_link_begin(&s, 4, 1);
     ft_link_sent(&s, 5, 1);
     before = s;
-    assert_int_equal(ft_link_receive(&s, &ahead, 7, 2), FT_LINK_LIES);
-    assert_int_equal(ft_link_receive(&s, &unsaid, 7, 2), FT_LINK_LIES);
+    assert_int_equal(ft_link_take_ack(&s, &ahead, 7, 2), FT_LINK_LIES);
+    assert_int_equal(ft_link_take_ack(&s, &unsaid, 7, 2), FT_LINK_LIES);
     assert_memory_equal(&s, &before, sizeof(s));
     assert_int_equal(s.stable, 0); /* what was before the port carried was not said by it */
 }
@@ -215,16 +215,16 @@ TEST(one_gap_is_gone_back_for_once)
     for (uint64_t b = 1; b <= 6; b++, s.number++)
         ft_link_sent(&s, b, 1);
     body.heard = 3;
-    ft_link_receive(&s, &body, 6, 2);
+    ft_link_take_ack(&s, &body, 6, 2);
     assert_int_equal(s.next, 2);
     ft_link_sent(&s, 2, 2);
     s.number = 7;
     body.heard = 6; /* of those that were under way: not again */
-    ft_link_receive(&s, &body, 6, 3);
+    ft_link_take_ack(&s, &body, 6, 3);
     assert_int_equal(s.next, 3);
     assert_int_equal(s.again, 1);
     body.heard = 7;
-    ft_link_receive(&s, &body, 6, 4);
+    ft_link_take_ack(&s, &body, 6, 4);
     assert_int_equal(s.next, 2);
     assert_false(ft_link_late(&s, 4 + FT_LINK_AGAIN_NS)); /* nothing is under way */
     ft_link_sent(&s, 2, 5);

@@ -233,7 +233,7 @@ TEST(which_way_the_log_goes_is_said_where_lanes_have_a_port)
 {
     static const char *const of[][2] = {
         {"carries", "\nthe log goes by the lanes' port net_memif8\n"},
-        {"open", "\nthe log goes by the link: packets come too seldom for the lanes' port net_memif8\n"},
+        {"open", "\nthe log goes by the link; the lanes' port net_memif8 is heard\n"},
         {"silent", "\nthe log goes by the link: the lanes' port net_memif8 is silent\n"},
         {"off", "\nthe lanes' port net_memif8 waits until the pair is PROTECTED\n"}};
     struct nd_config ported = config;

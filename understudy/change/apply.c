@@ -454,7 +454,7 @@ static bool push(struct nd_changing *g, struct nd_exchange *x, const struct rp_s
 static bool confirm(struct nd_changing *g, struct nd_exchange *x, const struct rp_status *s)
 {
     struct nd_note note = nd_change_note(g, "confirm", nd_change_hash(g, s));
-    bool told = nd_confirm_is_sent(&g->confirm, s);
+    bool told = nd_confirm_is_known(&g->confirm, s);
 
     if (g->asked == ND_CHANGE_ASKED) {
         if (!ft_core_primary(&s->core))

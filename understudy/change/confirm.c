@@ -88,7 +88,7 @@ json_t *nd_refuse_version(const struct rp_status *s, const char *what)
         s->core.peer.program, what);
 }
 
-bool nd_confirm_is_sent(const struct nd_confirm *c, const struct rp_status *s)
+bool nd_confirm_is_known(const struct nd_confirm *c, const struct rp_status *s)
 {
     return s->core.peer.known && c->told == c->order.number && c->told_to == s->link.connects;
 }
@@ -109,7 +109,7 @@ void nd_confirm_send(struct nd_confirm *c, struct rp_replicator *rp, const struc
         c->telling = 0;
     }
     if (c->telling || !idle || !c->order.number || !s->core.peer.known || !nd_confirm_speaks(s) ||
-        nd_confirm_is_sent(c, s) || ft_now() < c->given_up)
+        nd_confirm_is_known(c, s) || ft_now() < c->given_up)
         return;
     bytes = nd_note_pack(&note, NULL, 0, &len);
     c->given_up = ft_now() + TELL_NS;

@@ -49,7 +49,7 @@ int nd_confirm_find(const struct nd_confirm *c, uint64_t chain);
  * goes to it (not `idle`). */
 void nd_confirm_send(struct nd_confirm *c, struct rp_replicator *rp, const struct rp_status *s, bool idle);
 /* The peer knows the latest note. */
-bool nd_confirm_is_sent(const struct nd_confirm *c, const struct rp_status *s);
+bool nd_confirm_is_known(const struct nd_confirm *c, const struct rp_status *s);
 /* The peer runs this program, so it understands notes. */
 bool nd_confirm_speaks(const struct rp_status *s);
 /* It runs another one, and `what` takes one on both: a new reference. */

@@ -918,7 +918,7 @@ static void print_link_port(const struct nd_pair *pair, FILE *out)
     static const struct {
         const char *state, *words;
     } of[] = {{"carries", "the log goes by the lanes' port %.*s\n"},
-              {"open", "the log goes by the link: packets come too seldom for the lanes' port %.*s\n"},
+              {"open", "the log goes by the link; the lanes' port %.*s is heard\n"},
               {"silent", "the log goes by the link: the lanes' port %.*s is silent\n"},
               {"off", "the lanes' port %.*s waits until the pair is PROTECTED\n"}};
     int node = nd_pair_judged(pair);

@@ -573,7 +573,7 @@ static bool answer_show(struct nd_running *r, struct nd_exchange *x, struct nd_w
 /* ---- set, clear -------------------------------------------------------------------------------- */
 
 /* Lanes change one after the other; who asks again changes all of them. */
-static void count_changed(struct nd_exchange *x, unsigned lanes)
+static void say_changed(struct nd_exchange *x, unsigned lanes)
 {
     json_t *error = json_object_get(x->answer, "error");
 
@@ -620,7 +620,7 @@ static bool answer_change(struct nd_running *r, struct nd_exchange *x, struct nd
     if (!w->asked) {
         if (!may_ask(r, x, w)) {
             if (x->answer)
-                count_changed(x, w->changed);
+                say_changed(x, w->changed);
             return x->answer != NULL;
         }
         memcpy(q->text, text, sizeof(text));
@@ -630,7 +630,7 @@ static bool answer_change(struct nd_running *r, struct nd_exchange *x, struct nd
     if (!has_answered(r, x, w, ND_ASK_COMMAND))
         return false;
     if (x->answer) {
-        count_changed(x, w->changed);
+        say_changed(x, w->changed);
         return true;
     }
     w->changed += !q->error;

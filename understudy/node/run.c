@@ -42,10 +42,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SERVE_MS       20
-#define WAYS_NS        1000000000ull  /* between two looks at the ways to the peer */
-#define PORT_MENDED_NS 10000000000ull /* the lanes' port carries for so long before it is said to */
-#define STANDS_S       3              /* planted */
+#define SERVE_MS 20
+#define WAYS_NS  1000000000ull /* between two looks at the ways to the peer */
+#define PORT_MENDED_NS                                                                                       \
+    10000000000ull /* what the log said of the lanes' port is over after so long without it */
+#define STANDS_S 3 /* planted */
 /* A standby that is lost again and again: as a fleet waits behind orders that fail (fleet/plan.c). */
 #define BACK_OFF_LEAST_MS 10000
 #define BACK_OFF_MOST_MS  600000
@@ -670,22 +671,22 @@ static void report_ways(struct nd_running *r, const struct rp_status *s)
     }
 }
 
-/* Of the lanes' port: which way the log goes is told when it changes, but not that the link has it since
- * packets come too seldom; nor that a port which was silent in the last 10 s carries again. */
+/* Which way records go is logged when it changes, but not that the link has them while the port is heard; and
+ * of a port that is silent again and again one line, until it was not for 10 s. */
 static void report_which_way(struct nd_running *r, const struct rp_status *s, const char *port, uint64_t now)
 {
     struct nd_link_port_said *said = &r->link_port_said;
-    bool silent = s->port == RP_PORT_SILENT || s->port_losses != said->losses;
+    bool silent = s->port == RP_PORT_SILENT || (s->port != RP_PORT_OFF && s->port_losses != said->losses);
     enum rp_port_state state = silent ? RP_PORT_SILENT : s->port;
     const struct ft_log_field fields[] = {{"port", .text = port}, {"losses", .number = s->port_losses}, {0}};
 
     said->losses = s->port_losses;
     if (silent)
         said->silent_at = now;
-    if (state == RP_PORT_OFF)
+    if (state == RP_PORT_OFF ||
+        (said->state == RP_PORT_SILENT && !silent && now - said->silent_at >= PORT_MENDED_NS))
         said->state = RP_PORT_OFF;
-    if (state == said->state || state == RP_PORT_OPEN ||
-        (said->state == RP_PORT_SILENT && now - said->silent_at < PORT_MENDED_NS))
+    if (state == said->state || state == RP_PORT_OPEN || said->state == RP_PORT_SILENT)
         return;
     said->state = state;
     ft_log_fields(silent ? FT_LEVEL_WARNING : FT_LEVEL_NOTICE, FT_SAYS_LINK_PORT, fields,
@@ -694,9 +695,9 @@ static void report_which_way(struct nd_running *r, const struct rp_status *s, co
                   port);
 }
 
-/* Frames that are nobody's come at two looks, a second apart: a few are left where view or connection change.
- */
-static void report_refused(struct nd_running *r, const char *port)
+/* Frames that are nobody's came at two looks, a second apart: a few are left where view or connection change.
+ * One line, until none came for 10 s. */
+static void report_refused(struct nd_running *r, const char *port, uint64_t now)
 {
     struct nd_link_port_said *said = &r->link_port_said;
     uint64_t refused = 0;
@@ -708,11 +709,12 @@ static void report_refused(struct nd_running *r, const char *port)
 
     const struct ft_log_field fields[] = {{"port", .text = port}, {"refused", .number = refused}, {0}};
 
-    if (refuses && said->refuses && !said->told)
+    if (refuses && said->refuses && now - said->refused_at >= PORT_MENDED_NS)
         ft_log_fields(FT_LEVEL_WARNING, FT_SAYS_LINK_PORT, fields,
                       "frames that come by the lanes' port %s are not %s's", port,
                       nd_peer_name(r->config, r->self));
-    said->told = refuses && said->refuses;
+    if (refuses && said->refuses)
+        said->refused_at = now;
     said->refuses = refuses;
     said->refused = refused;
 }
@@ -728,7 +730,7 @@ static void report_link_port(struct nd_running *r, const struct rp_status *s)
     r->link_port_said.looked = now;
     snprintf(port, sizeof(port), "%.*s", (int)strcspn(device, ","), device);
     report_which_way(r, s, port, now);
-    report_refused(r, port);
+    report_refused(r, port, now);
 }
 
 /* The page is made of the answer to "status", which belongs to this thread. */

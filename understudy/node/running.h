@@ -101,8 +101,9 @@ struct nd_running {
     struct nd_link_port_said {
         uint64_t looked, losses, refused; /* at the last look */
         uint64_t silent_at;               /* when it was found silent last, ns */
-        enum rp_port_state state;         /* as the log has last told; OFF: nothing */
-        bool refuses, told;               /* at the last look; the log has told of that */
+        enum rp_port_state state;         /* as the log has it; OFF: nothing */
+        uint64_t refused_at;              /* when frames were refused at two looks last, ns */
+        bool refuses;                     /* at the last look */
     } link_port_said;
     uint64_t strangers_said; /* on the link, as the log has last told of them */
     char view_file[256];

@@ -501,7 +501,7 @@ static unsigned keepers_heard(const struct nd_fed *k, uint64_t now)
     return bits;
 }
 
-bool nd_fed_is_fed(const struct nd_ports *ports, uint64_t now)
+bool nd_fed_is_heard(const struct nd_ports *ports, uint64_t now)
 {
     return keepers_heard(ports->fed, now) != 0;
 }

@@ -24,7 +24,7 @@ void nd_fed_close(struct nd_ports *ports);
 void nd_fed_serve(struct nd_ports *ports, const struct ft_lane_shared *lane);
 
 /* By any thread: a keeper has been heard within the last second. */
-bool nd_fed_is_fed(const struct nd_ports *ports, uint64_t now);
+bool nd_fed_is_heard(const struct nd_ports *ports, uint64_t now);
 
 /* By the control thread: reads the keys again, which the lane takes in its next turn. As nd_datagrams_keys.
  */

@@ -163,7 +163,8 @@ static void count_lost(struct nd_wire_port *port)
 {
     struct rte_eth_stats device = {0};
 
-    (void)rte_eth_stats_get(port->id, &device);
+    if (rte_eth_stats_get(port->id, &device) != 0)
+        return;
     port->tx_lost = device.oerrors;
     port->rx_missed = device.imissed + device.ierrors + device.rx_nombuf;
     for (unsigned l = 0; l < port->lanes; l++) {

@@ -86,7 +86,7 @@ static void look_at_port(struct nd_port_watch *watch, unsigned port, bool counts
 
     health->fed = watch->ports->fed != NULL;
     if (health->fed) { /* the keeper has the ports */
-        health->carrier = nd_fed_is_fed(watch->ports, ft_now());
+        health->carrier = nd_fed_is_heard(watch->ports, ft_now());
         return;
     }
     if (counts)

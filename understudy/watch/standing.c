@@ -190,7 +190,7 @@ static void send_standing(struct nd_standing *st)
     if (st->is_told && own.counter == st->told.counter && own.maintained == st->told.maintained &&
         own.cluster == st->told.cluster && strcmp(own.why, st->told.why) == 0)
         return;
-    if (rp_send_standing(st->replicator, &own)) {
+    if (rp_give_standing(st->replicator, &own)) {
         st->told = own;
         st->is_told = true;
     }

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # A node that is slow: its NF takes 3 or 10 us longer for each packet, first the standby's, then the primary's, at 30 and 50 % of what the ports of
-# this lab carry (CHC, NSDI 2019, Table 5). Numbered datagrams go both ways all the time: none is lost, comes twice or is altered, and the NF has
+# this lab carry (CHC, NSDI 2019, Table 5). Numbered datagrams go both ways all the time: none is lost but for those that the kernel counts as dropped, none comes twice or is altered, and the NF has
 # counted each of them exactly once, before, during and behind the slowness. How many packets pass and when the standby is given up and taken
 # back is told, not judged. An NF with a bug that counts twice shows that the judgement sees it. STRAGGLER_S: how long a node is slow.
 LAB_SLOW= # as the product has it
