@@ -58,8 +58,8 @@ us set firewall rule.1=deny >/dev/null && us clear firewall >/dev/null
 ages() { us show monitor -o json | jq '[.rows[].first_age_s] | "\(min) \(max)"' -r; }
 first=$(ages)
 sleep 1
-ok "ages of flows grow with the clock" awk -v a="$first" -v b="$(ages)" 'BEGIN {
-    split(a, x); split(b, y); d = y[1] - x[1]; exit !(x[1] >= 0 && x[2] < 60 && d >= 1 && d < 600) }'
+ok "ages of flows grow with the clock" awk -v a="$first" -v b="$(ages)" -v test="$((SECONDS + 1))" 'BEGIN {
+    split(a, x); split(b, y); d = y[1] - x[1]; exit !(x[1] >= 0 && x[2] < test && d >= 1 && d < test) }'
 
 rests() { grep -q nanosleep "/proc/$watcher/wchan"; } # it has looked, and will look again in a second
 "$UNDERSTUDY" show -c "$pair" -E monitor -s 10.0.0.1 >"$work/events" 2>"$work/errors" &
