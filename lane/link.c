@@ -240,7 +240,6 @@ static bool send_frame(struct nd_lane *lane, struct ft_link_body *body, uint32_t
                        sealed, nonce, to, FT_LINK_HEAD, to + FT_LINK_HEAD + sealed, FT_LINK_TAG);
     link->wire->send(link->wire->ctx, FT_LINK_OVERHEAD + payload);
     FT_COUNTER_ADD(lane->shared, port_sent, 1);
-    FT_COUNTER_ADD(lane->shared, port_bytes, FT_LINK_OVERHEAD + payload);
     FT_COUNTER_ADD(lane->shared, port_log, payload);
     return true;
 }

@@ -118,13 +118,13 @@ struct rp_port {
     bool on;                  /* lanes were given words by which the ports count */
     uint64_t since;           /* when they were */
     uint64_t view, peer;      /* of them */
+    uint64_t heard;           /* the last word by that port where it is oldest */
     struct rp_secret secret;
     uint64_t connects; /* connections of the link made by when the secret was asked for */
     bool has_secret;
     /* Primary. */
     uint64_t carry; /* the serial number by which the ports carry; 0: they do not */
-    uint64_t heard,
-        alive;      /* the last word by that one where it is oldest; since when all speak; 0: not all */
+    uint64_t alive; /* since when all speak; 0: not all */
     uint64_t began; /* to carry */
     uint64_t stable[FT_LANES_MAX], moved[FT_LANES_MAX]; /* how far the standby was last, and since when */
     uint64_t again;                                     /* they carry nothing before */
@@ -278,7 +278,7 @@ int rp_snapshot_check(struct rp_replicator *rp, struct ft_fault *fault);
 
 void rp_port_turn(struct rp_replicator *rp);
 void rp_port_off(struct rp_replicator *rp); /* what came by them belongs to a stream that ends */
-enum rp_port_state rp_port_state(struct rp_replicator *rp);
+enum rp_port_state rp_port_state(const struct rp_replicator *rp);
 /* Standby: the last burst of what came by the lanes' ports that is closed; 0: none. */
 static inline uint64_t rp_closed_by_port(const struct rp_replicator *rp, unsigned lane)
 {

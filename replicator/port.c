@@ -69,17 +69,15 @@ static uint64_t all_that_came(struct rp_replicator *rp)
     return came;
 }
 
-enum rp_port_state rp_port_state(struct rp_replicator *rp)
+enum rp_port_state rp_port_state(const struct rp_replicator *rp)
 {
     const struct rp_port *p = &rp->port;
-    uint64_t heard = oldest_heard(rp), within = rp->core.config.detect_ms * FT_MS;
+    uint64_t heard = p->heard > p->since ? p->heard : p->since, within = rp->core.config.detect_ms * FT_MS;
 
     if (!p->on)
         return RP_PORT_OFF;
     if (p->carry || (p->came_at && rp->now - p->came_at < RP_PORT_QUIET_NS))
         return RP_PORT_CARRIES;
-    if (heard < p->since)
-        heard = p->since;
     if (within < SILENT_NS)
         within = SILENT_NS;
     return rp->now < p->again || rp->now > heard + within ? RP_PORT_SILENT : RP_PORT_OPEN;
@@ -153,16 +151,16 @@ static void look_what_came(struct rp_replicator *rp)
 
 /* ---- primary: which way carries -------------------------------------------------------------------- */
 
-/* Words come by all ports, and have come for a while. */
-static bool is_alive(struct rp_replicator *rp)
+/* Words come by all ports, and have come for a while. `moved`: the oldest last word is newer than a turn ago.
+ */
+static bool is_alive(struct rp_replicator *rp, bool moved)
 {
     struct rp_port *p = &rp->port;
-    uint64_t heard = oldest_heard(rp), beat = rp->core.config.heartbeat_ms * FT_MS;
+    uint64_t beat = rp->core.config.heartbeat_ms * FT_MS;
 
-    if (heard != p->heard && !p->alive)
+    if (moved && !p->alive)
         p->alive = rp->now;
-    p->heard = heard;
-    if (p->alive && rp->now > heard && rp->now - heard > GAP_BEATS * beat)
+    if (p->alive && rp->now > p->heard && rp->now - p->heard > GAP_BEATS * beat)
         p->alive = 0;
     return p->alive && rp->now - p->alive >= ALIVE_BEATS * beat;
 }
@@ -261,6 +259,7 @@ static bool all_in_stream(struct rp_replicator *rp)
 void rp_port_turn(struct rp_replicator *rp)
 {
     struct rp_port *p = &rp->port;
+    uint64_t before;
 
     if (!rp->config.by_port || !rp->link)
         return;
@@ -272,11 +271,13 @@ void rp_port_turn(struct rp_replicator *rp)
         rp_port_off(rp);
     if (!p->on)
         begin(rp);
+    before = p->heard;
+    p->heard = oldest_heard(rp);
     if (!ft_core_primary(&rp->core)) {
         look_what_came(rp);
         return;
     }
-    bool alive = is_alive(rp);
+    bool alive = is_alive(rp, p->heard != before);
 
     if (p->carry)
         carry_on(rp);

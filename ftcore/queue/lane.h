@@ -172,11 +172,10 @@ struct ft_lane_counters {
     _Atomic uint64_t quarantined;             /* frames dropped that the peer had crashed on */
     _Atomic uint64_t lease_held;              /* times a stable output had to wait for the lease */
     _Atomic uint64_t bursts, empty_bursts;
-    _Atomic uint64_t port_sent, port_bytes; /* frames by the link's port, and their bytes */
-    _Atomic uint64_t port_log;              /* of these the bytes of records */
-    _Atomic uint64_t port_refused;          /* frames there that are nobody's, or contradict themselves */
-    _Atomic uint64_t port_again;            /* times that records were sent again */
-    _Atomic uint64_t turn_ns;               /* monotonic; when the last turn began; 0: there was none */
+    _Atomic uint64_t port_sent, port_log; /* frames by the link's port, and the bytes of records in them */
+    _Atomic uint64_t port_refused;        /* frames there that are nobody's, or contradict themselves */
+    _Atomic uint64_t port_again;          /* times that records were sent again */
+    _Atomic uint64_t turn_ns;             /* monotonic; when the last turn began; 0: there was none */
     /* ns that the lane ran beside a standby, in all, and of these those in which it waited for it. */
     _Atomic uint64_t beside_ns, waited_ns[FT_WAITS];
     /* Of outputs that wait for an acknowledgement one at a time is followed; how long they waited. */

@@ -13,6 +13,7 @@
  */
 #define _GNU_SOURCE
 #include "ftcore/base/clock.h"
+#include "ftcore/queue/lanelink.h"
 #include "understudy/base/given.h"
 #include "understudy/base/process.h"
 #include "lane/lane.h"
@@ -201,7 +202,8 @@ static void show_figures(struct running *r)
     rp_status(r->member.replicator, &s);
     for (unsigned l = 0; l < r->config->chain.lanes; l++) {
         lanes += nd_cpu_time(r->lane_clock[l]);
-        by_ports += atomic_load(&slot->shared[l].count.port_bytes);
+        by_ports += atomic_load(&slot->shared[l].count.port_log) +
+                    FT_LINK_OVERHEAD * atomic_load(&slot->shared[l].count.port_sent);
     }
     if (r->shown++ % RESIDENT == 0 || r->all->plan->server == ND_BENCH_STANDBY)
         atomic_store(&slot->resident_bytes, read_resident_bytes());
