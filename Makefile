@@ -94,7 +94,7 @@ LAB    := $(filter-out $(LABMORE) $(LABLONG),$(wildcard tests/lab/*.t))
 PLANTED := $(shell grep -lE 'FT_PLANTED|def UNDERSTUDY_PLANT' $$(find ftcore nflib replicator lane understudy -name '*.c'))
 
 .PHONY: all help deps lint results sim sim-coverage check check-sim check-more check-long check-unit check-lab model demo fleet-demo soak day clean format
-all: $(BUILD)/understudy $(BUILD)/probe $(BUILD)/numbered $(BUILD)/json-field $(NFLIB) $(NFTESTLIB) $(MODULEFILES) $(patsubst %,$(BUILD)/include/%,$(HEADERS:tests/%=%))
+all: $(BUILD)/understudy $(BUILD)/probe $(BUILD)/numbered $(BUILD)/ask $(NFLIB) $(NFTESTLIB) $(MODULEFILES) $(patsubst %,$(BUILD)/include/%,$(HEADERS:tests/%=%))
 
 help:
 	@sed -n 's/^#   \(make\|SAN\|V=\)/\1/p' Makefile
@@ -162,7 +162,7 @@ $(BUILD)/bench-redis: $(patsubst %,$(BUILD)/obj/tests/bench/%.o,redis_bench acce
 $(BUILD)/probe: $(BUILD)/obj/tests/lab/probe.o $(patsubst %.c,$(BUILD)/obj/%.o,understudy/pair/child.c understudy/base/given.c ftcore/base/error.c ftcore/base/event_log.c)
 	$(Q)$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -pthread -o $@ $^ $(shell pkg-config --libs jansson)
 
-$(BUILD)/json-field: $(BUILD)/obj/tests/lab/json_field.o
+$(BUILD)/ask: $(BUILD)/obj/tests/lab/ask.o
 	$(Q)$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -o $@ $^ $(shell pkg-config --libs jansson)
 $(BUILD)/numbered: $(BUILD)/obj/tests/lab/numbered.o
 	$(Q)$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -o $@ $^
@@ -305,12 +305,13 @@ include tests/fuzz/fuzz.mk
 # ── The check: parts of one graph ────────────────────────────────────────────────────────────────
 #
 # Each part begins as soon as what it runs is built. scripts/part says how it ended, and what failed.
-# Lab tests run LABS at a time beside compiling and computing, which give way to them (nice). A lab test whose first comment begins
-# with "Alone:" runs by itself, behind all else.
+# Lab tests run LABS at a time. Compiling and computing go on beside them with what the labs leave of the processors (SCHED_IDLE); so do unit
+# tests, some of which wait for an answer, at a tenth of a lab's weight. A lab test whose first comment begins with "Alone:" runs by itself,
+# behind all else.
 
-LABS  ?= 3
+LABS  ?= 2
 PART  := BUILD=$(BUILD) scripts/part
-BESIDE := nice -n 10
+BESIDE := chrt --idle 0
 LABENV := UNDERSTUDY=$(BUILD)/understudy BUILD=$(BUILD)
 alone  = $(shell grep -l '^\# Alone:' $(1) /dev/null)
 queue  = $(filter-out $(call alone,$(1)),$(1))
@@ -321,7 +322,7 @@ part-lint:
 part-tidy:
 	@$(PART) tidy $(BESIDE) scripts/lint --tidy
 part-unit: $(UNIT)
-	@$(PART) unit env CMOCKA_MESSAGE_OUTPUT=TAP $(BESIDE) prove -j4 --timer --failures --exec scripts/tap $(UNIT)
+	@$(PART) unit env CMOCKA_MESSAGE_OUTPUT=TAP nice -n 10 prove -j4 --timer --failures --exec scripts/tap $(UNIT)
 part-scenarios: $(BUILD)/simulate
 	@$(PART) scenarios $(BESIDE) prove --timer --failures --exec bash tests/sim/world.t
 part-planted: $(BUILD)/simulate
@@ -387,7 +388,7 @@ check-unit: $(UNIT)
 	@CMOCKA_MESSAGE_OUTPUT=TAP prove -j4 --timer --failures --exec scripts/tap $(UNIT)
 check-sim: part-scenarios part-failed-seeds $(SEED_PARTS) part-day
 check-lab: all $(if $(filter $(LABMORE) $(LABLONG),$(LAB)),$(BUILD)/understudy-planted $(BUILD)/understudy-next $(BUILD)/bench-lane $(BUILD)/bench-redis)
-	@$(LABENV) prove --timer --failures --exec bash $(LAB)
+	@$(LABENV) prove --timer --failures --exec '' $(LAB)
 
 check-long: check-more $(BUILD)/understudy-next $(BUILD)/bench-lane $(BUILD)/bench-redis
 	@$(BUILD)/simulate -q -r -n 20000 -j $(shell nproc)
@@ -395,7 +396,7 @@ check-long: check-more $(BUILD)/understudy-next $(BUILD)/bench-lane $(BUILD)/ben
 	@$(BUILD)/simulate -q -k keeper -r -n 20000 -j $(shell nproc)
 	@$(BUILD)/simulate -q -k port -r -n 20000 -j $(shell nproc)
 	@MODEL_LONG=1 prove --timer --failures --exec bash tests/model/model.t
-	@AUDIT_ALL=1 $(LABENV) prove --timer --failures --exec bash $(LABLONG)
+	@AUDIT_ALL=1 $(LABENV) prove --timer --failures --exec '' $(LABLONG)
 
 demo: deps
 	+@$(MAKE) --no-print-directory -j2 all

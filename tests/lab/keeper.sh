@@ -60,8 +60,8 @@ learned() { # KEEPER: both switches have the chain's MACs at its ports
 
 # ── two keepers ──────────────────────────────────────────────────────────────────────────────────
 
-keeper() { us keeper status -n "$1" -o json 2>/dev/null | of_json "$2"; } # KEEPER PATH
-other() { [ "$1" = k ] && echo l || echo k; }                            # KEEPER
+keeper() { of_socket "$LAB_DIR/$1.sock" "$2"; } # KEEPER PATH
+other() { [ "$1" = k ] && echo l || echo k; }    # KEEPER
 who() { local s; for s in k l; do [ "$(keeper $s active)" != true ] || printf '%s' $s; done; } # is active
 
 is_one_active() { active=$(who); [ ${#active} = 1 ]; }

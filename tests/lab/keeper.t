@@ -7,6 +7,7 @@
 . "$(dirname "$0")/keeper.sh"
 need_lab
 plan 23
+rate=1000
 
 serves() { [ "$1" = k ] && ip netns pids "${LAB_PREFIX}k" || field "$1" pid; } # NODE
 read_it() { cat "$LAB_DIR"/[kab].log | grep -c 'pair.key as it is now$'; }
@@ -27,7 +28,7 @@ if libc.mount(b"stands", sys.argv[1].encode(), b"fuse.stands", 0, options):
 print("mounted", flush=True)
 time.sleep(int(sys.argv[2]))'
 can_stand() { is_root && : >"$work/try" && unshare -m python3 -c "$stands" "$work/try" 0 >"$work/can-stand" 2>&1; }
-goes_on() { [ "$(us keeper status -o json | jq .released)" -gt "$1" ]; }
+goes_on() { [ "$(keeper k released)" -gt "$1" ]; }
 disk_stands() {
     local pid=$(serves k) server before code
     nsenter -t "$pid" -m python3 -c "$stands" "$LAB_DIR/pair.key" 60 >"$work/stands" 2>&1 &
@@ -35,7 +36,7 @@ disk_stands() {
     soon 10 grep -q mounted "$work/stands" || return
     kill -HUP "$pid"
     soon 10 eval 'grep -q "^257 " /proc/'$pid'/task/*/syscall' # someone of it opens a file
-    before=$(us keeper status -o json | jq .released)
+    before=$(keeper k released)
     soon 5 goes_on $((before + 500))
     code=$?
     kill $server # and the file system has no server any more
@@ -46,7 +47,7 @@ disk_stands() {
 }
 
 ok "the pair is PROTECTED behind its keeper" "$lab" up || exit 1
-feeds_a() { [ "$(us keeper status -o json | jq -r .primary)" = a ]; }
+feeds_a() { [ "$(keeper k primary)" = a ]; }
 ok "the keeper feeds the primary" soon 10 feeds_a
 begin
 for i in 1 2 3; do
@@ -57,7 +58,7 @@ ok "a handover" us drain
 old=$(cat "$LAB_DIR/pair.key") new=$(od -An -tx1 -N32 /dev/urandom | tr -d ' \n')
 ok "both keys are read" reload "$old" "$new"
 ok "then the new one alone" reload "$new"
-strangers() { echo "$(us keeper status -o json | jq .strangers) $(field a inputs.strangers) $(field b inputs.strangers)"; }
+strangers() { echo "$(keeper k strangers) $(field a inputs.strangers) $(field b inputs.strangers)"; }
 nobody_new() { local before; before=$(strangers); sleep 0.3; [ "$(strangers)" = "$before" ]; }
 ok "and nobody is a stranger with it, once what was under way has come" soon 10 nobody_new
 if can_stand; then

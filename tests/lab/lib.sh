@@ -72,15 +72,25 @@ is_like() { # DESCRIPTION TEXT PATTERN
 
 us() { timeout 60 "$UNDERSTUDY" "$1" -c "$pair" "${@:2}"; }
 # A field of JSON: jq's path, or what jq makes of one.
-of_json() { if [[ $1 =~ ^[][a-z0-9_.]+$ ]]; then "$BUILD/json-field" "$1"; else jq -r ".$1"; fi; }
-field() { us status -n "$1" -o json 2>/dev/null | of_json "$2"; } # NODE PATH
+of_json() { if [[ $1 =~ ^[][a-z0-9_.]+$ ]]; then "$BUILD/ask" "$1"; else jq -r ".$1"; fi; }
+# A field of what the node behind a control socket says.
+of_socket() { # SOCKET PATH
+    if [[ $2 =~ ^[][a-z0-9_.]+$ ]]; then "$BUILD/ask" "$1" "$2"; else "$BUILD/ask" "$1" "" | jq -r ".$2"; fi
+}
+field() { # NODE PATH; a node that has no lab is asked by the command
+    if [ -S "$LAB_DIR/$1.sock" ]; then of_socket "$LAB_DIR/$1.sock" "$2"; else us status -n "$1" -o json 2>/dev/null | of_json "$2"; fi
+}
 primary() { if [ "$(field a role)" = primary ]; then echo a; else echo b; fi; }
 standby() { if [ "$(field a role)" = primary ]; then echo b; else echo a; fi; }
 equal() { us verify -o json | jq -e .equal; } # both states, at one point of the log
 
 # Waits up to SECONDS for a node's field to have a value.
 await() { # SECONDS NODE PATH VALUE
-    local left=$(polls "$1")
+    local left=$(polls "$1") at=$LAB_DIR/$2.sock is
+    if [ -S "$at" ] && [[ $3 =~ ^[][a-z0-9_.]+$ ]]; then
+        is=$("$BUILD/ask" "$at" "$3" "$1" "$4") || { echo "$2 .$3 is $is after $1 s"; return 1; }
+        return 0
+    fi
     until [ "$(field "$2" "$3")" = "$4" ]; do
         poll || { echo "$2 .$3 is $(field "$2" "$3") after $1 s"; return 1; }
     done
@@ -107,9 +117,17 @@ listens() { # SPACE udp|tcp PORT…
     done
 }
 
+# The command judges; it is asked when a node says that it may be so.
+may_be_protected() {
+    local at
+    for at in "$LAB_DIR"/[a-z].sock; do
+        case $([ ! -S "$at" ] || "$BUILD/ask" "$at" state) in PROTECTED | READY) return 0 ;; esac
+    done
+    [ ! -S "$LAB_DIR/a.sock" ]
+}
 is_protected() {
     local left=$(polls "${1:-30}")
-    until us status >/dev/null 2>&1; do
+    until may_be_protected && us status >/dev/null 2>&1; do
         poll || { us status; return 1; }
     done
 }
