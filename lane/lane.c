@@ -395,9 +395,10 @@ static bool can_be_woken(const struct nd_lane *lane)
     if (lane->group->lanes > 1 || !lane->io->receive || nd_link_is_busy(lane) ||
         (nd_link_carries(lane) && ft_hold_count(&lane->hold) > 0))
         return false;
-    return lane->doing == FT_LANE_REPLAY ||
-           (lane->doing == FT_LANE_LIVE && lane->io->waits && lane->turn.takes && !lane->turn.deaf &&
-            nd_stream_is_complete(lane));
+    if (!nd_lane_is_live(lane)) /* what it is to do is an order, which wakes it */
+        return lane->doing != FT_LANE_DRAIN;
+    return lane->doing == FT_LANE_LIVE && lane->io->waits && lane->turn.takes && !lane->turn.deaf &&
+           nd_stream_is_complete(lane);
 }
 
 /* It is not woken by what comes, so it looks at shorter intervals the shorter ago the last packet is. What is

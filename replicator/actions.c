@@ -77,15 +77,17 @@ static void give_order(struct rp_replicator *rp, enum ft_order kind, const uint6
         ft_lane_wake(rp_lane(rp, l));
 }
 
-/* The order given last is this, and all lanes have reached it. */
-static bool has_order(struct rp_replicator *rp, enum ft_order kind)
+bool rp_is_followed(const struct rp_replicator *rp)
 {
-    if (rp->ordered != kind)
-        return false;
     for (unsigned l = 0; l < rp->lanes; l++)
-        if (FT_REPORT_GET(rp_lane(rp, l), done) != ft_order_make(kind, rp->order))
+        if (FT_REPORT_GET(&rp->config.lanes[l], done) != ft_order_make(rp->ordered, rp->order))
             return false;
     return true;
+}
+
+static bool has_order(const struct rp_replicator *rp, enum ft_order kind)
+{
+    return rp->ordered == kind && rp_is_followed(rp);
 }
 
 /* Lanes come by a burst boundary within microseconds, an order wakes those that sleep. One that does not

@@ -43,6 +43,7 @@ struct rp_schedule {
     uint64_t sent; /* `sent` of the sender's last message, ns: when that was, and what the peer will echo */
     uint64_t packets;    /* grows with each entry that tells of packets, sent or stored */
     uint64_t moved, gap; /* the last entry with packets, and ns a packet since the one before */
+    uint64_t worked;     /* the last turn with work, ns */
 };
 
 struct rp_sender {
@@ -233,6 +234,8 @@ static inline void rp_sleep(uint64_t ns)
 
 /* ---- actions.c ---- */
 
+/* All lanes have reached what they were ordered last. */
+bool rp_is_followed(const struct rp_replicator *rp);
 /* One step of the core and all it wants done. `event` also gets what a standby has stored so far. */
 void rp_step(struct rp_replicator *rp, struct ft_event *event);
 void rp_carry_out(struct rp_replicator *rp);

@@ -558,15 +558,16 @@ static bool is_pressed(const struct ft_core *core)
     return core->resync || core->hand || core->state == FT_SYNCING;
 }
 
-/* Nothing is wanted but what lanes and the peer say by themselves. Several lanes, which wait for each other,
- * are not woken, so of those none has had a packet for a while. */
+/* Whatever its state, a node rests while nothing is wanted but what lanes and the peer say by themselves: no order
+ * is on its way to the lanes, and no view to the disk. Several lanes, which wait for each other, are not woken, so
+ * of those none has had a packet for a while. */
 static bool is_calm(const struct rp_replicator *rp)
 {
     const struct ft_core *core = &rp->core;
 
-    return !is_pressed(core) && !core->steered && !core->arbiter.asking &&
-           (rp->lanes == 1 || rp->now - rp->schedule.moved >= STILL_NS) &&
-           (core->state == FT_PROTECTED || core->state == FT_READY);
+    return !is_pressed(core) && !core->steered && !core->arbiter.asking && rp_is_followed(rp) &&
+           core->stored >= core->view && core->stored >= core->reserved &&
+           (rp->lanes == 1 || rp->now - rp->schedule.moved >= STILL_NS);
 }
 
 /* A lane that sleeps long, since it was calm, is woken when it is to look more often. */
@@ -615,13 +616,16 @@ static void rest(struct rp_replicator *rp)
 
 /*
  * While packets come densely lanes do not wake us (that would be a system call in the packet path), nor where
- * others wait for what comes next: so then we look often. What the peer says wakes us at once.
+ * others wait for what comes next: so then we look often, and the less often the longer nothing has come. What the
+ * peer says wakes us at once.
  */
 static uint64_t wait_limit_ns(const struct rp_replicator *rp)
 {
-    uint64_t quiet = rp->now - rp->schedule.moved;
+    uint64_t quiet = rp->now - rp->schedule.moved, idle = (rp->now - rp->schedule.worked) / 4;
 
-    if (is_pressed(&rp->core) || (quiet < IDLE_NS && rp->sender.on))
+    if (is_pressed(&rp->core))
+        return idle < PAUSE_NS ? PAUSE_NS : idle < WAIT_STILL_NS ? idle : WAIT_STILL_NS;
+    if (quiet < IDLE_NS && rp->sender.on)
         return PAUSE_NS;
     return quiet < STILL_NS ? WAIT_IDLE_NS : WAIT_STILL_NS;
 }
@@ -671,6 +675,8 @@ void rp_run(struct rp_replicator *rp)
             rp->schedule.moved = rp->now;
         }
         seen = rp->schedule.packets;
+        if (busy)
+            rp->schedule.worked = rp->now;
         if (rp->link)
             wait_for_work(rp, busy);
         else

@@ -27,7 +27,7 @@ def check(what, function):
     except Exception:
         wrong = [traceback.format_exc()]
     tests, bad = tests + 1, bad + bool(wrong)
-    print(f"{'not ' if wrong else ''}ok {tests} - {what}", *"\n".join(wrong).splitlines(), sep="\n# ", flush=True)
+    print(f"{'not ' if wrong else ''}ok {tests} - {what}", *"\n".join(map(str.strip, wrong)).splitlines(), sep="\n# ", flush=True)
 
 @cache
 def read(name):
@@ -37,7 +37,6 @@ def read(name):
 def files(*patterns):
     return [str(path.relative_to(ROOT)) for pattern in patterns for path in sorted(ROOT.glob(pattern)) if path.is_file()]
 
-@cache
 def text(*patterns):
     return "".join(map(read, files(*patterns)))
 
@@ -81,10 +80,10 @@ def takes(file):
     done = start(UNDERSTUDY, "check", "-c", file)
     return done.returncode == 0, done.stderr
 
-def refused(file):
+def refused(file, content=""):
     taken, said = takes(file)
     if not taken:
-        yield f"{file} is refused: {said}\n{file.read_text('utf-8')}"
+        yield f"{file} is refused: {said}{content}"
 
 # What the program says of a topic, by the names: a line of them, and a text below, indented.
 @cache
@@ -106,10 +105,8 @@ def copy_example(directory, more=""):
 
 def check_example():
     pair = copy_example(WORK / "example")
-    key = start(UNDERSTUDY, "key", WORK / "example/pair.key")
-    if key.returncode != 0:
-        yield f"no key: {key.stderr}"
-    yield from refused(pair)
+    key = start(UNDERSTUDY, "key", pair.with_name("pair.key"))
+    return refused(pair) if key.returncode == 0 else [f"no key is made: {key.stderr}"]
 
 def check_warnings():
     return takes(WORK / "example/pair.yaml")[1].splitlines()
@@ -117,9 +114,8 @@ def check_warnings():
 # A piece of a pair file in the operator's page, in the example's file. Nobody is asked.
 def check_piece():
     piece = re.sub("^```.*\n", "", part(read(OPERATING), "```yaml$", "```$"), flags=re.M)
-    if not piece:
-        yield f"no piece of a pair file is found in {OPERATING}"
-    yield from refused(copy_example(WORK / "piece", piece.replace("198.51.100.9:2379", "127.0.0.1:9")))
+    yield from few(piece, 1, f"letters of a piece in {OPERATING}")
+    yield from refused(copy_example(WORK / "piece", piece.replace("198.51.100.9:2379", "127.0.0.1:9")), piece)
 
 # A pair file with one key set. The times of `timing` depend on each other: the others are put out of the way. At the ends
 # of a range the order of the times may be broken: that is another complaint.
@@ -156,27 +152,25 @@ keepers:
 # SECTION KEY MIN MAX DEFAULT, for each row whose range is MIN … MAX
 def numbers():
     row = r"^\| `([a-z]*)(?:\.\*)?\.([a-z_]*)` \| ([0-9]*) … ([0-9]*) \| ([^|\n]*) \|"
-    return [(s, key, int(least), int(most), preset) for s, key, least, most, preset in re.findall(row, read(DOC), re.M)]
+    return [(s, key, int(least), int(most), preset.strip()) for s, key, least, most, preset in re.findall(row, read(DOC), re.M)]
 
 def check_range(row):
     section, key, least, most, _ = row
-    wrong = []
     for value in [least, most] + [beyond for beyond in (least - 1, most + 1) if beyond >= 0]:
         file = WORK / f"{section}.{key}.{value}.yaml"
         file.write_text(pair_with(section, key, value), "utf-8")
         taken, said = takes(file)
         if least <= value <= most:  # any complaint is about another rule, the order of times, and not the range
             if not taken and f"{key} is {value}, expected a number from" in said:
-                wrong.append(f"{section}.{key}: {value} is refused: {said}")
+                yield f"{section}.{key}: {value} is refused: {said}"
             if "unknown" in said:
-                wrong.append(f"{section}.{key}: {said}")
+                yield f"{section}.{key}: {said}"
         elif taken or f"{key} is {value}, expected a number from {least} to {most}" not in said:
-            wrong.append(f"{section}.{key}: {value} is not refused as out of {least} to {most}: {said}")
-    return wrong
+            yield f"{section}.{key}: {value} is not refused as out of {least} to {most}: {said}"
 
 def check_ranges():
     with ThreadPoolExecutor(2) as two:
-        return sum(two.map(check_range, numbers()), [])
+        return sum(two.map(lambda row: list(check_range(row)), numbers()), [])
 
 def check_defaults():
     tables = text("understudy/config/*.c")
@@ -216,12 +210,9 @@ def check_fleet():
     verbs = set(re.findall(r'{"(\w+)", \d, ', re.search(r"verbs\[\] = (.*?)};", command, re.S)[1]))
     table = "".join(re.findall(r"^\| `understudy fleet .*?\|", page, re.M))
     usage = re.search(r'"fleet", rows,\n(.*?),\n', command, re.S)[1]
-    for what, has, wanted in (
-        ("keys", set(on_page), keys),
-        ("verbs", set(re.findall(r"`(?:understudy fleet )?([a-z]+)", table)), verbs),
-        ("verbs of the usage", set(re.findall(r"[a-z]+", usage)), verbs),
-    ):
-        yield from (f"{what}: {name} is not in both" for name in sorted(has ^ wanted))
+    yield from differ("fleet/file.c", keys, "the page", set(on_page))
+    yield from differ("verbs", verbs, "the page", set(re.findall(r"`(?:understudy fleet )?([a-z]+)", table)))
+    yield from differ("verbs", verbs, "the usage", set(re.findall(r"[a-z]+", usage)))
     yield from few(keys, 18, "keys")
     yield from few(verbs, 12, "verbs")
 
@@ -276,7 +267,7 @@ def counter_rows():
 # NF NAMES TEXT as help has them, but for what is of every NF
 def told_counters():
     found = re.findall(r"^(\S.*?): (.*)\n((?: .*\n)*)", told("counters"), re.M)
-    return [(nf, names.split(", "), text) for nf, names, text in found if nf != "every NF"]
+    return [(nf, names.split(", "), said) for nf, names, said in found if nf != "every NF"]
 
 def check_counters():
     on_page = [f"{nf} {bare(name)}" for nf, *lists in counter_rows() for name in ",".join(lists).split(",") if "`" in name]
@@ -287,7 +278,7 @@ def check_counters():
 # A text that begins with "drop" is of the column of drops. Those whose parameter decides stand there, too.
 def check_drops():
     column = {f"{nf} {bare(name)}" for nf, drops, _ in counter_rows() for name in drops.split(",")}
-    drops = [f"{nf} {name}" for nf, names, text in told_counters() if re.search("^    drop:", text, re.M) for name in names]
+    drops = [f"{nf} {name}" for nf, names, said in told_counters() if re.search("^    drop:", said, re.M) for name in names]
     return missing(drops, 50, column.__contains__, "the column of drops")
 
 # A runbook for each alert, under its name.
@@ -298,7 +289,7 @@ def check_runbooks():
 def check_subcommands():
     names = re.findall("^  understudy ([a-z-]*) ", start(UNDERSTUDY, "--help").stdout, re.M)
     pages = read(REFERENCE) + read(OPERATING)
-    return missing(names, 15, lambda name: re.search(rf"(`|understudy ){name}\b", pages), "an operator's page")
+    return missing(names, 15, lambda name: re.search(rf"(`|understudy ){name}\b", pages), "the operator's pages")
 
 # Functions, structs and constants that a doc names are in the code; file names that stand alone are in the tree.
 def check_code_names():
@@ -380,27 +371,24 @@ def check_parameters():
             if page.get(name) != program.get(name):
                 yield f"{nf}: {name}: the page has {page.get(name)}, the program {program.get(name)}"
 
-# A chain file of each example of an NF: where it is a list of NFs alone, the chain is written around it.
+# A chain file of each example of an NF, beside the files that NFs read: a list of NFs alone gets the chain around it.
 def write_examples(directory):
-    directory.mkdir()
-    for file in files("nfs/chains/*"):
-        if not file.endswith(".yaml"):
-            shutil.copy(ROOT / file, directory)
-    blocks = re.findall("^```.*yaml.*\n((?:(?!```).*\n)*)|^```.*\n(?:(?!```).*\n)*```", part(read(DOC), "## NFs$", "## "), re.M)
-    for number, block in enumerate(filter(None, blocks)):
+    shutil.copytree(ROOT / "nfs/chains", directory, ignore=shutil.ignore_patterns("*.yaml"))
+    blocks = re.findall("^```([^\n]*)\n(.*?)^```", part(read(DOC), "## NFs$", "## "), re.M | re.S)
+    for number, block in enumerate(block for kind, block in blocks if "yaml" in kind):
         before, *nfs = re.split("^(?=- )", block, 1, re.M)
         chain = "".join("chain:\n  name: site\n  nfs:\n" + textwrap.indent(nf, "    ") for nf in nfs)
         (directory / f"{number}.yaml").write_text(before + chain, "utf-8")
+    return sorted(directory.glob("*.yaml"))
 
 def in_none(chains):
     return [nf for nf in modules() if not any(re.search(f"^    - {nf}:", chain, re.M) for chain in chains)]
 
 def check_examples():
-    write_examples(WORK / "nfs")
-    examples = sorted((WORK / "nfs").glob("*.yaml"))
+    examples = write_examples(WORK / "nfs")
     yield from (f"{nf} has no example" for nf in in_none([file.read_text("utf-8") for file in examples]))
     for file in examples:
-        yield from refused(file)
+        yield from refused(file, file.read_text("utf-8"))
 
 # The README lists the chains that there are; each is accepted, and each NF is in one.
 def check_chains():
@@ -425,20 +413,11 @@ def check_targets():
     return missing(targets, 25, lambda name: f"`{name}`" in column, "docs/testing.md")
 
 # One name for one thing: names that the glossary's terms have replaced.
-OLD_NAMES = """shares? of (a|the|its|their) deltas?
-parts? of (a|the)? ?(deltas?|checkpoints?|shares?)
-outside values?
-kept outputs?
-aside ring
-clocks? of (a|the) packets?
-records? (hold|with) (its |a )?clocks?
-stands? still
-guardian's word|word of (a|the|its) guardian
-spread checkpoints?
-edges/record|edges per (record|thousand packets)
-shadow
-(a|an|old|new|whole|the) bases?
-BASE, SNAPSHOT|DELTA, BASE""".replace("\n", "|")
+OLD_NAMES = "|".join((
+    "shares? of (a|the|its|their) deltas?", "parts? of (a|the)? ?(deltas?|checkpoints?|shares?)", "outside values?", "kept outputs?",
+    "aside ring", "clocks? of (a|the) packets?", "records? (hold|with) (its |a )?clocks?", "stands? still", "guardian's word",
+    "word of (a|the|its) guardian", "spread checkpoints?", "edges/record", "edges per (record|thousand packets)", "shadow",
+    "(a|an|old|new|whole|the) bases?", "BASE, SNAPSHOT", "DELTA, BASE"))
 
 def check_old_names():
     for file in files("README.md", "docs/*.md", "docs/examples/*.yaml"):
@@ -493,17 +472,15 @@ def section_at(page, at):
     found = re.findall("^(#+ (.*)\n(?:(?!#+ ).*\n)*)", read(page), re.M)
     return "".join(whole for whole, heading in found if anchor(heading) == at)
 
-# The page, words in a line of the contents, where it leads, what stands there.
-READER = (
-    (DOC, "NFs](#nfs): [flows, limits of a host", "parameters-of-flows", "`max_flows` | 1 … 16777216 | 100000 | nat"),
-    (REFERENCE, "what is held", "lanes", "What the primary *holds*"),
-    (REFERENCE, "a rule of the firewall", "live-changes", "`rule.N`"),
-    (DOC, "the port of `metrics`", "nodes", "address and port where [Prometheus]"),
-    (REFERENCE, "Exit codes", "exit-codes", "No command ends with any other code"),
-    (DOC, "rate_limiter](#rate_limiter) (of a client)", "rate_limiter", "`pps` and `bps` are packets and bits a second of a client"))
-
 def check_reader():
-    for page, sought, at, answer in READER:
+    for page, sought, at, answer in (  # where words in a line of the contents lead, and what stands there
+        (DOC, "NFs](#nfs): [flows, limits of a host", "parameters-of-flows", "`max_flows` | 1 … 16777216 | 100000 | nat"),
+        (REFERENCE, "what is held", "lanes", "What the primary *holds*"),
+        (REFERENCE, "a rule of the firewall", "live-changes", "`rule.N`"),
+        (DOC, "the port of `metrics`", "nodes", "address and port where [Prometheus]"),
+        (REFERENCE, "Exit codes", "exit-codes", "No command ends with any other code"),
+        (DOC, "rate_limiter](#rate_limiter) (of a client)", "rate_limiter", "`pps` and `bps` are packets and bits a second of a client"),
+    ):
         if not any(sought in line and f"(#{at})" in line for line in contents(page)):
             yield f'{page}: the contents do not lead from "{sought}" to {at}'
         if answer not in section_at(page, at):
@@ -528,7 +505,11 @@ def check_sizing():
                 yield f"{name}: {said} is said, {formula} is {got}"
     yield from few(formulas, 10, "formulas")
 
-def main():
+for ending in signal.SIGINT, signal.SIGTERM:
+    signal.signal(ending, lambda *_: sys.exit(1))
+shutil.rmtree(WORK, ignore_errors=True)
+WORK.mkdir(parents=True)
+try:
     print("1..30", flush=True)
     check("the example pair is accepted", check_example)
     check("with a key without a warning", check_warnings)
@@ -560,13 +541,6 @@ def main():
     check("a reader finds six things by the contents alone", check_reader)
     check("every exit code is in the reference", check_codes)
     check("the sizes of the example are those of its formulas", check_sizing)
-
-for ending in signal.SIGINT, signal.SIGTERM:
-    signal.signal(ending, lambda *_: sys.exit(1))
-shutil.rmtree(WORK, ignore_errors=True)
-WORK.mkdir(parents=True)
-try:
-    main()
 finally:
     shutil.rmtree(WORK, ignore_errors=True)
 sys.exit(bad > 0)
