@@ -395,6 +395,7 @@ check-long: check-more $(BUILD)/understudy-next $(BUILD)/bench-lane $(BUILD)/ben
 	@$(BUILD)/simulate -q -k members -r -n 20000 -j $(shell nproc)
 	@$(BUILD)/simulate -q -k keeper -r -n 20000 -j $(shell nproc)
 	@$(BUILD)/simulate -q -k port -r -n 20000 -j $(shell nproc)
+	@DAMAGE=16 $(BUILD)/tests/nf/test_damage
 	@MODEL_LONG=1 prove --timer --failures --exec bash tests/model/model.t
 	@AUDIT_ALL=1 $(LABENV) prove --timer --failures --exec '' $(LABLONG)
 

@@ -4,10 +4,11 @@
  *
  *   ask PATH                        of the JSON text on stdin
  *   ask SOCKET PATH                 of the answer to `status` at a control socket
- *   ask SOCKET PATH SECONDS VALUE   waits until the field has the value, 20 looks a second; fails with the last one
+ *   ask SOCKET PATH SECONDS VALUE   waits until the field has the value, 20 looks a second; fails with the
+ * last one
  *
- * Labs ask all the time, and the product's own command takes some 30 times as long to start as this one: a lab that
- * waited with it would keep a processor busy.
+ * Labs ask all the time, and the product's own command takes some 30 times as long to start as this one: a
+ * lab that waited with it would keep a processor busy.
  */
 #define _GNU_SOURCE
 #include <jansson.h>

@@ -8,7 +8,7 @@ set -u
 . "$(dirname "$0")/matrix.sh"
 chains
 all_captures
-first=${CHAINS_SEED:-1} count=${CHAINS:-12}
+first=${CHAINS_SEED:-1} count=${CHAINS:-6}
 python3 tests/lab/chains.py files "$dir/chain"
 MODULES=$(realpath "${BUILD:-build}/lib/understudy/dpi.so")
 export MODULES

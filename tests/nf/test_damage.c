@@ -384,12 +384,14 @@ static bool runs_on(void)
     return status == 0;
 }
 
+/* DAMAGE=N: so many times as many (check-long). */
 static void chain_refuses_damage_or_runs_on_it(const char *nfs, unsigned lanes, unsigned times)
 {
     struct ft_fault fault = {""};
     unsigned refused = 0, ran = 0;
     char texts[3][160];
 
+    times *= getenv("DAMAGE") ? (unsigned)atoi(getenv("DAMAGE")) : 1;
     open_chain(nfs, lanes);
     if (check(&fault))
         fail_msg("a chain that has just been made: %s", fault.text);
@@ -424,36 +426,36 @@ static void chain_refuses_damage_or_runs_on_it(const char *nfs, unsigned lanes, 
 
 TEST(a_site_refuses_damage_or_runs_on_it)
 {
-    chain_refuses_damage_or_runs_on_it(EDGE, 1, 1200);
+    chain_refuses_damage_or_runs_on_it(EDGE, 1, 300);
 }
 
 TEST(a_site_with_a_service_refuses_damage_or_runs_on_it)
 {
-    chain_refuses_damage_or_runs_on_it(BALANCED, 1, 1200);
+    chain_refuses_damage_or_runs_on_it(BALANCED, 1, 300);
 }
 
 TEST(a_port_for_each_end_refuses_damage_or_runs_on_it)
 {
-    chain_refuses_damage_or_runs_on_it(MAPPED("by_address"), 1, 800);
-    chain_refuses_damage_or_runs_on_it(MAPPED("pass"), 1, 800);
+    chain_refuses_damage_or_runs_on_it(MAPPED("by_address"), 1, 200);
+    chain_refuses_damage_or_runs_on_it(MAPPED("pass"), 1, 200);
 }
 
 TEST(two_lanes_of_it_refuse_damage_or_run_on_it)
 {
-    chain_refuses_damage_or_runs_on_it(BALANCED, 2, 1000);
+    chain_refuses_damage_or_runs_on_it(BALANCED, 2, 250);
 }
 
 TEST(a_campus_refuses_damage_or_runs_on_it)
 {
-    chain_refuses_damage_or_runs_on_it(CAMPUS, 1, 1200);
+    chain_refuses_damage_or_runs_on_it(CAMPUS, 1, 300);
 }
 
 TEST(lanes_that_share_all_refuse_damage_or_run_on_it)
 {
-    chain_refuses_damage_or_runs_on_it(RACE, 2, 800);
+    chain_refuses_damage_or_runs_on_it(RACE, 2, 200);
 }
 
 TEST(what_looks_into_payload_refuses_damage_or_runs_on_it)
 {
-    chain_refuses_damage_or_runs_on_it(INSPECT, 2, 800);
+    chain_refuses_damage_or_runs_on_it(INSPECT, 2, 200);
 }
