@@ -558,9 +558,9 @@ static bool is_pressed(const struct ft_core *core)
     return core->resync || core->hand || core->state == FT_SYNCING;
 }
 
-/* Whatever its state, a node rests while nothing is wanted but what lanes and the peer say by themselves: no order
- * is on its way to the lanes, and no view to the disk. Several lanes, which wait for each other, are not woken, so
- * of those none has had a packet for a while. */
+/* Whatever its state, a node rests while nothing is wanted but what lanes and the peer say by themselves: no
+ * order is on its way to the lanes, and no view to the disk. Several lanes, which wait for each other, are
+ * not woken, so of those none has had a packet for a while. */
 static bool is_calm(const struct rp_replicator *rp)
 {
     const struct ft_core *core = &rp->core;
@@ -616,8 +616,8 @@ static void rest(struct rp_replicator *rp)
 
 /*
  * While packets come densely lanes do not wake us (that would be a system call in the packet path), nor where
- * others wait for what comes next: so then we look often, and the less often the longer nothing has come. What the
- * peer says wakes us at once.
+ * others wait for what comes next: so then we look often, and the less often the longer nothing has come.
+ * What the peer says wakes us at once.
  */
 static uint64_t wait_limit_ns(const struct rp_replicator *rp)
 {
