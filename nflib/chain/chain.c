@@ -343,7 +343,7 @@ static uint32_t run_side(struct nf_chain *chain, uint8_t side)
             continue;
         if (ft_unlikely(chain->guard))
             nf_payload_guard_begin(chain->guard, nf, list, left, packets, chain->state->seq);
-        list[left] = NULL; /* what lies behind it is told from its packets, also after a crash */
+        list[left] = NULL; /* ends the NF's packets, also for who reads them after a crash */
         nf_mark(chain->mark, NF_DOING_PACKETS, nf->index);
         begin_nf(chain, nf);
         ft_clear_registers();
@@ -377,7 +377,7 @@ static uint32_t keep_for_nfs(struct nf_packet *list[], uint32_t n)
     return kept;
 }
 
-/* Told apart before any NF runs: before that L3 alone drops packets, or keeps them for itself. */
+/* Split before any NF runs: before that L3 alone drops packets, or keeps them for itself. */
 static void split_sides(struct nf_chain *chain)
 {
     struct nf_packet **inside = chain->burst.side[NF_INSIDE], **outside = chain->burst.side[NF_OUTSIDE];

@@ -26,7 +26,7 @@ enum nf_on_crash {
     NF_CRASH_RESET, /* the NF's arena has room for its state twice, and keeps what it was made with */
 };
 
-#define NF_FRAME_ROOM 2048u /* bytes of the largest frame that ports take, unless the file says more */
+#define NF_FRAME_ROOM 2048u /* bytes of the largest frame that ports take, unless the file sets more */
 
 struct nf_chain_config {
     const char *name;
@@ -118,22 +118,22 @@ void nf_chain_pass(struct nf_chain *chain);
 /* Between the two: where nf_session_input_of (nflib/session/index.h) finds how a packet can be identified by
  * its session. NULL: none of the burst can. */
 const struct nf_sessions_lane *nf_chain_prepared(const struct nf_chain *chain);
-/* Its NFs read no more of packets than their sessions tell, and have some. */
+/* The chain has sessions, and its NFs read no more of a packet than its session contains. */
 bool nf_chain_records_sessions(const struct nf_chain *chain);
 /*
  * The coming burst is replayed, and of its packets those have no frame whose inputs[i].key is not NF_NONE
  * (NULL: all have one): they are identified by their sessions, and made again when the burst looks at them,
- * in memory of the chain. Until nf_chain_run returns. nf_chain_restored then says whether each input named a
- * session of the chain; else the region holds no state any more.
+ * in memory of the chain. Until nf_chain_run returns. nf_chain_restored then returns whether each input named
+ * a session of the chain; else the region holds no state any more.
  */
 void nf_chain_restore_from(struct nf_chain *chain, const struct nf_session_input *inputs);
 bool nf_chain_restored(const struct nf_chain *chain);
 /* Of the coming burst the packets of these bits are set aside: they have their sequence numbers, no NF gets
  * them, and they are dropped. Nothing of them is read: their `have` is 0. Live and in replay. */
 void nf_chain_set_aside(struct nf_chain *chain, uint32_t bits);
-/* For who tells of an input that has no frame, before its burst: p's flags, protocol, addresses and ports, as
- * the session has them that it names. Length and side are there. False: it names none whose packet it could
- * be. */
+/* To report an input that has no frame, before its burst: fills p's flags, protocol, addresses and ports from
+ * the session that the input names. Length and side are there. False: the input names no session whose packet
+ * it could be. */
 bool nf_chain_ends(const struct nf_chain *chain, const struct nf_session_input *input, struct nf_packet *p);
 /* A packet's data may lie elsewhere when nf_chain_run has returned than it did before. */
 bool nf_chain_moves_frames(const struct nf_chain *chain);
@@ -143,8 +143,8 @@ void nf_chain_trace(struct nf_chain *chain, struct nf_trace *trace, unsigned lan
 
 /*
  * A change as it is recorded: "set NF KEY=VALUE" or "clear NF [KEY]", applied inside a burst (before its
- * timers and packets). "set NF bypass=on" and "=off" are the chain's, of every NF that translates nothing: on
- * a node that dies of an NF's state, its successor says so, else an operator. "reset NF", of one with
+ * timers and packets). "set NF bypass=on" and "=off" are the chain's, of every NF that translates nothing:
+ * the successor of a node that dies of an NF's state issues it, else an operator. "reset NF", of one with
  * on_crash: reset: its state begins anew, and the sessions that it is in go on without it, or end if it
  * translates them. At most one call before nf_chain_run of the same burst. 0 or an error of the NF.
  */
@@ -153,15 +153,15 @@ int nf_chain_command(struct nf_chain *chain, const char *text, uint32_t len, uin
 /* FT_ENOENT: no NF of the chain is called so; the text has those that there are. */
 int nf_chain_refuse_name(const struct nf_chain *chain, const char *name, struct ft_fault *fault);
 
-/* Rows of an NF that has a `show`, as that tells (nflib/module/module.h). Between bursts. */
+/* Rows of an NF that has a `show` (nflib/module/module.h). Between bursts. */
 bool nf_chain_show(struct nf_chain *chain, const struct nf *nf, struct nf_show *out, uint64_t *cursor);
 
 /* From now on what the chain is at is written there (nflib/chain/mark.h); it outlives the chain. */
 void nf_chain_mark(struct nf_chain *chain, struct nf_mark *mark);
 
 /*
- * The lane a packet must go to (module->owner): the first NF on its way, from its side on, that has a say.
- * The packet is parsed here. False: its flow's hash decides. By any thread, with the chain of any lane.
+ * The lane a packet must go to (module->owner), by the first NF on its way, from its side on, that decides
+ * it. The packet is parsed here. False: its flow's hash decides. By any thread, with the chain of any lane.
  */
 bool nf_chain_owner(const struct nf_chain *chain, struct nf_packet *p, unsigned *lane);
 
@@ -216,8 +216,8 @@ int nf_chain_check_nf(const struct nf_chain *chain, unsigned index, struct ft_fa
 int nf_chain_keeps(const struct nf_chain *chain, uint64_t offset, uint64_t size, const uint8_t *bytes,
                    struct ft_fault *fault);
 
-/* The log of flows of a chain that has flow_log; NULL: it has none. What the lane knows of its export goes
- * into the next burst that tells of it. */
+/* The log of flows of a chain that has flow_log; NULL: it has none. What the lane knows of the log's export
+ * goes into the next burst that records it. */
 const struct nf_log *nf_chain_log(const struct nf_chain *chain);
 void nf_chain_log_told(struct nf_chain *chain, struct nf_log_told told);
 
@@ -256,7 +256,7 @@ void nf_chain_setting(const struct nf_param *param, const void *config, char *ou
 bool nf_chain_same_setting(const struct nf_param *param, const void *from, const void *to);
 
 /* For people: each interface, address of one, route, next hop and neighbour that the file fixes: what it is,
- * as "route 10.0.0.0/8", and all else that the file says of it, as "via 10.1.0.1". */
+ * as "route 10.0.0.0/8", and all else that the file contains about it, as "via 10.1.0.1". */
 void nf_chain_tell_l3(const struct nf_l3_config *l3,
                       void (*tell)(void *arg, const char *what, const char *how), void *arg);
 

@@ -105,7 +105,7 @@ static bool has_same_hops(const struct nf_l3_config *from, const struct nf_l3_co
     return same;
 }
 
-/* As the hello says them, and which next hops are asked for. */
+/* As the hello contains them, and which next hops are asked for. */
 bool nf_chain_same_l3(const struct nf_l3_config *from, const struct nf_l3_config *to)
 {
     char before[L3_TEXT_MAX], after[L3_TEXT_MAX];
@@ -158,8 +158,8 @@ int nf_chain_change_plan(struct nf_chain_change *change, const struct nf_chain_c
 
 /*
  * The state of a lane's chain goes on in another chain's memory. Memory that is laid out as before is
- * copied whole, but for constants, which the new chain has made and which say where all else is. By the
- * thread that works for all lanes; owns nothing.
+ * copied whole, but for constants, which the new chain has made and which locate all else. By the thread that
+ * works for all lanes; owns nothing.
  */
 
 /* A part of a region, and the constants in it. */
@@ -190,7 +190,7 @@ static bool is_pointer(uint64_t word, const struct part *p)
     return word >= FT_REGION_BASE && word < FT_REGION_BASE + p->size;
 }
 
-/* Pointers lead to other places; all else that is constant says how memory is laid out. */
+/* Pointers lead to other places; all else that is constant describes how memory is laid out. */
 static bool same_constant(const struct nf_kept *a, const struct part *in_a, const struct nf_kept *b,
                           const struct part *in_b)
 {

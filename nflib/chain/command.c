@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An operator's change, "set NF KEY=VALUE", "clear NF [KEY]" or "clear counters [NF]", and what on_crash
- * says, "set NF bypass=on" or "reset NF": read, and given to the NF. Run by the lane.
+ * An operator's change, "set NF KEY=VALUE", "clear NF [KEY]" or "clear counters [NF]", and what on_crash asks
+ * for, "set NF bypass=on" or "reset NF": read, and given to the NF. Run by the lane.
  */
 #include "ftcore/base/plant.h"
 #include "nflib/chain/parts.h"

@@ -114,7 +114,7 @@ uint64_t nf_datagram_hash(const struct nf_packet *p)
     return nf_key_hash(common, sizeof(common), 0) | 1; /* 0: nobody's place */
 }
 
-/* Of a fragment: `lane` is its first one's, where that was seen. `owned`: an NF has said it. */
+/* Of a fragment: `lane` is its first one's, where that was seen. `owned`: an NF has chosen it. */
 static unsigned follow_datagram(struct nf_datagrams *datagrams, const struct nf_packet *p, unsigned lane,
                                 bool owned)
 {

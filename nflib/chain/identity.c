@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the text that says what makes two nodes' chains the same: NFs with their
+ * Owns the text of what makes two nodes' chains the same: NFs with their
  * settings, lanes, addresses and routes. Written once at start; compared line by line in the hello. Files
  * count by their content, not by their path.
  */

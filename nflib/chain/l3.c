@@ -136,9 +136,9 @@ static bool may_send(struct nf_l3 *l3, enum nf_l3_allowance from, uint8_t port, 
 
 /*
  * An ICMP error about `p` to its sender, with a type and code of its family, out of the port it came in on.
- * `mtu` is said where the packet is too big, else 0. None is sent where RFC 1122 or RFC 4443 forbids it, to
- * an own address, from a port without one, or beyond that port's allowance in the lane: 100 a second, at most
- * 50 at once, and as many that say an MTU.
+ * `mtu` is reported where the packet is too big, else 0. None is sent where RFC 1122 or RFC 4443 forbids it,
+ * to an own address, from a port without one, or beyond that port's allowance in the lane: 100 a second, at
+ * most 50 at once, and as many that report an MTU.
  */
 static void send_error(struct nf_l3 *l3, const struct nf_packet *p, uint8_t type, uint8_t code, uint16_t mtu,
                        uint64_t now)
@@ -221,10 +221,10 @@ static uint8_t port_beyond(const struct nf_l3 *l3, const struct nf_packet *p)
 }
 
 /*
- * Drops an IP packet that is larger than the MTU of the port it will leave by, and tells its sender the MTU
- * (RFC 1191, RFC 8201), also where the packet might be fragmented: the chain fragments nothing, since a
- * standby has the headers alone, and hosts cut such packets themselves once they know the MTU. What an NF is
- * about to translate, as its route leads nowhere else, can leave by any port of the other side. Of IPv6 no
+ * Drops an IP packet that is larger than the MTU of the port it will leave by, and reports the MTU to its
+ * sender (RFC 1191, RFC 8201), also where the packet might be fragmented: the chain fragments nothing, since
+ * a standby has the headers alone, and hosts cut such packets themselves once they know the MTU. What an NF
+ * is about to translate, as its route leads nowhere else, can leave by any port of the other side. Of IPv6 no
  * MTU below 1280 counts, which such a port without IPv6 may have: no host would go down to it (RFC 8201, 4).
  * False: it is not larger.
  */
@@ -263,7 +263,7 @@ static uint32_t length_said(const struct nf_packet *p)
 }
 
 /*
- * A packet of which the port gave less than its IP header says: larger than the port's buffers, if the
+ * A packet of which the port gave less than its IP header claims: larger than the port's buffers, if the
  * header is right. `*whole` is then the packet as it was on the wire, with the bytes that are there. False:
  * malformed.
  */
@@ -280,7 +280,7 @@ static bool is_cut_off(const struct nf_packet *p, struct nf_packet *whole)
     return whole->flags & (NF_P_IPV4 | NF_P_IPV6_READ);
 }
 
-/* ---- what `show l3` says: the neighbours, those of IPv4 first ---- */
+/* ---- what `show l3` prints: the neighbours, those of IPv4 first ---- */
 
 static void show_mac(struct nf_show *out, const char *name, const uint8_t m[6])
 {
@@ -579,9 +579,9 @@ static bool is_own_ipv6(const struct nf_l3 *l3, const uint8_t addr[16], uint8_t 
     return is_own(l3, &a, true, port);
 }
 
-/* Of what is said to everybody only a configured next hop's advertisement of itself is believed. Without the
- * flag an advertisement says nothing against what is known (RFC 4861, 7.2.5): so speaks who shares the
- * address with others, or answers for its holder. */
+/* Of advertisements to everybody only a configured next hop's of itself is believed. Without the override
+ * flag an advertisement does not contradict what is known (RFC 4861, 7.2.5): a sender that shares the address
+ * with others, or answers for its holder, leaves it out. */
 static bool is_believed(const struct nf_l3 *l3, const struct nf_nd *nd, uint8_t port)
 {
     const struct nf_neighbour *known = find_known(l3, nd->target, port);
@@ -592,8 +592,8 @@ static bool is_believed(const struct nf_l3 *l3, const struct nf_nd *nd, uint8_t 
            (nd->flags & NF_ND_OVERRIDE || !known || memcmp(known->mac, nd->mac, 6) == 0);
 }
 
-/* Who was asked at his MAC need not say it in his answer (RFC 4861, 7.2.4): it is the frame's sender, and
- * confirms what is known. NULL: not said, or another's. */
+/* A neighbour that was asked at its MAC need not repeat it in its answer (RFC 4861, 7.2.4): it is the frame's
+ * sender, and confirms what is known. NULL: there is none, or another's. */
 static const uint8_t *find_mac(const struct nf_l3 *l3, const struct nf_packet *p, const struct nf_nd *nd)
 {
     const struct nf_neighbour *known;
@@ -637,8 +637,8 @@ static bool is_own_nd(const struct nf_packet *p)
 
 /*
  * Senders are heard when they speak to us: they answer, or they ask, and their next packet will want an
- * answer. Of what is said to everybody only a configured next hop's announcement of itself is: a gateway
- * that failed over. Against what is known nobody is believed at once (neighbour.h).
+ * answer. Of announcements to everybody only a configured next hop's of itself is: a gateway that failed
+ * over. Against what is known nobody is believed at once (neighbour.h).
  */
 static void receive_arp(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
 {
@@ -711,7 +711,7 @@ static inline __attribute__((always_inline)) uint32_t ttl_at(const struct nf_pac
 }
 
 /* A packet that may not go further: where it is for an own address, it has come to its end, or an NF will
- * translate it, and forward_packet tells its sender. */
+ * translate it, and forward_packet sends the ICMP error. */
 static __attribute__((noinline)) void receive_last(struct nf_l3 *l3, struct nf_packet *p,
                                                    const struct nf_addr *to, bool ipv6, uint64_t now)
 {
@@ -745,7 +745,7 @@ static inline __attribute__((always_inline)) void receive_ip(struct nf_l3 *l3, s
     }
 }
 
-/* A malformed packet, or one that the port cut off, which is told as any that is too big. */
+/* A malformed packet, or one that the port cut off, which is answered as any that is too big. */
 static void receive_malformed(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
 {
     struct nf_packet whole;

@@ -47,13 +47,13 @@ struct nf_hop {
     uint8_t port;
 };
 
-/* A neighbour whose MAC the file says. */
+/* A neighbour whose MAC the file sets. */
 struct nf_fixed {
     struct nf_addr addr;
     uint8_t mac[6], port;
 };
 
-/* What a table of networks says of an address: the interface on whose link it is, one of the routes, or one
+/* What a table of networks finds for an address: the interface on whose link it is, one of the routes, or one
  * of the next hops. */
 enum nf_routed_by {
     NF_ROUTED_LINK = 1,
@@ -65,7 +65,7 @@ enum nf_routed_by {
 /* Routes of a file, and with them all others of a family of which it has some. */
 struct nf_routed {
     const char *path;
-    uint64_t hash; /* of what they say */
+    uint64_t hash; /* of their content */
     uint32_t count[NF_FAMILIES], hops[NF_FAMILIES];
     struct nf_hop hop[NF_FAMILIES][NF_ROUTES_MAX];
     struct nf_lpm *table[NF_FAMILIES]; /* NULL: the file has none of the family */
@@ -108,7 +108,7 @@ struct nf_l3_config {
     X(NF_L3_ND_CONFLICT, "l3_nd_conflict") /* another host has an own address */                             \
     X(NF_L3_ND_ASKED, "l3_nd_asked")                                                                         \
     X(NF_L3_ND_ANSWERED, "l3_nd_answered")                                                                   \
-    X(NF_L3_CONTESTED, "l3_neighbour_contested") /* another MAC was said for a known one, which is asked */  \
+    X(NF_L3_CONTESTED, "l3_neighbour_contested") /* another MAC was claimed: the known one is asked */       \
     X(NF_L3_MOVED, "l3_neighbour_moved")         /* it did not answer: the other MAC is its now */           \
     X(NF_L3_DEFENDED, "l3_defended")             /* announcements of an own address, against a conflict */
 enum nf_l3_counter { NF_L3_COUNTER_LIST(NF_COUNTER) NF_L3_COUNTERS };
@@ -125,7 +125,7 @@ unsigned nf_l3_interface_of(const struct nf_l3_config *config, unsigned device, 
 
 struct nf_l3;
 
-/* A frame in which another host said that it has an address. */
+/* A frame in which another host claimed an address. */
 struct nf_claim {
     uint64_t at; /* chain time; 0: there was none */
     struct nf_addr addr;
@@ -143,7 +143,7 @@ bool nf_l3_claim(const struct nf *nf, enum nf_claimed which, struct nf_claim *ou
 uint64_t nf_l3_bytes(const struct nf_l3_config *config);
 /* Fills nf->module, counters and state as well: "l3" is looked at like an NF, and has timers like one.
  * `config` stays the caller's, `*out` is freed by free. `grows`: an NF makes packets of IPv6 of those of IPv4
- * that come in from outside to an own address, so senders are told of an MTU that leaves room for the longer
+ * that come in from outside to an own address, so the MTU reported to senders leaves room for the longer
  * header. */
 int nf_l3_make(struct nf_l3 **out, struct nf *nf, const struct nf_l3_config *config, bool grows,
                struct ft_fault *fault);
@@ -172,7 +172,7 @@ void nf_l3_in(struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n, u
  * Route, TTL, MAC addresses, out_port; ICMP net unreachable when there is no route. It and others are about
  * the packet as it came in, but for the first after a while without any. A packet whose next hop
  * is unknown is dropped and counted, and the hop asked for, at most once a second each; once it has not
- * answered for 3 s, the packet's sender is told (host, or address unreachable). What still is
+ * answered for 3 s, the packet's sender gets an ICMP error (host, or address unreachable). What still is
  * addressed to an own address after the chain is local: echo requests are turned round, all else dropped.
  * Packets made by NFs keep their TTL; ARP frames among them leave as they are.
  */

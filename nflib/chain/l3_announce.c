@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Makes the frames by which the chain says which addresses its MAC has, of the configuration: for the lane
- * that was promoted, and, where another host claims such an address, for L3, whose times (l3_parts.h) it
+ * Makes the frames by which the chain announces which addresses its MAC has, of the configuration: for the
+ * lane that was promoted, and, where another host claims such an address, for L3, whose times (l3_parts.h) it
  * writes.
  */
 #include "nflib/chain/l3_parts.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of the chain's L3 share: its tables, and what it says of its own addresses (l3_announce.c).
- */
+/* What the files of the chain's L3 share: its tables, and the announcements of its own addresses
+ * (l3_announce.c). */
 #ifndef NFLIB_CHAIN_L3_PARTS_H
 #define NFLIB_CHAIN_L3_PARTS_H
 
@@ -38,8 +38,8 @@ struct nf_l3_defence {
     uint64_t due;  /* when it is to be announced once more */
 };
 
-/* What an interface's ICMP errors are allowed from: those that say an MTU have theirs, since a sender that
- * does not hear of it gets nothing through. */
+/* The allowances of an interface's ICMP errors: those that report an MTU have their own, since a sender that
+ * does not learn the MTU gets nothing through. */
 enum nf_l3_allowance { NF_L3_ERRORS, NF_L3_MTUS, NF_L3_ALLOWANCES };
 
 /* In the lane's arena. Chain times. */
@@ -81,11 +81,11 @@ void nf_l3_find_ahead(const struct nf_l3 *l3, struct nf_packet *const packets[],
 
 /* ---- l3_announce.c ---- */
 /*
- * Another host has said on `port` that it has `addr`, which is the chain's. Where the chain has it on that
- * link, it is announced again, at once, or a second after it was last. RFC 5227 (2.4) has 10 seconds there,
- * against two hosts that defend one address from each other for ever; the hosts behind a chain would be
- * without it for that long, and one frame a second is no flood. The MAC of any interface of the chain is no
- * other host's: two of them may be on one link.
+ * Another host has claimed `addr`, which is the chain's, on `port`. Where the chain has it on that link, it
+ * is announced again, at once, or a second after it was last. RFC 5227 (2.4) has 10 seconds there, against
+ * two hosts that defend one address from each other for ever; the hosts behind a chain would be without it
+ * for that long, and one frame a second is no flood. The MAC of any interface of the chain is no other
+ * host's: two of them may be on one link.
  */
 void nf_l3_note_conflict(struct nf_l3 *l3, const struct nf_addr *addr, uint8_t port, const uint8_t mac[6],
                          uint64_t now);

@@ -77,7 +77,7 @@ int nf_chain_region(struct ft_region **out, const struct nf_chain_config *config
     region.arena_size = sizes;
     region.nf_name = names;
     for (unsigned i = 0; i < config->count; i++)
-        region.huge &= !config->nfs[i].module->heap; /* written pages are told by 4 KiB */
+        region.huge &= !config->nfs[i].module->heap; /* written pages are tracked by 4 KiB */
     region.shared_size = nf_chain_shared(config, floor ? floor : FT_SHARED_DEFAULT);
     return ft_region_open(out, &region, fault);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a lane's chain is at: a few words, written by the lane before it does it, for who has to tell what a
+ * What a lane's chain is doing: a few words, written by the lane before each step, for the report of what a
  * process died of. They may lie in memory that outlives the process (understudy/crash). Plain stores, a few
  * for a burst and two for each NF that runs on it. Read by a signal handler of the process and by others
  * after its end.
@@ -59,7 +59,7 @@ static inline __attribute__((always_inline)) void nf_mark(struct nf_mark *mark, 
     NF_MARK(mark, stack, ft_stack_pointer());
 }
 
-/* Of a thread that runs chains: where a chain that it makes, or checks, says so. NULL: nobody looks. */
+/* Of a thread that runs chains: where it marks that it makes, or checks, a chain. NULL: nobody looks. */
 extern _Thread_local struct nf_mark *nf_thread_mark;
 
 static inline void nf_mark_thread(enum nf_doing doing, uint32_t nf)

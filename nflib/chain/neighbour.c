@@ -15,7 +15,7 @@
 #define GIVE_UP_AFTER (3 * NF_SECOND) /* on an address that never answered */
 #define FAILED_AFTER  (3 * NF_SECOND) /* from the first request on; three go out in that time */
 #define USED_EVERY    (5 * NF_SECOND)
-#define PROBES        3u /* requests to a known MAC, when another one is said */
+#define PROBES        3u /* requests to a known MAC, when another one is claimed */
 #define PROBE_EVERY   (NF_SECOND / 5)
 #define ASKS_A_ROUND  32u /* leaves room for what NFs make */
 #define ROUND_EVERY   (NF_SECOND / 10)
@@ -148,7 +148,7 @@ static bool may_give_way(const struct nf_neighbours *table, uint64_t now)
     return true;
 }
 
-/* `wanted`: by a packet, and nobody has said that it is there. NF_NONE: no entry may give way. */
+/* `wanted`: by a packet, and nobody has announced that it is there. NF_NONE: no entry may give way. */
 static uint32_t add_entry(const struct nf_neighbours *table, const struct nf_addr *addr, uint8_t port,
                           bool wanted, uint64_t now)
 {

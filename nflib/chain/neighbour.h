@@ -11,11 +11,11 @@
  * or, once packets were forwarded to three quarters of the table, the one to which none was for longest. What
  * the chain and its NFs send by themselves does not count. So who asks or pings the chain in made-up names,
  * or sends to all addresses of a link, keeps no host out (RFC 6583). For addresses that packets want, 4,096
- * entries a second give way, 1,024 at once: each costs the link a request. Next hops stay. A known neighbour
- * is asked first, at the MAC that it is known by, when another MAC is said to be its: the other takes its
- * place once none of three requests, 0.2 s apart, was answered. So 0.6 s after it was said, or up to a second
- * later where the neighbour was asked so within the last second. One that the file names is never asked,
- * changed or forgotten.
+ * entries a second give way, 1,024 at once: each costs the link a request. Next hops stay. When another MAC
+ * is claimed for a known neighbour, the neighbour is first asked at its known MAC: the claimed MAC replaces
+ * that one once none of three requests, 0.2 s apart, was answered. It does so 0.6 s after the claim, or up to
+ * a second later where the neighbour was asked like this within the last second. One that the file names is
+ * never asked, changed or forgotten.
  */
 #ifndef NFLIB_CHAIN_NEIGHBOUR_H
 #define NFLIB_CHAIN_NEIGHBOUR_H
@@ -27,7 +27,7 @@ enum nf_neighbour_flags {
     NF_NEIGHBOUR_KNOWN = 1,
     NF_NEIGHBOUR_HOP = 2, /* a configured next hop: never removed, kept fresh */
     NF_NEIGHBOUR_ASKED = 4,
-    NF_NEIGHBOUR_CONTESTED = 8, /* known, and another MAC was said: `rival`, newest first */
+    NF_NEIGHBOUR_CONTESTED = 8, /* known, and another MAC was claimed: `rival`, newest first */
     NF_NEIGHBOUR_FIXED = 16,    /* known, by the file */
     NF_NEIGHBOUR_USED = 32,     /* packets were forwarded there: it is in that list */
 };
@@ -66,7 +66,7 @@ struct nf_neighbours {
     struct nf_lists *lists; /* the map's slots, in the lists of `order` */
     const struct nf_neighbour_order *order;
     bool ipv6;
-    const struct nf_claim_words *claimed; /* in the region: the last other MAC that was said */
+    const struct nf_claim_words *claimed; /* in the region: the last other MAC that was claimed */
     const uint64_t *failing; /* in the region: something is unreachable, perhaps, until that chain time */
 };
 
@@ -95,22 +95,22 @@ void nf_neighbours_want(struct nf_neighbours *table, const struct nf_addr *addr,
 /* It has been asked for, and has not answered: what is for it cannot be delivered. */
 bool nf_neighbours_is_unreachable(const struct nf_neighbours *table, const struct nf_addr *addr, uint8_t port,
                                   uint64_t now);
-/* For a while senders are to be told of packets as they came in: the chain keeps them. */
+/* For a while ICMP errors are to quote packets as they came in: the chain keeps those. */
 void nf_neighbours_keep_packets(const struct nf_neighbours *table, uint64_t now);
 bool nf_neighbours_is_hop(const struct nf_neighbours *table, const struct nf_addr *addr, uint8_t port);
-/* A station said, to the chain or as a next hop, that it has `addr`. `add`: also when nobody asked for it. */
+/* A station announced, to the chain or as a next hop, that it has `addr`. `add`: also when nobody asked for
+ * it. */
 void nf_neighbours_learn(struct nf_neighbours *table, const struct nf_addr *addr, uint8_t port,
                          const uint8_t mac[6], bool add, uint64_t now);
 void nf_neighbours_timers(struct nf_neighbours *table, uint64_t now);
-/* For module->check_state: each entry is of one of the chain's ports, and those that the file names are as it
- * says. */
+/* For module->check_state: each entry is of one of the chain's ports, and those that the file names are as
+ * the file sets them. */
 int nf_neighbours_check(const struct nf_neighbours *table, struct nf_check *c);
 
 /*
  * A chain takes the place of another one: what was known of addresses that are on the link of an interface as
  * before, `port` being [old interface] → the new one's number, NF_PORTS_MAX: it is gone. `from` is another
- * chain's, whose memory can be read where it says. What the file names, now or before, is as the file says
- * now.
+ * chain's, whose pointers can be followed. What the file names, now or before, is as the file sets it now.
  */
 void nf_neighbours_carry(struct nf_neighbours *to, const struct nf_neighbours *from,
                          const uint8_t port[NF_PORTS_MAX]);

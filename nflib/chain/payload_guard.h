@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The audit of NFs that do not declare NF_READS_PAYLOAD (and can be replayed): while such an NF runs, each
- * packet is a copy of its headers that ends where a forbidden page begins, as long as the frame says. An NF
+ * packet's data is a copy of its headers that ends where a forbidden page begins, and its lengths stay. An NF
  * that reads or writes payload all the same is stopped at that very byte, with its name and the packet's
  * sequence number. Live that would go unseen: the payload is there. A standby has captured headers alone, and
  * would reach another state.

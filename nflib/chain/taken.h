@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What ends at the chain's L3 because it was said between stations of a link: ARP and neighbour discovery. It
- * has a reason as drops have, and no packet was lost. */
+/* Frames that end at the chain's L3 because stations of a link exchange them: ARP and neighbour discovery.
+ * They have a reason as drops have, and no packet was lost. */
 #ifndef NFLIB_CHAIN_TAKEN_H
 #define NFLIB_CHAIN_TAKEN_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the rule by which asker and lanes share a trace: a lane says that it is inside before it looks whether
- * the trace still runs, the asker ends the trace before it looks whether a lane is inside. So one of the two
- * sees the other, and neither waits.
+ * Owns the rule by which asker and lanes share a trace: a lane marks that it is inside before it looks
+ * whether the trace still runs, the asker ends the trace before it looks whether a lane is inside. So one of
+ * the two sees the other, and neither waits.
  */
 #include "nflib/chain/trace.h"
 

@@ -110,8 +110,8 @@ void nf_tracing_claim(struct nf_tracing *tracing, struct nf_packet *packets, uin
                       uint64_t seq);
 #define NF_TRACING_SIDES 0xffu /* in place of a side: both */
 /* Of the chain's `nfs`, [0] L3, `nf`, or NF_DROP_SESSIONS behind them, has had the packets that passed so
- * far, of a side or NF_TRACING_SIDES. Of NF_DROP_SESSIONS only a drop is told, as the NF's that counts it, if
- * one does. */
+ * far, of a side or NF_TRACING_SIDES. Of NF_DROP_SESSIONS only drops are recorded, each as a drop of the NF
+ * that counts it, if one does. */
 void nf_tracing_step(struct nf_tracing *tracing, const struct nf *nfs, uint8_t nf, uint8_t side);
 void nf_tracing_leave(struct nf_tracing *tracing);
 

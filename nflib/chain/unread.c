@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Hides what NFs say they do not read; see unread.h. No state. */
+/* Hides what NFs declare they do not read; see unread.h. No state. */
 #include "nflib/chain/unread.h"
 
 #include <endian.h>

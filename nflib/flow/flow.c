@@ -32,7 +32,7 @@ uint8_t nf_timeout_class(uint8_t proto, uint8_t state)
 const char *const nf_timeout_names[] = {
     "tcp_established", "tcp_transitory", "tcp_closed", "udp", "icmp", "other", NULL};
 
-/* Says what the NF has: settings of its own, and its timeouts. */
+/* Names what the NF has: settings of its own, and its timeouts. */
 static int refuse_setting(const struct nf *nf, const uint32_t timeouts[NF_TIMEOUT_COUNT], const char *key,
                           struct ft_fault *fault)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What NFs that keep flows share: what their configuration says of flows, the classes of timeouts with their
- * live settings, and how flows are written for people.
+ * What NFs that keep flows share: their configuration of flows, the classes of timeouts with their live
+ * settings, and how flows are written for people.
  */
 #ifndef NFLIB_FLOW_FLOW_H
 #define NFLIB_FLOW_FLOW_H
@@ -95,7 +95,7 @@ static inline void nf_timeouts_fill(uint32_t timeouts[NF_TIMEOUT_COUNT], uint32_
     NF_PARAM_AT(type, "max_flows_per_host", field.max_flows_per_host, NF_U32, "0",                           \
                 "flows that one host may begin; 0: an eighth of max_flows or ports", .max = 16u << 20,       \
                 .marks = NF_PARAM_ADDED | NF_PARAM_LIVE)
-/* Where the file says nothing: an eighth of `room`; 256 where that is less than those. */
+/* Where the file sets none: an eighth of `room`; 256 where that is less than those. */
 static inline void nf_flows_limit_host(struct nf_flows_config *flows, uint32_t room)
 {
     if (!flows->max_flows_per_host)

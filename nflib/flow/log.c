@@ -3,7 +3,7 @@
 #include "nflib/flow/log.h"
 
 /* Chain time is no date, and stands while a node takes over: how far the wall clock is from it is a
- * determinant of each burst that has events. A command has none, and takes what the last such burst says. */
+ * determinant of each burst that has events. A command has none, and takes that of the last such burst. */
 static void learn_wall(const struct nf *own, struct nf_log *log)
 {
     int64_t wall = own->env->log_told.wall;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The log of flows: what NFs tell of mappings and flows that begin and end, until it has been exported. It is
- * state as any other: the ring of events lies in the arena of the NF flow_log, each of the lane's bursts
+ * The log of flows: what NFs report of mappings and flows that begin and end, until it has been exported. It
+ * is state as any other: the ring of events lies in the arena of the NF flow_log, each of the lane's bursts
  * fills it in the same way live and in replay, and a snapshot has what waits in it. How far the primary's
  * export has come is a determinant of a burst (nfs/flow_log.c), so a successor goes on from there.
  *
@@ -46,7 +46,7 @@ struct nf_log {
     uint64_t lineage;          /* drawn with the state: the upper half of its numbers, 0 in the lower one */
     uint64_t next;             /* number of the next event */
     uint64_t made;             /* position of the next event */
-    uint64_t exported;   /* all before this position had been exported, as a burst of the primary's says */
+    uint64_t exported;   /* all before this position had been exported, as a burst of the primary records */
     int64_t wall;        /* wall clock less chain time, ns, at the last burst that had events */
     uint64_t wall_burst; /* that burst */
     uint32_t waiting;    /* made - exported, for who shows how full it is */
@@ -59,7 +59,7 @@ struct nf_log {
     X(NF_LOG_EXPORTED, "exported")
 enum nf_log_counter { NF_LOG_COUNTERS(NF_COUNTER) };
 
-#define NF_LOG_TELL_NS 10000000u /* while events wait, a burst says so often how far the export has come */
+#define NF_LOG_TELL_NS 10000000u /* while events wait, the export's position is recorded so often */
 
 /* Adds an event, whose `time` and `first` are chain time; `number` and `burst` are filled in. Where there is
  * no room it is lost, and counted. To be called in `session_tell`, or where nf->env->log is not NULL. */

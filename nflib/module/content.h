@@ -31,8 +31,8 @@ struct nf_check {
     struct ft_fault *fault;
 };
 
-/* While the chain is made. An object of the NF's, checked in the order in which objects are told: `kind` and
- * `check` are the program's. `check` returns 0, or what nf_check_failed does. */
+/* While the chain is made. Registers an object of the NF; objects are checked in the order of registration:
+ * `kind` and `check` are the program's. `check` returns 0, or what nf_check_failed does. */
 void nf_object(const struct nf *nf, const void *object, const char *kind,
                int (*check)(struct nf_check *c, const void *object));
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Memory for a library that an NF is made of, from the NF's heap (module->heap, ftcore/region/heap.h). It is
- * written without edits. The chain says whose heap it is, while it calls process, timers, set, clear and
- * session_end: then these calls are of that heap. At any other time, as in `check` and `make`, they are the
- * system's, for what a library makes of its configuration and does not change while packets flow. So an NF
- * without a heap has them in `check` and `release`, for what it reads of files.
+ * written without edits. The chain sets whose heap is in use while it calls process, timers, set, clear and
+ * session_end: then these calls allocate from that heap. At any other time, as in `check` and `make`, they
+ * are the system's, for what a library makes of its configuration and does not change while packets flow. So
+ * an NF without a heap has them in `check` and `release`, for what it reads of files.
  *
  * A heap that is full gives NULL; nf->heap->refused counts that. With the audit on, what is given back is
  * overwritten: a pointer that is read from there leads nowhere, and a write there aborts when the memory is

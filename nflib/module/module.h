@@ -102,8 +102,8 @@ struct nf_param {
 };
 
 /* Rows of a table of parameters, for the field of `type` that has the parameter's name; NF_PARAM_AT names it.
- * Presets are strings; what else a row says follows the help. NF_NUMBER is for NF_U32, NF_U64, NF_SECONDS and
- * NF_RANGE. */
+ * Presets are strings; the other fields of a row follow the help. NF_NUMBER is for NF_U32, NF_U64, NF_SECONDS
+ * and NF_RANGE. */
 #define NF_PARAM_AT(type, key, field, of_kind, value, text, ...)                                             \
     {                                                                                                        \
         .name = (key), .kind = (of_kind), .offset = offsetof(type, field), .preset = (value),                \
@@ -191,8 +191,8 @@ struct nf_module {
     size_t config_size;          /* bytes of the config struct */
     const char *const *counters; /* NULL-terminated names; reasons for drops are among them */
 
-    /* Checks what ranges cannot say, once, when the file is read; may read further files into the config. 0,
-     * or an error with its text in `fault`. NULL: nothing to check. */
+    /* Checks what ranges cannot express, once, when the file is read; may read further files into the config.
+     * 0, or an error with its text in `fault`. NULL: nothing to check. */
     int (*check)(void *config, struct ft_fault *fault);
     void (*release)(void *config); /* frees what `check` made; NULL: nothing to free */
 
@@ -256,9 +256,9 @@ struct nf_module {
      * (NF_SESSION_DISPLACED); it gives back what it holds for it, and may look at the record; check_state
      * looks at slots, too. NULL: nothing to give back. session_tell: where the chain has a log of
      * flows (nflib/flow/log.h), a session that the NF is in has begun, since its first packet has passed the
-     * chain; or it is about to end, and has passed one. NULL: it tells nothing of it. session_idle: the NF
-     * joins no flow as it is set now, so while there are no sessions, packets need not be looked up for it.
-     * NULL: it may always join.
+     * chain; or it is about to end, and has passed one. NULL: the NF logs neither. session_idle: the NF joins
+     * no flow as it is set now, so while there are no sessions, packets need not be looked up for it. NULL:
+     * it may always join.
      */
     uint16_t session_size;
     uint8_t translates; /* enum nf_translates */
@@ -285,7 +285,7 @@ struct nf_module {
      * carry, for a chain that is changed while it runs (nflib/chain/change.h): the instance, which is made by
      * the new configuration, has its counters, and where its memory is laid out as before all the rest of its
      * state (nf_was.same); its slots in sessions come behind it. It takes over what is left, and what the
-     * configuration says anew. It enters no section, and lanes come one after the other. False: it has no
+     * configuration sets anew. It enters no section, and lanes come one after the other. False: it has no
      * room for what was there, and `fault` says so. NULL: nothing is left to do; then memory that is laid out
      * in another way is refused.
      */
@@ -302,9 +302,9 @@ struct nf_module {
      * when the file is read. NULL: it takes none. */
     bool (*ports)(const void *config, unsigned i, struct nf_ports *out);
 
-    /* For `trace` and `replay --drops`, of a packet that the NF has just dropped: what its counter does not
-     * say, as people read it ("edge.rules:12"). On the lane; it reads only. False: there is nothing to add.
-     * NULL: there never is. */
+    /* For `trace` and `replay --drops`, of a packet that the NF has just dropped: the detail that its counter
+     * does not show, as people read it ("edge.rules:12"). On the lane; it reads only. False: there is nothing
+     * to add. NULL: there never is. */
     bool (*why)(const struct nf *nf, const struct nf_packet *p, char *out, size_t size);
 };
 
@@ -384,8 +384,8 @@ void nf_constant(const struct nf *nf, const void *p, size_t n);
  * addresses. */
 uint8_t nf_out_side(const struct nf *nf, const struct nf_packet *p);
 
-/* In `process`, of a packet that the NF drops and has not changed: its sender is told by an ICMP error, from
- * the address of the interface that it came in on, out of that interface's allowance (l3_icmp_sent,
+/* In `process`, of a packet that the NF drops and has not changed: its sender gets an ICMP error, from the
+ * address of the interface that it came in on, out of that interface's allowance (l3_icmp_sent,
  * l3_icmp_limited). Of IPv4. Nothing is sent where the chain has no addresses. */
 void nf_complain(const struct nf *nf, const struct nf_packet *p, uint8_t type, uint8_t code, uint64_t now);
 
@@ -477,9 +477,9 @@ uint32_t nf_show_end(struct nf_show *show);
 /* ---- tables that can be full --------------------------------------------------------------------------- */
 
 /*
- * What each is called, where its count of entries lies in the region, and its limit. Who makes a table tells
- * of it, once, and goes on counting as it does. Noted while the chain is made, in memory of the process; the
- * node reads the counts while lanes run, for operators (understudy/watch/counts.c).
+ * What each is called, where its count of entries lies in the region, and its limit. Whoever makes a table
+ * registers it, once, and goes on counting as before. Noted while the chain is made, in memory of the
+ * process; the node reads the counts while lanes run, for operators (understudy/watch/counts.c).
  */
 
 #define NF_TABLES_MAX 128u /* of a lane */
@@ -491,7 +491,7 @@ struct nf_table {
     uint32_t limit;        /* entries of all parts */
     uint64_t stride;
     bool free;   /* what is counted are places that are free */
-    bool shared; /* by all lanes, each of which tells of it */
+    bool shared; /* by all lanes, each of which registers it */
     uint16_t nf; /* filled in */
     uint32_t
         host; /* network order: one of several tables of the name, that of this address; 0: the only one */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An address of either family, and a network. The chain's own addresses, routes and neighbours are such, and
- * what the configuration says of them. Packets hold addresses in another form: packet.h.
+ * An address of either family, and a network. The chain's own addresses, routes and neighbours, and their
+ * configuration, have this form. Packets hold addresses in another form: packet.h.
  *
  * An address of IPv4 is here the one of ::ffff:0:0/96 that ends with it, as no packet of IPv6 on a link has
- * it. Where the family is known, its last word alone tells addresses of IPv4 apart.
+ * it. Where the family is known, its last word alone distinguishes addresses of IPv4.
  */
 #ifndef NFLIB_NET_ADDR_H
 #define NFLIB_NET_ADDR_H

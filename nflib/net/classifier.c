@@ -4,9 +4,9 @@
  *
  * The values of a field are cut where a span of a rule begins or ends. Between two cuts the same rules hold:
  * a set, with a bit for each rule, and equal sets are kept once. A packet's rules are in the sets of all its
- * fields (Lakshman, Stiliadis: SIGCOMM 1998). A word above a set says which of its words are not 0 (Baboescu,
- * Varghese: SIGCOMM 2001). So a packet costs at most 64 words a field, whatever rules and packet are, and the
- * memory is bounded by the cuts: 520 bytes each at most.
+ * fields (Lakshman, Stiliadis: SIGCOMM 1998). A word above a set shows which of its words are not 0
+ * (Baboescu, Varghese: SIGCOMM 2001). So a packet costs at most 64 words a field, whatever rules and packet
+ * are, and the memory is bounded by the cuts: 520 bytes each at most.
  */
 #include "nflib/net/classifier.h"
 #include "ftcore/base/check.h"

@@ -33,7 +33,7 @@ enum nf_field {
 #define NF_NO_PCP 8u
 
 enum nf_kind_of { NF_KIND_IPV4, NF_KIND_IPV6, NF_KIND_OTHER };
-/* What a packet is, as one number: `l4` says NF_P_L4. */
+/* What a packet is, as one number. `l4`: NF_P_L4 is set. */
 static inline uint32_t nf_kind(enum nf_kind_of of, unsigned side, bool l4, uint8_t proto)
 {
     return (uint32_t)of << 10 | side << 9 | (uint32_t)l4 << 8 | proto;

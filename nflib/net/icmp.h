@@ -54,12 +54,12 @@ bool nf_icmp_turn_round(struct nf_packet *p);
 /* Of an advertisement. */
 enum nf_nd_flags { NF_ND_ROUTER = 0x80, NF_ND_SOLICITED = 0x40, NF_ND_OVERRIDE = 0x20 };
 
-/* What a neighbour says or asks. Addresses have 16 bytes and MAC addresses 6, all somebody else's. */
+/* What a neighbour advertises or asks. Addresses have 16 bytes and MAC addresses 6, all borrowed. */
 struct nf_nd {
     uint8_t type;          /* NF_ND_SOLICITATION, NF_ND_ADVERTISEMENT */
     uint8_t flags;         /* enum nf_nd_flags */
     const uint8_t *target; /* the address that it is about */
-    const uint8_t *mac; /* of a solicitation's sender, of an advertisement's target; read: NULL, not said */
+    const uint8_t *mac;    /* of a solicitation's sender, of an advertisement's target; read, NULL: none */
     const uint8_t *from, *to;
 };
 

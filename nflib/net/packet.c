@@ -427,7 +427,7 @@ bool nf_packet_is_unread_error(const struct nf_packet *p, uint8_t *proto)
     return true;
 }
 
-/* Behind l3, of a frame whose ethertype says IPv6. */
+/* Behind l3, of a frame whose ethertype is IPv6. */
 static void parse_ipv6(struct nf_packet *p)
 {
     const uint8_t *ip = p->data + p->l3;

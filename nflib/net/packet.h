@@ -110,7 +110,7 @@ enum nf_side { NF_INSIDE = 0, NF_OUTSIDE = 1 };
 enum nf_packet_flags {
     NF_P_IPV4 = 1 << 0, /* a well-formed IPv4 header: version, IHL >= 5, total length fits, header checksum
                          * right (or nf_packet_parse_unsummed) */
-    NF_P_IPV6 = 1 << 1, /* ethertype says IPv6; see NF_P_IPV6_READ */
+    NF_P_IPV6 = 1 << 1, /* ethertype is IPv6; see NF_P_IPV6_READ */
     NF_P_ARP = 1 << 2,  /* Ethernet/IPv4 ARP, whole */
     NF_P_VLAN = 1 << 3, /* one or two VLAN tags (802.1Q, 802.1ad, QinQ) before the ethertype */
     NF_P_FRAGMENT = 1 << 4, /* more-fragments or an offset */
@@ -127,7 +127,7 @@ enum nf_packet_flags {
      * and NF_P_L4 mean what they mean of IPv4. l4 is behind the extension headers (hop-by-hop, routing,
      * destination options, fragment; 128 bytes of them at most). One that breaks its format, is behind a
      * fragment's, or is a routing header with hops to go, is not read: proto is its number. NF_P_BAD is never
-     * said of IPv6. NF_P_L4 is said of every ICMPv6 message. */
+     * set for IPv6. NF_P_L4 is set for every ICMPv6 message. */
     NF_P_IPV6_READ = 1 << 12,
 };
 
@@ -257,8 +257,9 @@ void nf_packet_parse_unsummed(struct nf_packet *p);
 /* Valid with NF_P_ICMP_ERROR. */
 void nf_packet_inner(const struct nf_packet *p, struct nf_inner *inner);
 
-/* An ICMP error that does not say whose packet it quotes: the quote is cut short, a later fragment, or behind
- * headers that are not read. *proto: of what is quoted, 0 where not even that is there. */
+/* An ICMP error that does not identify the flow of the packet it quotes: the quote is cut short, a later
+ * fragment, or behind headers that are not read. *proto: of what is quoted, 0 where not even that is
+ * there. */
 bool nf_packet_is_unread_error(const struct nf_packet *p, uint8_t *proto);
 
 uint32_t nf_packet_header_bytes_any(const struct nf_packet *p); /* the same, of any packet */

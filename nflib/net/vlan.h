@@ -28,10 +28,10 @@ static inline uint32_t nf_vlan_bytes(const struct nf_vlan *v)
 }
 
 /*
- * The tags that the frame begins with, at most two, and the bytes that they take. A tag of VID 0 says a
- * priority and no VLAN: it takes its bytes and is none. Whether a tag is of 802.1Q or of 802.1ad, its VID
- * says: drivers of kernel interfaces give both as the former. False: the frame ends inside of a tag, or in
- * front of the ethertype.
+ * The tags that the frame begins with, at most two, and the bytes that they take. A tag of VID 0 carries a
+ * priority and names no VLAN: its bytes count, and *out has none. Whether a tag is of 802.1Q or of 802.1ad,
+ * its VID alone counts: drivers of kernel interfaces give both as the former. False: the frame ends inside of
+ * a tag, or in front of the ethertype.
  */
 bool nf_vlan_read(const uint8_t *frame, uint32_t len, struct nf_vlan *out, uint32_t *bytes);
 
@@ -50,7 +50,7 @@ static inline void nf_vlan_set_pcp(uint8_t *frame, uint8_t pcp)
     frame[14] = (uint8_t)((frame[14] & 0x1f) | pcp << 5);
 }
 
-/* The priority that the DSCP of an untagged frame's packet says, its first three bits (RFC 2474, 4.2.2); 0:
+/* The priority that the DSCP of an untagged frame's packet gives, its first three bits (RFC 2474, 4.2.2); 0:
  * it is no packet of IP. */
 uint8_t nf_vlan_pcp_of_dscp(const uint8_t *frame, uint32_t len);
 

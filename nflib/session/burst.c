@@ -205,7 +205,8 @@ static void begin_again(struct nf_sessions_lane *lane, const struct nf_packet *p
     nf_session_reclass(nf, t, s, nf_timeout_class(NF_PROTO_TCP, NF_TCP_SYN_SENT), now);
 }
 
-/* New, and this packet may be its first one: a later fragment does not say what its session's answers are. */
+/* New, and this packet may be its first one: a later fragment does not show what its session's answers
+ * are. */
 static bool may_confirm(const struct nf_sessions_lane *lane, const struct nf_packet *p)
 {
     return p->session && nf_session_flags(p->session) & NF_SESSION_NEW &&

@@ -106,7 +106,7 @@ static void carry_fragments(const struct carrying *c, uint64_t now)
     }
 }
 
-/* An operator's live timeouts stay, unless the file says another one than before. */
+/* An operator's live timeouts stay, unless the file sets another one than before. */
 static void carry_timeouts(const struct carrying *c, struct nf_sessions *t)
 {
     for (uint32_t i = 1; i <= t->nfs; i++)

@@ -5,13 +5,13 @@
  * Transitory sessions, connections of TCP that are being opened or are over, ICMP, and what else is not
  * assured, lie in a list in the order in which they became so: the oldest goes first. Those that are assured
  * lie in another one: where no transitory one goes, some are looked at in turn, from a hand on, and of those
- * the one goes that has been idle longest. table.c says where the links of both lists lie.
+ * the one goes that has been idle longest. table.c states where the links of both lists lie.
  *
  * Hosts: who began how many of the table's sessions, by the source of a session's first packet; and networks,
  * the /64s of hosts of IPv6, since one machine has as many addresses there as it likes: no network has more
  * than seven eighths of the table. Owns a map of hosts and networks, the host of each record, for each host a
  * list of its sessions that may be displaced, oldest first, and lists of hosts by how many those are, by
- * powers of two. That is what tells who has most, at once. There only where an NF of the chain limits flows
+ * powers of two. These find the host that has most, at once. There only where an NF of the chain limits flows
  * of a host. The lane writes and reads all of it.
  *
  * Displaced may be what is confirmed and no open connection of TCP.

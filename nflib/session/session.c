@@ -105,7 +105,7 @@ bool nf_session_displace(const struct nf *nf, const struct nf_packet *p, const s
 {
     struct nf_sessions_lane *lane = nf_sessions_lane(nf);
     uint32_t record = NF_NONE;
-    bool of_host = nf_session_host_full(nf, p); /* which has none of its own: that says nothing of others' */
+    bool of_host = nf_session_host_full(nf, p); /* which has none of its own: others may have some */
 
     if (lane->vain_nf != nf->index)
         lane->vain = 0;
@@ -168,7 +168,7 @@ void nf_session_leave(const struct nf *nf, const struct nf_session *s, uint64_t 
 
 /* ---- ending ------------------------------------------------------------------------------------ */
 
-/* The NF is told, and what it does then is known to be its doing. */
+/* The NF is notified, and what it does then is known to be its doing. */
 static void notify_end(const struct nf_sessions_lane *lane, struct nf *nf, const struct nf_session *s,
                        enum nf_session_why why, uint64_t now)
 {

@@ -46,7 +46,7 @@ struct nf_session {
     struct nf_tuple key[2]; /* of packets in the direction of the first one, and of answers */
     uint64_t seen;          /* chain time of the last packet */
     uint32_t members;       /* bit i: NF i of the chain (from 1) has its slot */
-    uint32_t serial;        /* tells sessions apart that had the same record, one after the other */
+    uint32_t serial;        /* distinguishes sessions that had the same record, one after the other */
 };
 _Static_assert(sizeof(struct nf_session) == 48, "a line has room for slots");
 
@@ -187,7 +187,7 @@ void nf_session_stays_open(const struct nf *nf, const struct nf_session *s, uint
 bool nf_session_room(const struct nf *nf, const struct nf_packet *p);
 /* True: the host that sent the packet has as many flows as the NF lets it have, or, where the NF has no limit
  * of its own and would begin the session, as any NF of the chain does; or the hosts of its /64 have seven
- * eighths of all that there is room for. Says why there is no room. */
+ * eighths of all that there is room for. Gives the reason why there is no room. */
 bool nf_session_host_full(const struct nf *nf, const struct nf_packet *p);
 /* The last host that was found at its limit. Once, until it has had less than half of its flows. */
 struct nf_host_full {
@@ -216,9 +216,9 @@ struct nf_session_need {
                                    const void *arg);
     const void *arg;
 };
-/* Between nf_session_room, which said there is, and the join, or right behind it: another session ends, by
- * the rule of a full table, where a host is greedy that has more than a sixteenth of the limit, so that one
- * is free. False: none does. The join finds room as before. */
+/* Between nf_session_room, which returned true, and the join, or right behind it: another session ends, by
+ * the rule of a full table, where a host that has more than a sixteenth of the limit is greedy, so that one
+ * is free. False: no session ends. The join finds room as before. */
 bool nf_session_displace(const struct nf *nf, const struct nf_packet *p, const struct nf_session_need *need,
                          uint64_t now);
 /* The NF has nothing more to do with the flow; the others in it go on. session_end is not called for it. */

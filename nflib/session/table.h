@@ -159,7 +159,7 @@ _Static_assert(sizeof(struct nf_session_look) == FT_LINE, "a line");
 struct nf_sessions_lane {
     struct nf_sessions_burst burst; /* what inline functions of NFs look at */
     struct nf *nfs;                 /* [nfs + 1], 0: the lane's own */
-    /* For who tells of a crash: index of the NF that runs; the packet whose session ends, from 1, or 0. */
+    /* For the report of a crash: index of the NF that runs; the packet whose session ends, from 1, or 0. */
     _Atomic uint32_t *running, *ends;
     /* The side by which a packet will leave, by the chain's routes; NULL: not the one it came in on. */
     uint8_t (*out_side)(const void *arg, const struct nf_packet *p);
@@ -297,8 +297,8 @@ int nf_fragments_check(struct nf_check *c, const struct nf_sessions *t);
 /* session.c: ends a session for all NFs, which hear of it by session_end. `nf`: the lane's own instance. */
 void nf_session_finish(const struct nf *nf, uint32_t record, enum nf_session_why why, uint64_t now);
 
-/* The NF is in no session any more, and is not told: its own state begins anew. Sessions that it translates
- * end for the others. Between bursts. */
+/* The NF is in no session any more, and gets no session_end: its own state begins anew. Sessions that it
+ * translates end for the others. Between bursts. */
 void nf_sessions_leave(struct nf_sessions_lane *lane, const struct nf *nf, uint64_t now);
 
 /* burst.c: a session begun in this burst by a packet that has not left the NFs, to which `p` is an answer.
@@ -377,7 +377,7 @@ void nf_session_expect(const struct nf_sessions_lane *lane, const struct nf_sess
  */
 bool nf_session_restore(struct nf_sessions_lane *lane, const struct nf_session_input *in, struct nf_packet *p,
                         uint8_t frame[NF_RESTORED_BYTES]);
-/* The same for who only tells of the packet: flags, protocol, addresses and ports; nothing else is written.
+/* The same where the packet is only reported: flags, protocol, addresses and ports; nothing else is written.
  */
 bool nf_session_ends(const struct nf_sessions_lane *lane, const struct nf_session_input *in,
                      struct nf_packet *p);

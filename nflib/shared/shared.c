@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Shared objects: their directory, words, maps, merged counts, pools, and the arithmetic of token buckets.
- * The directory lies first in the shared arena and says for each NF where its objects are, in the order it
- * makes them. Written while chains are made, one lane after the other; read then alone. Whichever lane comes
- * first creates, so nodes agree as long as they make their lanes in one order.
+ * The directory lies first in the shared arena and locates each NF's objects, in the order it makes them.
+ * Written while chains are made, one lane after the other; read then alone. Whichever lane comes first
+ * creates, so nodes agree as long as they make their lanes in one order.
  */
 #include "nflib/shared/shared.h"
 #include "ftcore/base/cpu.h"
@@ -542,10 +542,10 @@ uint64_t nf_merged_peek(const struct nf *nf, const struct nf_merged *merged)
  * The free numbers that no lane has (a ring in the shared arena, behind a section), the lane
  * that has each of the others, and in each lane's own arena a cache, a ring as well.
  *
- * A number is drawn at random by the lane's generator, so that who has seen some cannot say the next one. The
- * ring is in the order in which numbers were given back: of those that are free the quarter that was given
- * back last rests, and one of the others is drawn; what lies first takes its place in the ring. So any number
- * is found at once, also the last one.
+ * A number is drawn at random by the lane's generator, so that who has seen some cannot predict the next one.
+ * The ring is in the order in which numbers were given back: of those that are free the quarter that was
+ * given back last rests, and one of the others is drawn; what lies first takes its place in the ring. So any
+ * number is found at once, also the last one.
  *
  * The cache has numbers that were drawn already, `batch` at most, and behind them those that the lane has
  * given back, fewer than `batch`, which go to the shared part when as many are drawn anew. So lanes depend on

@@ -11,7 +11,7 @@
  * full. Each checks what a peer wrote (nf_object).
  *
  * Operations are called from process, timers, set and clear alone. `_peek` reads without a section, for show:
- * what it says is of no moment in particular and must not reach the chain.
+ * what it returns is of no moment in particular and must not reach the chain.
  */
 #ifndef NFLIB_SHARED_SHARED_H
 #define NFLIB_SHARED_SHARED_H
@@ -71,9 +71,9 @@ void nf_table_add_shared_map(const struct nf *nf, const char *name, const struct
 /*
  * A wheel of this lane for entries of a shared map, by their numbers over all shards: the lane that has added
  * an entry sets its timer, nf_wheel_set(nf, wheel, nf_shared_map_number(map, shard, slot), at), and no other
- * lane moves it. nf_shared_map_due is for `timers`, and calls nf_wheel_due: of each entry that comes due and
- * is still there `until` says, in its shard's section, until when it is to stay. A time that is not later
- * than `now` removes it. As many as the burst has accesses for; the rest in the next bursts.
+ * lane moves it. nf_shared_map_due is for `timers`, and calls nf_wheel_due: for each entry that comes due and
+ * is still there `until` returns, in its shard's section, the time until which the entry stays. A time that
+ * is not later than `now` removes it. As many as the burst has accesses for; the rest in the next bursts.
  */
 uint32_t nf_shared_map_numbers(const struct nf_shared_map *map); /* numbers are below that */
 uint32_t nf_shared_map_number(const struct nf_shared_map *map, uint32_t shard, uint32_t slot);

@@ -57,7 +57,7 @@ static inline uint32_t nf_key_bucket(uint64_t hash, uint32_t buckets)
     return (uint32_t)((uint64_t)(uint32_t)hash * buckets >> 32);
 }
 
-/* Top of the hash: the tag by which a bucket tells its keys apart, never 0. */
+/* Top of the hash: the tag by which a bucket distinguishes its keys, never 0. */
 static inline uint16_t nf_key_tag(uint64_t hash)
 {
     uint16_t tag = (uint16_t)(hash >> 48);

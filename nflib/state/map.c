@@ -245,7 +245,7 @@ static int check_map(struct nf_check *c, const void *object)
  */
 
 #define KEYS  65536u
-#define LANES 15u /* of an entry: the bits that say the lane. The others are those of the key's hash. */
+#define LANES 15u /* of an entry: the bits of the lane. The others are those of the key's hash. */
 _Static_assert(FT_LANES_MAX <= LANES + 1, "a lane has four bits");
 
 static _Atomic uint64_t keys[KEYS]; /* by the first bits of the hash; 0: none yet */

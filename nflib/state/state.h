@@ -3,7 +3,7 @@
  * State types. All live in an NF's arena, have a fixed capacity, use 32-bit indices inside, and mark what
  * they change. They belong to one lane and take no lock. Lookups return const pointers; a writable one comes
  * from nf_edit. Each has `_bytes` (arena bytes for a capacity, for module->arena; docs/writing-an-nf.md has
- * the formulas) and `_make` (NULL when the arena is full). What is full says so, by NF_NONE, and changes
+ * the formulas) and `_make` (NULL when the arena is full). An object that is full returns NF_NONE and changes
  * nothing. Each checks what a peer wrote (nf_object).
  */
 #ifndef NFLIB_STATE_STATE_H
@@ -35,7 +35,7 @@ uint32_t nf_map_count(const struct nf_map *map);
 uint32_t nf_map_capacity(const struct nf_map *map);
 uint32_t nf_map_next(const struct nf_map *map,
                      uint32_t slot); /* first used slot >= slot, NF_NONE at the end */
-/* It is one of the NF's tables, which nf_table_add is told. */
+/* Registers the map as one of the NF's tables (nf_table_add). */
 struct nf_table nf_table_of_map(const char *name, const struct nf_map *map);
 static inline void nf_table_add_map(const struct nf *nf, const char *name, const struct nf_map *map)
 {

@@ -6,8 +6,8 @@
  * timer lies at the level of the highest byte in which its tick differs from `current`, in the slot of that
  * byte. So any delay has a place, level 0 holds the exact ticks of the current 256, and a lower level is
  * always due before a higher one. When `current` enters a slot of a higher level, that slot's timers are
- * spread over the levels below it, in their order. A slot is a ring of nodes, in the order they were set, and
- * a bit that says whether it has any: gaps, however long, are skipped by looking at bits.
+ * spread over the levels below it, in their order. A slot is a ring of nodes, in the order they were set,
+ * with a bit for whether it has any: gaps, however long, are skipped by looking at bits.
  *
  *     struct nf_wheel | node unused | 8 * 256 nodes, one per slot | node of number 0 | number 1 | …
  *
@@ -132,7 +132,7 @@ static int check_node(struct nf_check *c, const struct nf_wheel *wheel, uint32_t
     return 0;
 }
 
-/* Adds the ring's timers to *set. Each node's successor says it is its predecessor: so rings share no node,
+/* Adds the ring's timers to *set. Each node's successor names it as its predecessor: so rings share no node,
  * and end. */
 static int check_ring(struct nf_check *c, const struct nf_wheel *wheel, uint32_t level, uint32_t slot,
                       uint32_t *set)

@@ -30,7 +30,7 @@ struct nf_stream_place {
 _Static_assert(sizeof(struct nf_stream_place) + sizeof(struct nf_stream_piece) == 512,
                "a piece is whole lines, with its key");
 
-/* Senders are told apart by a keyed hash: those of one number share what one may hold. */
+/* Senders are distinguished by a keyed hash: those of one number share the limit of one sender. */
 #define NF_STREAM_SENDERS 4096u
 struct nf_stream_name {
     uint32_t newest; /* slot + 1 of the stream's newest piece */

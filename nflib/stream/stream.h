@@ -116,7 +116,7 @@ struct nf_streams_config {
 
 struct nf_streams;
 uint64_t nf_streams_bytes(const struct nf_streams_config *config);
-/* In `make`; tells of its table, "stream_pieces". NULL: no room. */
+/* In `make`; registers its table, "stream_pieces". NULL: no room. */
 struct nf_streams *nf_streams_make(struct nf *nf, const struct nf_streams_config *config);
 /* In `check_state`: the pool, and each stream of the NF's sessions, whose pairs lie `at` bytes into slots. */
 int nf_streams_check(const struct nf *nf, struct nf_check *c, const struct nf_streams *streams, uint32_t at);
