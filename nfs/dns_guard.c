@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dns_guard: queries for listed domains, and what is below them, do not reach a resolver. It looks at the
- * name of a query's question, UDP to port 53, IPv4 and IPv6, and answers with what a resolver has to say of
+ * name of a query's question, UDP to port 53, IPv4 and IPv6, and answers with what a resolver has to send of
  * EDNS (RFC 6891), cookies (RFC 7873) and negative caching (RFC 2308). Its state is its counters and the key
  * of the cookies that it makes; the list is part of the configuration. An example of an NF that reads
  * payload.
@@ -18,7 +18,7 @@
 #define OPT_LEN    (1u + RECORD)
 #define COOKIE_MAX 40u
 #define MESSAGE_MAX                                                                                          \
-    512u /* every client takes as much, so that no answer depends on what a query says of that */
+    512u /* every client takes as much, so that no answer depends on the size that a query gives */
 #define ANSWER_MAX (14u + 8 + 40 + 8 + MESSAGE_MAX)
 
 /* The codes of answers; BADVERS is one of OPT (RFC 6891, 9). */
@@ -236,7 +236,7 @@ static void turn_round(uint8_t *frame, uint32_t len, const struct nf_packet *p)
     nf_put16(ip + 10, nf_checksum(ip, 20));
 }
 
-/* What a query says behind its question. */
+/* What a query has behind its question. */
 struct dg_edns {
     bool broken;           /* a record breaks the format, or there is more than one OPT */
     bool authenticated;    /* by TSIG or SIG(0) */

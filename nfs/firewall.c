@@ -20,10 +20,10 @@ struct fw_config {
     struct nf_flows_config flows;
     bool loose;
     bool ipv6;
-    uint32_t unsupported; /* enum nf_policy */
-    struct fw_rules read; /* made by check from the file */
-    struct fw_wishes {    /* rules by what they say: so that a change finds them again while lanes wait */
-        uint32_t hash[FW_RULES_MAX]; /* 0: a rule before it says the same */
+    uint32_t unsupported;            /* enum nf_policy */
+    struct fw_rules read;            /* made by check from the file */
+    struct fw_wishes {               /* rules by content: a change finds them again while lanes wait */
+        uint32_t hash[FW_RULES_MAX]; /* 0: a rule before it is the same */
         uint16_t rule[FW_WISHES];    /* its place + 1, by hash; 0: none */
     } wishes;
 };
@@ -48,7 +48,7 @@ struct fw {
     X(FW_ALLOWED, "allowed")         /* packets allowed by a rule, first ones of connections among them */   \
     X(FW_RELATED, "related")         /* ICMP errors about a connection */                                    \
     X(FW_ARP, "arp")                 /* and neighbour discovery of IPv6 */                                   \
-    X(FW_UNSUPPORTED, "unsupported") /* what it does not judge: as `unsupported` says */                     \
+    X(FW_UNSUPPORTED, "unsupported") /* what it does not judge: `unsupported` decides */                     \
     X(FW_DENIED, "denied")           /* dropped, as all that follow */                                       \
     X(FW_INVALID,                                                                                            \
       "invalid") /* TCP flags that cannot be, or no connection it could belong to (loose: false) */          \
@@ -405,7 +405,7 @@ static uint32_t match_rules(const struct fw_rules *rules, const struct fw_rule l
     return i < rules->count ? i : rules->count + (p->side == NF_INSIDE);
 }
 
-/* All that a rule of a list says but its action, in one form: for comparing bytes. */
+/* All of a rule of a list but its action, in one form: for comparing bytes. */
 struct fw_wish {
     struct fw_rule rule; /* without what is no wish, and addresses of IPv6 */
     struct nf_addr addr[2];
@@ -435,7 +435,7 @@ static bool same_wish(const void *a, const void *b)
     return memcmp(a, b, sizeof(struct fw_wish)) == 0;
 }
 
-/* Where in wishes->rule the first rule of the list is that says this, or a free place. */
+/* Where in wishes->rule the first rule of the list with this content is, or a free place. */
 static uint32_t find_wish(const struct fw_wishes *wishes, const struct fw_rules *rules,
                           const struct fw_wish *wish, uint32_t hash)
 {
@@ -473,9 +473,9 @@ static void carry_rule(struct fw_rule *to, const struct fw_rule *now, const stru
     to->action = now->action == was->action ? live->action : now->action;
 }
 
-/* The file says `now` where it said `was`, which have become `live` since. A rule of both, wherever it
- * stands, keeps its hits in `to`, and what an operator has set it to, unless the file gives it another action
- * now. Of rules that say the same the first one does: the others decide nothing. */
+/* The file has `now` where it had `was`, which have become `live` since. A rule of both, wherever it stands,
+ * keeps its hits in `to`, and what an operator has set it to, unless the file gives it another action now. Of
+ * rules with the same content the first one does: the others decide nothing. */
 static void rules_carry(struct fw_rule to[], const struct fw_config *now, const struct fw_config *was,
                         const struct fw_rule live[])
 {
@@ -600,7 +600,7 @@ static bool fw_is_keyed(const struct nf_packet *p)
     return nf_packet_has_ends(p) || !nf_proto_has_ports(p->proto);
 }
 
-/* What hosts and routers of a link say to each other about addresses there (RFC 4861): as ARP. */
+/* Messages of hosts and routers of a link about addresses there (RFC 4861): as ARP. */
 static bool fw_is_neighbours(const struct nf_packet *p)
 {
     return nf_is_nd(p) && p->data[p->l3 + 7] == 255;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Files of rules that say of packets what they are: the firewall's own, and those of NFs whose rules name
- * flows as the firewall's do (nfs/qos). One rule a line, the first that matches decides, `#` begins a
- * comment:
+ * Files of rules that describe packets: the firewall's own, and those of NFs whose rules name flows as the
+ * firewall's do (nfs/qos). One rule a line, the first that matches decides, `#` begins a comment:
  *
  *     allow|deny [in|out] MATCH
  *     default allow|deny [in|out]
@@ -12,8 +11,8 @@
  * `in` comes from the outer side, `out` from the inner, neither means both. HOST: any, A.B.C.D or A.B.C.D/N,
  * or the same of IPv6, and not one of each in a rule. A rule without hosts, or with `any`, is of both. PORTS:
  * 80,443,8000-8999, at most 8 entries in a rule; type: of ICMP or ICMPv6. What no rule matches follows the
- * default of its direction, which is deny where the file says nothing. Rules judge IPv6 where the NF's
- * setting says so.
+ * default of its direction, which is deny where the file sets none. Rules judge IPv6 where the NF's setting
+ * asks for it.
  */
 #ifndef NFS_FIREWALL_H
 #define NFS_FIREWALL_H
@@ -65,7 +64,7 @@ struct fw_words {
 };
 
 /* Goes on to the next line that has a word; false: there is none, or the line breaks the format, and *error
- * says so. `error` is 0 before. */
+ * is set. `error` is 0 before. */
 bool fw_words_line(struct fw_words *w, int *error);
 void fw_words_next(struct fw_words *w);
 /* Goes on behind the word if it is that one. */
@@ -81,8 +80,8 @@ int fw_read_match(struct fw_words *w, struct fw_rules *rules, struct fw_rule *ru
 /* What a rule wants of a packet's field, for an index: as fw_rule_matches judges. */
 unsigned fw_spans(const struct fw_rules *rules, const struct fw_rule *rule, enum nf_field field,
                   struct nf_span out[NF_SPANS_MAX]);
-/* Makes rules->index of rules that are read, where they are many; `spans` with `arg` says what they want. Who
- * has the rules frees it. FT_ENOMEM. */
+/* Makes rules->index of rules that are read, where they are many; `spans` with `arg` returns what each one
+ * matches. The owner of the rules frees it. FT_ENOMEM. */
 int fw_index_rules(struct fw_rules *rules,
                    unsigned (*spans)(const void *arg, uint32_t rule, enum nf_field field,
                                      struct nf_span out[NF_SPANS_MAX]),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * flow_log: keeps what nat, nat64 and monitor tell of mappings and flows (nflib/flow/log.h) until it has been
- * exported. Lets all packets pass as they are.
+ * flow_log: keeps what nat, nat64 and monitor report of mappings and flows (nflib/flow/log.h) until it has
+ * been exported. Lets all packets pass as they are.
  *
  * State, written by this instance, and by nf_log_add for the other NFs of its lane: the ring of events. How
  * far the export has come the primary's lane knows; the timers make it state, as a determinant. So the ring

@@ -402,7 +402,7 @@ static bool lb_make(struct nf *nf)
     return true;
 }
 
-/* What an operator has added or taken away by hand stays so, unless the file says of it another thing than
+/* What an operator has added or taken away by hand stays so, unless the file sets another thing for it than
  * before. */
 static bool lb_carry(struct nf *nf, const struct nf_was *was, struct ft_fault *fault)
 {
@@ -448,7 +448,7 @@ static const struct nf_session *lb_create(const struct nf *nf, struct nf_packet 
     return s;
 }
 
-/* The backends are told of all that end together: by lb_timers, in this burst or the next. */
+/* All flows that end are taken off the backends' counts together: by lb_timers, in this burst or the next. */
 static void lb_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now)
 {
     struct lb *lb = nf->state;
@@ -559,8 +559,8 @@ static bool lb_is_for_service(const struct lb_config *config, const struct nf_pa
     return nf_sides_has(config->clients, p) && !config->any[ipv6] && lb_is_to_service(config, p, ipv6);
 }
 
-/* Other NFs may have other protocols and ports of that address: `proto` says whose a packet is that has no
- * ports of its own. */
+/* Other NFs may have other protocols and ports of that address: `proto` is that of the flow, for a packet
+ * that has no ports of its own. */
 static bool lb_is_asked(const struct lb_config *config, const struct nf_packet *p, uint8_t proto)
 {
     return lb_has_proto(config, proto) && lb_is_for_service(config, p);
@@ -728,7 +728,7 @@ static void lb_error(const struct nf *nf, struct nf_packet *p, struct lb_sums *s
     }
 }
 
-/* An error to the service's address that does not say whose packet it is about, unless it is about one of a
+/* An error to the service's address that does not identify the flow it is about, unless it is about one of a
  * protocol that the service does not have. */
 static bool lb_is_unread(const struct lb_config *config, const struct nf_packet *p)
 {

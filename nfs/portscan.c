@@ -48,7 +48,7 @@ struct ps_host {
 
 struct ps_pair {
     uint8_t source[16], destination[16]; /* struct nf_addr */
-    uint16_t port, zero;                 /* port: of the destination, where those are told apart */
+    uint16_t port, zero;                 /* port: of the destination, where ports are distinguished */
 };
 struct ps_contact {
     uint16_t sport, dport; /* of the first connection, network order */
@@ -115,7 +115,7 @@ static bool ps_hides_flags(const struct nf_packet *p)
                                 : ntohs(nf_get16(p->data + p->l4 - 6)) >> 3 == 1;
 }
 
-/* As far as headers say: a checksum covers all of a datagram. */
+/* As far as headers show: a checksum covers all of a datagram. */
 static bool ps_is_right(const struct nf *nf, const struct nf_packet *p)
 {
     bool whole = !(p->flags & NF_P_FRAGMENT) && p->payload == p->l4 + p->l4_len;
@@ -391,7 +391,7 @@ static bool is_answer(const struct ps_contact *contact, const struct nf_packet *
 }
 
 /* From the other side: what decides a contact is a SYN-ACK or a reset that answers the first connection's
- * SYN, whole and without data, so that its checksum says whether the host takes it. */
+ * SYN, whole and without data, so that its checksum decides whether the host takes it. */
 static void look_at_answer(const struct nf *nf, const struct nf_packet *p, uint64_t now)
 {
     const struct ps *ps = nf->state;

@@ -6,7 +6,7 @@
  * where an NF that translates comes before it, the translated one.
  *
  * A connection is a TCP, UDP or ICMP echo flow; fragments behind the first, ICMP errors and other protocols
- * count in the rates alone. A client of IPv6 is a prefix, as many bits of it as `ipv6` says. What has no
+ * count in the rates alone. A client of IPv6 is a prefix, as many bits of it as `ipv6` sets. What has no
  * client passes.
  *
  * A full table: of a few clients without connections the one whose rates are full, or will be soonest, makes
@@ -131,7 +131,7 @@ static bool rl_make(struct nf *nf)
     return rl->idle;
 }
 
-/* A live setting stays, unless the file says another one than before. */
+/* A live setting stays, unless the file sets another one than before. */
 static bool rl_carry(struct nf *nf, const struct nf_was *was, struct ft_fault *fault)
 {
     const struct rl_config *from = was->config, *to = nf->config;

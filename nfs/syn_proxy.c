@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * syn_proxy: stands between clients and servers until a client has shown that it is where it says it is. It
+ * syn_proxy: stands between clients and servers until a client has shown that its address is its own. It
  * answers a SYN by itself, with a cookie for a sequence number, and keeps nothing. A client that acknowledges
  * the cookie is real: its ACK becomes the SYN to the server, on the way through the other NFs. The server's
  * SYN-ACK becomes a window update to the client, which holds its window to be zero until then; and a byte
@@ -42,7 +42,7 @@ struct sp_conn {
     uint32_t moved;       /* open: the client's view of the server's numbers, less those; stale: what the
                              server acknowledges */
     uint32_t acked[2];    /* by enum sp_end, what it has acknowledged, or up to SP_LAG less */
-    uint16_t mss;         /* that the server is told */
+    uint16_t mss;         /* that is sent to the server */
     uint16_t state;       /* enum sp_state */
 };
 
@@ -65,7 +65,7 @@ struct sp_secrets {
     X(SP_MALFORMED, "malformed")   /* dropped: of a handshake with a wrong checksum; a SYN-ACK with data;    \
                                       what hides a header of TCP */                                          \
     X(SP_MARTIAN, "martian")       /* dropped: SYNs from or to what is no host's address */                  \
-    X(SP_CHALLENGED, "challenged") /* dropped: what servers say of an older connection, which is reset */    \
+    X(SP_CHALLENGED, "challenged") /* dropped: a server's answer for an older connection, which is reset */  \
     X(SP_EXPIRED, "connections_expired")                                                                     \
     X(SP_DISPLACED, "connections_displaced")   /* a new one has its place in a full table */                 \
     X(SP_TABLE_FULL, "table_full")             /* dropped: no room for a new connection */                   \
@@ -82,7 +82,7 @@ static const char *const sp_counters[] = {SP_COUNTERS(NF_COUNTER_NAME) NULL};
 /*
  * SYN cookies (Bernstein; RFC 4987, 3.6): the sequence number of a SYN-ACK from which, when its ACK comes,
  * all is known again that would else have been kept. 29 bits are a keyed hash of the connection and the
- * client's sequence number, 3 bits say which MSS the client wanted.
+ * client's sequence number, 3 bits are the MSS that the client wanted.
  *
  * The secrets are state: drawn from the lane's generator, and drawn anew as chain time goes on. So the
  * standby has them, and takes the ACK of a cookie that its predecessor gave.
@@ -90,7 +90,7 @@ static const char *const sp_counters[] = {SP_COUNTERS(NF_COUNTER_NAME) NULL};
 
 #define MSS_BITS 3u
 
-/* What links have: the least that TCP may be told, its default, tunnels, Ethernet. */
+/* What links have: the least that TCP may be given, its default, tunnels, Ethernet. */
 static const uint16_t sizes[1u << MSS_BITS] = {64, 536, 1024, 1220, 1300, 1380, 1440, 1460};
 
 /* A connection, as the client's packets have it; ports in network order, `isn` in host order. */
@@ -129,7 +129,7 @@ static uint32_t cookie_of(const uint64_t key[2], const struct sp_syn *syn, uint3
     return (uint32_t)nf_siphash(key, bytes, syn->size + 9) << MSS_BITS | size;
 }
 
-/* `mss`: as the client's SYN says it. */
+/* `mss`: that of the client's SYN. */
 static uint32_t sp_cookie_make(const struct sp_secrets *secrets, const struct sp_syn *syn, uint16_t mss)
 {
     uint32_t size = (1u << MSS_BITS) - 1;
@@ -139,7 +139,7 @@ static uint32_t sp_cookie_make(const struct sp_secrets *secrets, const struct sp
     return cookie_of(secrets->key[0], syn, size);
 }
 
-/* The greatest MSS that is known not to be more than what the client said; 0: this is no cookie of ours. */
+/* The greatest MSS that is known not to be more than the client's; 0: this is no cookie of ours. */
 static uint16_t sp_cookie_read(const struct sp_secrets *secrets, const struct sp_syn *syn, uint32_t cookie)
 {
     uint32_t size = cookie % (1u << MSS_BITS);
@@ -154,7 +154,7 @@ static uint16_t sp_cookie_read(const struct sp_secrets *secrets, const struct sp
 
 #define SP_FRAME_MAX (14u + 8 + 40 + 24)
 
-/* What a segment without data says; host order. */
+/* The fields of a segment without data; host order. */
 struct sp_segment {
     uint32_t seq, ack;
     uint16_t window, mss; /* mss 0: no option */
@@ -268,7 +268,7 @@ static bool sp_packet_is_sound(const struct nf_packet *p)
     return p->l4 + p->l4_len == p->payload && tcp_sum(ip, p->flags & NF_P_IPV6_READ, tcp, p->l4_len) == 0;
 }
 
-/* The MSS that a SYN says; without one 536, of IPv6 1220 (RFC 9293, 3.7.1). */
+/* The MSS of a SYN; without one 536, of IPv6 1220 (RFC 9293, 3.7.1). */
 static uint16_t sp_packet_mss(const struct nf_packet *p)
 {
     const uint8_t *at = p->data + p->l4 + HEADER, *end = p->data + p->payload;
@@ -341,7 +341,7 @@ static bool is_near(uint32_t number, uint32_t known)
     return number - known + SP_NEAR <= 2 * SP_NEAR;
 }
 
-/* It is not of the connection: nobody follows what its flags say. */
+/* It is not of the connection: nobody follows its flags. */
 static void refuse(const struct nf *nf, struct nf_packet *p)
 {
     nf_session_disbelieve(nf, p);
@@ -415,7 +415,8 @@ static void answer_syn(const struct nf *nf, struct nf_packet *p, uint64_t now)
     }
 }
 
-/* What acknowledges a cookie of ours says which MSS the client wanted; 0: it does not. */
+/* The MSS that the client wanted, from the cookie of ours that the packet acknowledges; 0: it acknowledges
+ * none. */
 static uint16_t read_cookie(const struct nf *nf, const struct nf_packet *p, uint64_t now)
 {
     struct sp_syn syn = syn_of(p, nf_packet_seq(p) - 1);
@@ -614,7 +615,7 @@ static void take_first_answer(const struct nf *nf, struct nf_packet *p, const st
 }
 
 /* Of a connection that is open. A SYN of the server's is a connection that it begins, over an old one that
- * the client is to say something to. */
+ * the client is to answer. */
 static void take_answer(const struct nf *nf, struct nf_packet *p, const struct nf_session *s)
 {
     const struct sp_conn *conn = nf_session_slot(nf, s);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * trojan: tells of hosts inside that do what one sort of trojan does (De Carli, Sommer, Jha: Beyond Pattern
+ * trojan: reports hosts inside that do what one sort of trojan does (De Carli, Sommer, Jha: Beyond Pattern
  * Matching, CCS 2014; Khalid, Akella: Correctness and Performance for Stateful Chained Network Functions,
  * NSDI 2019): a connection by SSH, then by FTP a page of HTML, a ZIP archive and a program (EXE), then IRC,
  * in that order. It drops nothing.

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dpi: says of each flow what protocol it is, by nDPI as Debian has it, unchanged. A flow's first packets go
- * to the library until it knows, or until there were `packets` of them; then what it kept of the flow is
- * given back. Fragments count and are not looked into. Flows of protocols in `block` are dropped from the
- * packet on that gives them away; and where something is blocked, flows that find no room.
+ * dpi: finds the protocol of each flow, by nDPI as Debian has it, unchanged. A flow's first packets go to the
+ * library until it knows, or until there were `packets` of them; then what it kept of the flow is given back.
+ * Fragments count and are not looked into. Flows of protocols in `block` are dropped from the packet on that
+ * gives them away; and where something is blocked, flows that find no room.
  *
  * State: slots in sessions; packets, bytes and flows by protocol; and in the heap what nDPI keeps of flows
  * that it looks into, and the caches by which it knows one flow by another. nDPI makes caches when it first

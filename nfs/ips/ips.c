@@ -140,8 +140,8 @@ static const char *const ips_counters[] = {IPS_COUNTERS(NF_COUNTER_NAME) NULL};
 
 /* ---- rejecting ----------------------------------------------------------------------------------------- */
 
-/* Both ends are told, of TCP by a reset to each, of UDP by an ICMP error to the sender, under the addresses
- * by which they know each other, also where another NF translates: those of the session's keys. */
+/* Both ends are notified, of TCP by a reset to each, of UDP by an ICMP error to the sender, under the
+ * addresses by which they know each other, also where another NF translates: those of the session's keys. */
 
 #define PORT_UNREACHABLE      3u /* codes of unreachable */
 #define PORT_UNREACHABLE_IPV6 4u
@@ -262,7 +262,7 @@ static void reject_datagram(const struct ips_look *look)
     emit(look, frame, len - 14, true);
 }
 
-/* Tells the ends of the packet that it is dropped, unless it came from, or went to, what is no single host
+/* Notifies the ends of the packet that it is dropped, unless it came from, or went to, what is no single host
  * (RFC 1122, 3.2.2; RFC 4443, 2.4). */
 static void ips_reject(const struct ips_look *look)
 {

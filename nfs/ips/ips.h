@@ -26,9 +26,9 @@ struct ips_config {
     X(IPS_OTHER, "not_inspected") /* other IP, and ARP: what is neither */                                   \
     X(IPS_CREATED, "flows_created")                                                                          \
     X(IPS_MATCHES, "matches")          /* of rules */                                                        \
-    X(IPS_ALERTS, "alerts")            /* of those, what people are told */                                  \
+    X(IPS_ALERTS, "alerts")            /* of those, reported as alerts */                                    \
     X(IPS_DROPPED, "dropped")          /* packets dropped by a rule */                                       \
-    X(IPS_REJECTED, "rejected")        /* the same, and both ends told */                                    \
+    X(IPS_REJECTED, "rejected")        /* the same, both ends notified */                                    \
     X(IPS_BLOCKED, "blocked")          /* later packets of flows in which a rule has dropped one */          \
     X(IPS_MIDSTREAM, "midstream")      /* streams whose beginning was not seen, picked up */                 \
     X(IPS_KEPT, "segments_kept")       /* behind a hole */                                                   \
@@ -41,8 +41,8 @@ struct ips_config {
     X(IPS_INVALID, "invalid")     /* dropped: flags or an ACK with which its receiver does not take it */    \
     X(IPS_URGENT, "urgent")       /* made ordinary data */                                                   \
     X(IPS_CHECKSUM, "checksum")   /* dropped: its receiver would drop it */                                  \
-    X(IPS_FRAGMENTS, "fragments") /* as `fragments` says */                                                  \
-    X(IPS_UNSUPPORTED, "unsupported")   /* neither IP nor ARP: as `unsupported` says */                      \
+    X(IPS_FRAGMENTS, "fragments") /* treated as `fragments` sets */                                          \
+    X(IPS_UNSUPPORTED, "unsupported")   /* neither IP nor ARP: `unsupported` decides */                      \
     X(IPS_MALFORMED, "malformed")       /* dropped */                                                        \
     X(IPS_NOTES_FULL, "notes_full")     /* contents of rules with several without room: see match.c */       \
     X(IPS_STEPS_FULL, "steps_full")     /* packets in which contents were found too often */                 \
@@ -77,7 +77,7 @@ struct ips_note {
     uint64_t ends[IPS_WINDOW / 64]; /* a bit for each end in the IPS_WINDOW positions up to `last` */
 };
 
-/* A match that people are told. */
+/* A match that is reported as an alert. */
 struct ips_alert {
     uint64_t time; /* of the chain */
     uint32_t sid, rev;

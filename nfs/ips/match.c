@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Finds the contents of rules in bytes of a direction, decides which rules they make match, and does what a
- * match does: counts, what people are told, and the verdict on the packet. Where a rule has several contents,
- * those that have been found are noted, with where they ended; notes are also of patterns that are looked
- * for.
+ * match does: counts, alerts, and the verdict on the packet. Where a rule has several contents, those that
+ * have been found are noted, with where they ended; notes are also of patterns that are looked for.
  *
  * Owns the notes, the rules' hits, the ring of alerts, and the table of how often a rule with a threshold has
  * matched for a host, which all lanes count together. In a full table those go whose time is over: as many as
@@ -87,7 +86,7 @@ static uint32_t count_match(struct nf *nf, struct nf_map *map, const struct key 
     return t->count;
 }
 
-/* A rule's match: whether people are told, and whether it acts. */
+/* A rule's match: whether it raises an alert, and whether it acts. */
 struct ips_decision {
     bool tell, act;
 };

@@ -468,7 +468,7 @@ static bool read_threshold(struct ips_line *l, struct ips_rule *rule, char *valu
     return rule->threshold && tracked && rule->count && rule->seconds;
 }
 
-/* What people are told by rules elsewhere, and matches nothing. */
+/* Options that inform people elsewhere, and match nothing. */
 static bool read_remark(struct ips_line *l, struct ips_rule *rule, char *value)
 {
     (void)l;

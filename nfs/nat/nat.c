@@ -2,11 +2,11 @@
 /*
  * nat: source NAT to an outside address, or a few of them (RFC 4787, 5382, 5508, 7857). One mapping per flow:
  * (protocol, inside end, remote end) to an outside port, or ICMP identifier, from a pool of its address and
- * protocol that lanes share; or one for each end inside, as the file says. The way back is the flow's
+ * protocol that lanes share; or one for each end inside, as the file sets. The way back is the flow's
  * session, which knows the remote end, too. IPv6 passes as it is: it is no business of a NAT of IPv4. Whether
  * a flow is translated is decided at its first packet. Hosts inside are reached from outside at the ports
  * that `forward` names. How a session begins is in nat_sessions.c. What has no ports is translated by its
- * address alone, where the file says so.
+ * address alone, where the file asks for it.
  */
 #include "nflib/chain/chain.h"
 #include "nflib/net/icmp.h"

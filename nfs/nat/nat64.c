@@ -301,8 +301,8 @@ static unsigned refusal_inward(const struct nf_packet *p)
     return p->flags & (NF_P_LATER | NF_P_ICMP_ERROR) || nf_packet_has_ends(p) ? PASS : NAT64_UNSUPPORTED;
 }
 
-/* RFC 6146, 3.5: who sends to a port without a mapping is told that there is no such host, and whom a mapping
- * does not let in, that it is forbidden. A reset is nobody's question. */
+/* RFC 6146, 3.5: a sender to a port without a mapping gets "host unreachable", and a sender that a mapping
+ * does not let in gets "prohibited". A reset gets no answer. */
 static void refuse_inward(const struct nf *nf, struct nf_packet *p, uint64_t now)
 {
     enum nat64_counter why = nat64_reason(nf, p->proto, p->daddr, p->dport);

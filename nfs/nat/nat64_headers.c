@@ -66,7 +66,7 @@ static uint32_t nat64_pseudo(const struct nf_addresses *addresses, uint32_t n)
     return nat64_sum(addresses, sizeof(*addresses)) + htons((uint16_t)n) + htons(NF_PROTO_ICMPV6);
 }
 
-/* Zero says of UDP that there is none, and of an echo that is all zeros it would be wrong. */
+/* Zero means for UDP that there is none, and for an echo that is all zeros it would be wrong. */
 static uint16_t not_zero(uint16_t sum)
 {
     return sum ? sum : 0xffff;
@@ -127,8 +127,8 @@ static void nat64_write_ipv6(uint8_t *ip, const struct nat64_header *h, const st
     memcpy(ip + 8, addresses, sizeof(*addresses));
 }
 
-/* Moves the head of the frame, which is as long as l3 says, so that a header of IPv6, or of IPv4, has room
- * behind it and ends at `end` in the frame; where it begins. */
+/* Moves the head of the frame, which is l3 bytes long, so that a header of IPv6, or of IPv4, has room behind
+ * it and ends at `end` in the frame; where it begins. */
 static uint8_t *nat64_move_head(struct nf_packet *p, uint32_t end, bool ipv6)
 {
     int32_t moved = (int32_t)end - (ipv6 ? (int32_t)IPV6 : (int32_t)IPV4) - p->l3;
@@ -147,7 +147,7 @@ static void nat64_parse(struct nf_packet *p)
 
     nf_packet_parse(p);
     p->parsed = 0;
-    p->flow = flow & (uint8_t)~NF_FLOW_SETTLED; /* which is said of IPv4 alone, as it came in */
+    p->flow = flow & (uint8_t)~NF_FLOW_SETTLED; /* which holds for IPv4 alone, as it came in */
 }
 
 /* ---- to IPv4 ------------------------------------------------------------------------------------- */
@@ -266,7 +266,7 @@ struct form {
 
 /* ---- their types --------------------------------------------------------------------------------------- */
 
-/* Of ICMP: of "unreachable", by code; with what is told by ICMPv6's "parameter problem" in the caller. */
+/* Of ICMP: of "unreachable", by code; ICMPv6's "parameter problem" is the caller's. */
 static const uint8_t unreachable6[16] = {0, 0, NONE, 4, NONE, 0, 0, 0, 0, 1, 1, 0, 0, 1, NONE, 1};
 static const uint8_t unreachable4[5] = {1, 10, 1, 1, 3};
 /* Places in a header of IPv4, and in one of IPv6. */
@@ -356,7 +356,7 @@ static uint32_t sum_of(const uint8_t *icmp, const uint8_t *l4, uint32_t n)
     return nf_get16(icmp) + nat64_sum(icmp + 4, (uint32_t)(l4 - icmp) - 4) + nat64_sum(l4, n);
 }
 
-/* Does an extension follow what the error quotes (RFC 4884)? Then the error says how long the quote is. */
+/* Does an extension follow what the error quotes (RFC 4884)? Then the error has the length of the quote. */
 static bool is_extended(const struct nf_packet *p)
 {
     const uint8_t *icmp = p->data + p->l4;
@@ -367,7 +367,7 @@ static bool is_extended(const struct nf_packet *p)
 /* An error that would be longer than `longest` in the other family, with `headers` in front of the quoted
  * header of L4, is cut behind the `n` bytes of that one which are changed: what is behind them is not known
  * in replay, and the sum of what is left has to be. An error with an extension is cut as well, since the
- * length of its quote could not be said any more. Returns how many bytes are quoted from that header on. */
+ * length of its quote could not be given any more. Returns how many bytes are quoted from that header on. */
 static uint32_t cut_quoted(struct nf_packet *p, const struct nf_inner *in, uint32_t headers, uint32_t longest,
                            uint32_t n)
 {

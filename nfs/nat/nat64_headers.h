@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Headers of packets in the other family, and addresses of IPv4 in those of IPv6 (RFC 6052, 7915). What whose
- * packet becomes is for nat64.c to say.
+ * Headers of packets in the other family, and addresses of IPv4 in those of IPv6 (RFC 6052, 7915). nat64.c
+ * decides what becomes of each packet.
  */
 #ifndef NFS_NAT64_HEADERS_H
 #define NFS_NAT64_HEADERS_H

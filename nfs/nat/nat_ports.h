@@ -134,9 +134,9 @@ struct nat_ports_wanted {
     const void *end;
 };
 enum nf_session_frees nat_ports_frees(const struct nat_ports_wanted *wanted, uint8_t proto, uint32_t number);
-/* A number of the end's address for a session that the packet of an end inside begins: where none is free
- * another session gives way that has one, which `frees` says of it by nat_ports_frees. NF_NONE: that address
- * has none left. One more session for a number that its end has; and back. */
+/* A number of the end's address for a session that the packet of an end inside begins: where none is free,
+ * another session that has one gives way: `frees` finds it by nat_ports_frees. NF_NONE: that address has none
+ * left. One more session for a number that its end has; and back. */
 uint32_t nat_ports_take(const struct nf *nf, const struct nf_packet *p, const struct nat_ports_wanted *wanted,
                         enum nf_session_frees (*frees)(const struct nf *nf, const struct nf_session *s,
                                                        const void *wanted),
@@ -151,7 +151,7 @@ const void *nat_ports_end(const struct nat_ports_config *config, uint8_t proto, 
 /* The place in the list of the outside address that a host inside has. `addr`: its own, of 4 or 16 bytes. */
 uint32_t nat_outside_of(const struct nf_hosts *outside, const void *addr, uint32_t bytes);
 
-/* `clear`: all mappings end, or those of "tcp/1024" or "tcp/203.0.113.1:1024", which `has` says of a session.
+/* `clear`: all mappings end, or those of "tcp/1024" or "tcp/203.0.113.1:1024", as `has` finds for a session.
  * A flow without its mapping is nobody's: it ends for all NFs. */
 int nat_ports_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault,
                     bool (*has)(const struct nf *nf, const struct nf_session *s, const struct nat_key *key));

@@ -123,7 +123,8 @@ static const struct nf_session *open_port(const struct nf *nf, struct nf_packet 
 
 /* ---- hairpins ---- */
 
-/* Not where an NF in front of this one has translated the destination: the session's key has to say it. */
+/* Not where an NF in front of this one has translated the destination: the session's key has to contain
+ * it. */
 static bool nat_may_turn(const struct nf *nf, const struct nf_packet *p)
 {
     const struct nat_config *config = nf->config;
@@ -236,7 +237,7 @@ int nat_forwards_read(struct nat_config *config, struct ft_fault *fault)
     return error;
 }
 
-/* ---- finding what `forward` says ---- */
+/* ---- finding what `forward` has ---- */
 
 const struct nat_forward *nat_forward_at(const struct nat_config *config, uint8_t proto, uint32_t addr,
                                          uint16_t port)

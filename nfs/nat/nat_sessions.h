@@ -73,13 +73,13 @@ static inline struct nat_ports_config nat_ports_of(const struct nat_config *conf
     X(NAT_OUTWARD, "translated_outward")                                                                     \
     X(NAT_INWARD, "translated_inward")                                                                       \
     X(NAT_ERRORS, "icmp_errors_translated")                                                                  \
-    X(NAT_NOT_INSIDE, "not_inside") /* from inside, source not in `inside`: as `unsupported` says */         \
+    X(NAT_NOT_INSIDE, "not_inside") /* from inside, source not in `inside`: `unsupported` decides */         \
     X(NAT_NOT_OURS, "not_ours") /* passed as it is: from outside, not to an outside address, and answers;    \
                                    from inside to a network inside */                                        \
     X(NAT_OWN_ECHO, "own_echo") /* echo request to an outside address: passed, the chain answers it */       \
     X(NAT_IPV6, "ipv6")         /* of the other family: passed as it is */                                   \
     X(NAT_UNSUPPORTED, "unsupported") /* a protocol without ports, or no IP; dropped, but not what would     \
-                                         leave as what it is, where `unsupported` says pass */               \
+                                         leave as what it is, where `unsupported` is pass */                 \
     X(NAT_TO_INSIDE, "to_inside")     /* dropped, as all that follow; an answer to a host's own address */   \
     X(NAT_MALFORMED, "malformed")                                                                            \
     X(NAT_NO_MAPPING, "no_mapping")             /* nothing known that it could belong to */                  \

@@ -3,7 +3,7 @@
  * policer: rates of classes of packets, over all lanes. A packet's class is by its DSCP. A class has one
  * token bucket, or two as RFC 2698 has them (two rates, three colors, color-blind): a packet conforms,
  * exceeds the rate, or violates the peak. What does not conform passes, is dropped or gets another DSCP, as
- * the class says.
+ * the class sets.
  *
  * State: the buckets of all classes and what was counted of each, shared by all lanes in one section, which a
  * burst enters once. Of this instance: the rates, which operators may change.
@@ -19,7 +19,7 @@
  *
  * UNIT: bps, bits of frames in a second, or pps, packets; bursts are bits or packets, too. ACTION: drop, or
  * `dscp DSCP`, with which the packet passes. Without `peak` what goes over the rate exceeds; with it, what
- * goes over the rate exceeds and what goes over the peak violates. Unless told, what exceeds is dropped where
+ * goes over the rate exceeds and what goes over the peak violates. By default what exceeds is dropped where
  * there is no peak, and passes where there is one; what violates is dropped.
  */
 
@@ -345,7 +345,7 @@ static void pol_show_class(const struct nf *nf, struct nf_show *out, const struc
     nf_row_u64(out, "dropped", bucket->dropped);
 }
 
-/* All of it is shared, so the first lane tells it. */
+/* All of it is shared, so the first lane shows it. */
 static bool pol_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
 {
     const struct pol_config *config = nf->config;

@@ -12,7 +12,7 @@
 #define QOS_NAME_BYTES  16u /* with the 0 */
 #define QOS_ANY_DSCP    UINT64_MAX
 
-/* `what` says the range, too. */
+/* `what` names the range, too. */
 int qos_read_number(struct fw_words *w, uint64_t least, uint64_t most, const char *what, uint64_t *out);
 /* Letters, digits, `_` and `-`. */
 int qos_read_name(struct fw_words *w, char out[QOS_NAME_BYTES]);

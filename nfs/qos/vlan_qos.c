@@ -22,7 +22,7 @@
  * are of which; the first line that matches decides:
  *
  *     class NAME [dscp DSCP] [pcp PCP]
- *     match NAME [in|out] [vlan VID] [pcp PCP] [dscp DSCPS] and the rest of what the firewall's rules say
+ *     match NAME [in|out] [vlan VID] [pcp PCP] [dscp DSCPS] and the rest of a rule of the firewall
  *         (nfs/firewall.h)
  *
  * What a class does not name stays as it is in its packets. `vlan` and `pcp` of a match are of a frame's
@@ -39,7 +39,7 @@ struct vq_class {
     uint8_t dscp, pcp;
 };
 
-/* What a match says besides its part of the flows' rules. */
+/* What a match has besides its part of the flows' rules. */
 struct vq_tag {
     uint64_t dscps;
     uint16_t vid, pcp; /* or VQ_ANY */
