@@ -55,7 +55,7 @@ static void add_warning(void *lines, const char *line)
     json_array_append_new(lines, json_string(line));
 }
 
-/* What `check` says of that chain. */
+/* The warnings of `check` about that chain. */
 static json_t *warnings_of(const struct nd_config *config)
 {
     json_t *lines = json_array();
@@ -117,7 +117,7 @@ static int send_files(struct nd_changing *g, const struct nd_config *config, uin
     bytes = nd_files_pack(&files, &len);
     if (bytes && note)
         noted = nd_note_pack(note, bytes, len, &len);
-    g->confirm.telling = 0; /* what the peer was being told is told again later */
+    g->confirm.telling = 0; /* what was being sent to the peer is sent again later */
     if (!bytes || (note && !noted) || !rp_push(g->replicator, chain, note ? noted : bytes, len))
         error = ft_fail(fault, FT_EBUSY, "files are on their way to the peer already");
     free(bytes);
@@ -400,7 +400,7 @@ static bool apply(struct nd_changing *g, struct nd_exchange *x, const struct rp_
 
 /* ---- push, confirm ------------------------------------------------------------------------------- */
 
-/* The files as they are here; the chain that runs is theirs. Dry: the peer says which it would get. */
+/* The files as they are here; the chain that runs is theirs. Dry: the peer answers which it would get. */
 static bool push_files(struct nd_changing *g, struct nd_exchange *x, const struct rp_status *s)
 {
     struct nd_note asks = nd_change_note(g, ND_HOW_DIFF, 0);

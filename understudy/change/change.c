@@ -153,7 +153,7 @@ void nd_change_finish(struct nd_changing *g, const struct rp_status *s)
     g->change = NULL;
     g->count++;
     /* It waits for a confirm from now on, if it does. A peer of another program sends no note, and what it
-     * does with the chain says nothing of what waits. */
+     * does with the chain is no sign of what waits. */
     g->note.chain = c->chain.hash;
     if (g->note.number)
         nd_confirm_take(&g->confirm, &g->note, ft_now());

@@ -4,24 +4,28 @@
  * primary reads its files again, judges them, gives them to its peer, and has its lanes change at the cut of
  * a resync, by which the peer's lanes become the same chain. How far that is, on either side:
  *
- *   stage    who is at it         until                                      what undoes it
- *   -------- -------------------- ------------------------------------------ --------------------------------
- *   ASKED    main                 a late standby answers, disk and link are  nothing is done yet
- *                                 free: 3 s
- *   READ     the files' thread    the files are read, and staged where they  what is staged goes
- *                                 are a set's: 10 s
- *   OFFERED  the peer             it says yes, 10 s; there: the primary's    the offer is withdrawn, what is
- *                                 snapshot begins, 60 s                      staged goes
- *   ARMED    the lanes            the cut of a resync: 5 s                   the same
- *   ALONE    the lanes            they are between two bursts: 5 s           the same
- *   WANTED   a standby's lanes    they wait for a snapshot                   they become it, or fail
- *   WORKING  the lane that came   it is done, or has failed                  the lane puts the old region
- * back last DONE     main                 the old chain is freed, the files go to    `rollback` their places
- * and are kept FAILED   main                 it is told                                 all is as it was GONE
- * main                 no thread can look at it any more          it is undone READY    the standby the pair
- * is PROTECTED again: 40 s, then    `rollback` the command does not wait for it PLACED   the files' thread a
- * peer's files are in their places         NAME.before TOLD     the peer             it knows that the chain
- * is confirmed: 1 s  `rollback`
+ *   stage    who is at it         until                                  what undoes it
+ *   -------- -------------------- -------------------------------------- -------------------------------
+ *   ASKED    main                 a late standby answers, disk and link  nothing is done yet
+ *                                 are free: 3 s
+ *   READ     the files' thread    the files are read, and staged where   what is staged goes
+ *                                 they are a set's: 10 s
+ *   OFFERED  the peer             it agrees, 10 s; there: the primary's  the offer is withdrawn, what is
+ *                                 snapshot begins, 60 s                  staged goes
+ *   ARMED    the lanes            the cut of a resync: 5 s               the same
+ *   ALONE    the lanes            they are between two bursts: 5 s       the same
+ *   WANTED   a standby's lanes    they wait for a snapshot               they become it, or fail
+ *   WORKING  the lane that came   it is done, or has failed              the lane puts the old region back
+ *            last
+ *   DONE     main                 the old chain is freed, the files go   `rollback`
+ *                                 to their places and are kept
+ *   FAILED   main                 the failure is reported                all is as it was
+ *   GONE     main                 no thread can look at it any more      it is undone
+ *   READY    the standby          the pair is PROTECTED again: 40 s,     `rollback`
+ *                                 then the command does not wait for it
+ *   PLACED   the files' thread    a peer's files are in their places     NAME.before
+ *   TOLD     the peer             it knows that the chain is confirmed:  `rollback`
+ *                                 1 s
  *
  * Here it is the main thread's part; a lane's is lane/group.c, the files' thread's files.c, and the way to
  * the peer replicator/sideband.c.

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TELL_NS  1000000000ull /* within which a peer that is well has answered what it was told */
+#define TELL_NS  1000000000ull /* within which a peer that is well has answered what it was sent */
 #define WITH_SET 2u /* the first byte of what goes to the peer: 0 and 1 are those of a set without a note */
 #define ALONE    3u
 

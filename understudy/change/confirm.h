@@ -5,8 +5,9 @@
  * the thread of files' (understudy/change/kept.h).
  *
  * Each change has a note, and each word on it (a confirm) is a note with a later number. A node believes the
- * note with the latest one, of its own and its peer's. The time that is left is told, not when it ends: each
- * node counts it by its own monotonic clock, so that neither a clock that is set nor two that differ move it.
+ * note with the latest one, of its own and its peer's. A note carries the time that is left, not when it
+ * ends: each node counts it by its own monotonic clock, so that neither a clock that is set nor two that
+ * differ move it.
  */
 #ifndef NODE_CHANGE_CONFIRM_H
 #define NODE_CHANGE_CONFIRM_H
@@ -40,12 +41,12 @@ uint64_t nd_confirm_number(const struct nd_confirm *c, uint64_t wall);
 bool nd_confirm_take(struct nd_confirm *c, const struct nd_note *note, uint64_t now);
 /* What waits is due, and is to be tried now. */
 bool nd_confirm_is_due(const struct nd_confirm *c, uint64_t now);
-/* The latest note as it is told now; in it what is left of the time, 1 ms where it is over. */
+/* The latest note as it is sent now, with what is left of the time, 1 ms where it is over. */
 struct nd_note nd_confirm_note(const struct nd_confirm *c, uint64_t now);
 /* The newest set that is kept of that chain, as an index into `kept`; -1: none is. */
 int nd_confirm_find(const struct nd_confirm *c, uint64_t chain);
 
-/* In each turn: tells the peer what it does not know yet, unless it runs another program or something else
+/* In each turn: sends the peer what it does not know yet, unless it runs another program or something else
  * goes to it (not `idle`). */
 void nd_confirm_send(struct nd_confirm *c, struct rp_replicator *rp, const struct rp_status *s, bool idle);
 /* The peer knows the latest note. */

@@ -4,9 +4,9 @@
  * does so; see files.h.
  *
  * A set lies beside those files that are in use, in a directory of its own beside the chain file, until each
- * takes its place. A file there, DECIDED, says that the set is to be installed whole: who finds it goes on
- * where the one before was ended. Each step can be done again: the old file gets its second name, and the new
- * one is renamed over the first.
+ * takes its place. A file there, DECIDED, means that the set is to be installed whole: a process that finds
+ * it goes on where the one before was ended. Each step can be done again: the old file gets its second name,
+ * and the new one is renamed over the first.
  *
  * A job is the thread's from GIVEN to DONE and the main thread's otherwise; it has copies of all that it
  * looks at, since the thread may outlive the node in a disk.

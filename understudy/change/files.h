@@ -60,8 +60,8 @@ struct nd_files_job {
     struct nd_config *next;
     bool staged, same, travels;
     char differs[200]; /* TAKE: names of what is staged and is not the same here; cut where they are many */
-    /* INSTALL, KEEP: what is kept then; and whether it could not be written, which is no error of the job: of
-     * what was installed that is told. */
+    /* INSTALL, KEEP: what is kept then; and whether it could not be written, which is no error of the job,
+     * and is logged. */
     struct nd_note kept[ND_KEPT_SETS];
     unsigned kept_count;
     int unkept;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The last sets of chain files that ran on a node, kept in a directory of its own, STATE/NODE.sets: one file
- * each, which begins with a note that says when it began to run, by whom, and of what chain it is. And what
- * waits for a confirm, if anything does. Read by a start, written by the thread of files
+ * each, which begins with a note of when it began to run, who started it, and its chain. And the change that
+ * waits for a confirm, if there is one. Read by a start, written by the thread of files
  * (understudy/change/files.h) alone. All calls may wait for the disk.
  */
 #ifndef NODE_CHANGE_KEPT_H
@@ -17,7 +17,7 @@
 #define ND_KEPT_SETS 10u /* more than these are not kept: the oldest goes */
 #define ND_HOW_MAX   24u
 #define ND_KEPT_PATH 320u
-#define ND_HOW_DIFF  "diff" /* of a set that the peer only looks at: it says which files it would write */
+#define ND_HOW_DIFF  "diff" /* of a set that the peer only looks at: it answers which files it would write */
 
 /* What goes with a set of files, on the disk and to the peer; its bytes are the same there. */
 struct nd_note {
@@ -48,8 +48,8 @@ void nd_kept_name(char out[ND_KEPT_PATH], const char *dir, uint64_t number);
  */
 int nd_kept_read(const char *dir, uint64_t number, uint8_t **bytes, uint32_t *len, struct ft_fault *fault);
 
-/* The last word on what waits, and until when of the wall clock, ns. 0: nothing does any more, and the word
- * stays, for a peer that was away when it was said. A note without a number: there is no word. */
+/* The last word on the change that waits, and until when, by the wall clock, ns. 0: none waits any more, and
+ * the word stays, for a peer that was away when it was sent. A note without a number: there is no word. */
 int nd_kept_wait(const char *dir, const struct nd_note *note, uint64_t until, struct ft_fault *fault);
 /* False: there is no word. *until: as above. */
 bool nd_kept_waits(const char *dir, struct nd_note *note, uint64_t *until);

@@ -71,7 +71,8 @@ static int place_interface(const struct nd_config *own, struct nf_interface *int
                                     interface->name, interface->port);
 }
 
-/* A NIC is told the largest frames when it is opened; an interface of the kernel's is its administrator's. */
+/* A NIC is set to the largest frames when it is opened; an interface of the kernel's is its
+ * administrator's. */
 static int check_mtu(const struct nd_changing *g, const struct nf_l3_config *l3, struct ft_fault *fault)
 {
     char name[IFNAMSIZ];
@@ -182,8 +183,8 @@ int nd_change_make(struct nd_changing *g, struct nd_config *next, bool state, st
         nd_change_free(c);
         return error;
     }
-    /* They are in the identity, and stay as they were read at the start: a node that said of a new arbiter
-     * that it has it would be a pair with one that asks it, and not ask. */
+    /* They are in the identity, and stay as they were read at the start: a node that claimed a new arbiter
+     * would be a pair with one that asks it, and not ask itself. */
     c->next->protect.pending_mb = g->config->protect.pending_mb;
     c->next->arbiter = g->config->arbiter;
     nd_setup_replicator(&named, c->next, &g->config->timing, c->identity);

@@ -10,7 +10,7 @@
 
 #define SETTING_MAX 200        /* bytes of a value, which is cut there */
 #define LINES_TOLD  20u        /* of a file, of each kind */
-#define FILE_TOLD   (1u << 20) /* bytes: of a larger file its size is told */
+#define FILE_TOLD   (1u << 20) /* bytes: of a larger file its size is shown */
 
 /* What moving the state took on machines that had nothing else to do (docs/reference.md, apply). */
 #define MB_LEAST_MS 0.5
@@ -38,7 +38,7 @@ static int compare_numbers(const void *a, const void *b)
     return (x->number > y->number) - (x->number < y->number);
 }
 
-/* Sorted by what they say; allocated. NULL: there is no memory. */
+/* Sorted by their text; allocated. NULL: there is no memory. */
 static struct line *lines_of(const struct nf_file *file, size_t *count)
 {
     const char *at = file->bytes, *end = at + file->len, *next;
@@ -60,7 +60,7 @@ static struct line *lines_of(const struct nf_file *file, size_t *count)
     return lines;
 }
 
-/* Those of `a` that are not in `b`, in the order of the file, "12: deny in"; *more: how many are not told. */
+/* Those of `a` that are not in `b`, in the order of the file, "12: deny in"; *more: how many are left out. */
 static json_t *lines_without(const struct line *a, size_t n, const struct line *b, size_t m, size_t *more)
 {
     struct line *only = calloc(n + 1, sizeof(*only));

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a node does for a change in each turn of its main thread: files that come from the peer, which are
- * judged as `understudy check` does before this node says yes; what the thread of files has done; a change
- * that lanes have carried out. A peer's set waits with the replicator until that thread is free, and the
- * peer's operator gives up after a time.
+ * judged as `understudy check` does before this node agrees; what the thread of files has done; a change that
+ * lanes have carried out. A peer's set waits with the replicator until that thread is free, and the peer's
+ * operator gives up after a time.
  */
 #include "understudy/change/parts.h"
 #include "ftcore/base/clock.h"
@@ -156,7 +156,7 @@ static void take_files(struct nd_changing *g, const struct rp_status *s)
 
 /* ---- each turn ---------------------------------------------------------------------------------- */
 
-/* What a disk did not take it is given again later; that it does not is told once. */
+/* What a disk did not take is written again later; the failure is logged once. */
 static void note_kept(struct nd_changing *g, const struct nd_files_job *job)
 {
     if (job->unkept && !g->keep_again)
@@ -197,7 +197,7 @@ void nd_changes_turn(struct nd_changing *g, const struct rp_status *s)
     if (stage == ND_CHANGE_DONE) {
         nd_change_finish(g, s);
     } else if (stage == ND_CHANGE_FAILED && !ft_core_primary(&s->core)) {
-        /* On a primary the step of apply says why. */
+        /* On a primary the step of apply reports why. */
         nd_change_log(g, FT_LEVEL_WARNING, "%s", c->fault.text);
         nd_change_give_up(g);
     } else if (c && ft_now() > g->until) {

@@ -108,7 +108,7 @@ static int send_all(struct asking *a, const char *bytes, size_t len)
         ssize_t sent = send(a->fd, bytes, len, MSG_NOSIGNAL);
 
         if (sent < 0 && errno == EPIPE)
-            return 0; /* the node has closed: what it said before is the answer */
+            return 0; /* the node has closed: what it sent before is the answer */
         if (sent < 0 && errno != EAGAIN && errno != EINTR)
             return ft_fail(a->fault, FT_EIO, "%s: the node hung up (%s)", a->path, strerror(errno));
         bytes += sent > 0 ? sent : 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Listens at the two control sockets, and says who has a place. Capacity: ND_PLACES connections of each
+ * Listens at the two control sockets, and decides who has a place. Capacity: ND_PLACES connections of each
  * socket. When all are taken, whoever comes takes the place of the connection that has been without a request
  * for the longest. A client of root or of the node's own user loses its place to no other user, and takes
  * that of any other user's whose request is not at work. Whoever finds none is refused in one line.
@@ -8,7 +8,7 @@
  * The socket that looks has a turn every LOOK_NS, so whatever its clients do, they cost the node one answer
  * of each place, and one page of show, in that time.
  *
- * A client says a request, the node works on it, the client takes the answer, and so on; nothing here waits.
+ * A client sends a request, the node works on it, the client takes the answer, and so on; nothing here waits.
  * Trickled bytes do not move a deadline: it is set when the connection begins, when an answer has been
  * written, and when an answer is there to be written.
  */
@@ -108,7 +108,7 @@ struct connection {
     int fd; /* -1: the place is free */
     struct nd_client client;
     bool owner; /* it is root, or the user of this node */
-    bool ended; /* the client says no more */
+    bool ended; /* the client sends no more */
     enum stage stage;
     uint64_t deadline; /* ns: until then the request is whole (LISTENS), the answer is taken (WRITES) */
     const struct listener *of;

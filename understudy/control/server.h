@@ -70,13 +70,13 @@ json_t *nd_refuse(const char *code, const char *fmt, ...) __attribute__((format(
 #define ND_PLACES      16            /* connections of each socket */
 #define ND_REQUEST_MAX 4096u         /* bytes of a request, with its line end */
 #define ND_ANSWER_MAX  (512u << 10)  /* bytes of an answer, with its line end */
-#define ND_CLIENT_NS   5000000000ull /* to say a whole request; to take a whole answer */
+#define ND_CLIENT_NS   5000000000ull /* to send a whole request; to take a whole answer */
 
-/* Takes `answer`. Its text on one line, without a line end, for the caller to free; of one that is too large
- * it says so. NULL: there is no answer, or no memory. */
+/* Takes `answer`. Its text on one line, without a line end, for the caller to free; for one that is too
+ * large, a refusal. NULL: there is no answer, or no memory. */
 char *nd_answer_text(json_t *answer, size_t *len);
-/* Of a text of JSON: what a terminal would obey, and all that is not ASCII, becomes '?'. Who has taken a node
- * over says what he likes, and people of the other node read it. */
+/* Of a text of JSON: what a terminal would obey, and all that is not ASCII, becomes '?'. An attacker who has
+ * taken a node over sends any text, and people of the other node read it. */
 void nd_answer_printable(char *json, size_t len);
 
 /* A request that is answered in steps. */

@@ -20,7 +20,7 @@
 #define REFUSED_MS    200 /* a handover that has not begun by then was refused */
 #define PROMOTE_MS    50  /* until it is asked for again: the lease may have to run out first */
 #define REPAIR_MS     30000
-#define HELLO_MS      3000 /* a node that waits says hello to each other one several times in that */
+#define HELLO_MS      3000 /* a node that waits sends a hello to each other one several times in that */
 #define UNPROVEN_MANY 3u   /* handshakes with the new peer that were refused: its key is another one */
 #define RESYNC_MS     1000
 #define VERIFY_MS     10000
@@ -57,7 +57,7 @@ static bool begin_work(struct nd_work *w, unsigned ms)
     return false;
 }
 
-/* What made this node primary, where it is: what it has come to since is the status's to tell. */
+/* What made this node primary, where it is: the status shows what it has become since. */
 static json_t *make_done(const struct nd_running *r, const struct rp_status *s)
 {
     bool took = ft_core_primary(&s->core) && s->core.takeover.view == s->core.view;
@@ -287,7 +287,7 @@ static const char *refuse_repair(struct nd_running *r, const struct rp_status *s
 
 /*
  * Whether a re-pair may begin: what is known is of after it was asked for. The arbiter answers, and, where
- * there is a standby to give up, the other node has said hello, and can take its place. *why: it may not,
+ * there is a standby to give up, the other node has sent a hello, and can take its place. *why: it may not,
  * and will not.
  */
 static bool may_begin(struct nd_running *r, const struct rp_status *s, const struct nd_work *w,
@@ -534,7 +534,7 @@ static json_t *make_page(struct nd_running *r, const char *nf)
 
     if (!rows)
         return nd_refuse("malformed", "'%s' shows what is no JSON", nf);
-    /* One lane after the other: the cursor says whose turn it is. */
+    /* One lane after the other: the cursor holds whose turn it is. */
     next = q->more ? (uint64_t)q->lane << LANE_SHIFT | q->cursor : (uint64_t)(q->lane + 1) << LANE_SHIFT;
     if (!last)
         return json_pack("{s:o,s:I,s:I}", "rows", rows, "now_ns", (json_int_t)chain_time(r, q->lane), "next",
@@ -646,7 +646,7 @@ static bool answer_change(struct nd_running *r, struct nd_exchange *x, struct nd
 
 /*
  * The lines of the event log since the one that the client has seen. Nothing is kept for a client and nothing
- * waits for it: it says where it is ("next", of the process "of"), and is told how many lines it has missed.
+ * waits for it: it sends where it is ("next", of the process "of"), and gets how many lines it has missed.
  */
 static json_t *make_events(struct nd_running *r, const json_t *request)
 {

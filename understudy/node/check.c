@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the program does without a running node: check says what is wrong with a file, and with --try opens
- * what a node would open and closes it again; version says what this program is; key makes the key of a pair.
+ * What the program does without a running node: check reports what is wrong with a file, and with --try opens
+ * what a node would open and closes it again; version prints what this program is; key makes the key of a
+ * pair.
  */
 #define _GNU_SOURCE /* faccessat's AT_EACCESS */
 #include "ftcore/record/format.h"
@@ -192,7 +193,7 @@ static const char arbiter_files[] = "arbiter";
 /*
  * As `run` opens it, and as the user that it becomes: what seals the link, the directories, the control
  * sockets, the addresses, the arbiter, the ports. Each is tried, whatever the others gave; but where the
- * control socket says that the node runs, nothing else is. In a process that does no more than this: it has
+ * control socket shows that the node runs, nothing else is. In a process that does no more than this: it has
  * given up its user and most capabilities, and DPDK can be started once. Without `opens` nothing is opened,
  * and what is judged is judged by the functions that `run` calls before it opens.
  */
@@ -202,7 +203,7 @@ static void try_node(const struct nd_config *config, const struct nd_node *self,
     const struct nd_privilege privilege = nd_ports_privilege(self);
     bool keeper = nd_config_is_keeper(config, self), there;
     struct ft_fault unsaid;
-    /* What is wrong for whoever asks, warn_of_all has said. */
+    /* warn_of_all has printed what is wrong whoever asks. */
     bool judges = has_arbiter(config) && !keeper && nd_etcd_judge(&config->arbiter.etcd, &unsaid) == 0;
     char record[sizeof(config->record.dir) + sizeof(self->name)];
     int error;
@@ -493,8 +494,8 @@ static void warn_of_inputs(const struct nd_config *config, const struct nd_node 
         warn(file, "two keepers without interfaces: nothing is announced when the other one is active");
 }
 
-/* A switch has a station's MAC at the port by which it was heard last, and a wire has none of its own to
- * tell. */
+/* A switch has a station's MAC at the port by which it was heard last, and a wire announces none of its
+ * own. */
 static void warn_of_wire(const struct nd_config *config, const char *file)
 {
     if (config->nodes && config->protect.pair && !config->chain.l3)
@@ -626,8 +627,9 @@ static int judge_start(const struct nd_config *config, const struct nd_node *nod
     return code;
 }
 
-/* The nodes and keepers of this server, or the one that `node` says. Of a pair without protection the primary
- * alone starts. The exit code of what is refused first, and its line; *none: there is none of them. */
+/* The nodes and keepers of this server, or the one that `node` names. Of a pair without protection the
+ * primary alone starts. The exit code of what is refused first, and its line; *none: there is none of
+ * them. */
 static int judge_starts(const struct nd_config *config, const struct nd_node *only, const char *file,
                         struct ft_fault *first, bool *none)
 {

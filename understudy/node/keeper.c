@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * understudy keeper: the process in front of a pair. One thread: it takes frames from its ports, cuts them
- * into bursts and keeps them (understudy/keeper/front.h), speaks to the nodes by one UDP socket, lets outputs
- * leave by its ports, and answers "status" at its control socket, and Prometheus. Of two keepers the one that
- * waits throws away what comes in by its ports, and a guardian beside each tells the primary when it has
- * died.
+ * into bursts and keeps them (understudy/keeper/front.h), exchanges messages with the nodes by one UDP
+ * socket, lets outputs leave by its ports, and answers "status" at its control socket, and Prometheus. Of two
+ * keepers the one that waits throws away what comes in by its ports, and a guardian beside each notifies the
+ * primary when it has died.
  *
  * Outputs that may leave wait here for their port, PENDING for each; what finds no room comes again. Frames
  * wait in the ports when no input can be kept. A thread of its own reads a new key: the disk may stand.
@@ -69,13 +69,13 @@ struct keeper {
     size_t room[KP_NODES];          /* of a datagram that inputs share */
     unsigned device;                /* that is received from next */
     uint64_t since, cut_at, served; /* first frame of the burst; the last burst; the control socket */
-    int primary;                    /* that the log has told of */
+    int primary;                    /* as last logged */
     uint64_t view, begun;           /* the same: its view, and how often numbers had begun */
     bool takes;                     /* inputs can be kept: else frames wait in the ports */
     bool active;                    /* so it has, since `changed` */
     uint64_t holds, changed;        /* the keeper view of that */
     uint64_t strangers, port_full, no_port, dropped;
-    uint64_t looked, told; /* at strangers, ns; how many the log has told of */
+    uint64_t looked, told; /* at strangers, ns; how many were logged */
     bool silence_told;     /* the log has that no node is heard */
 
     struct mmsghdr in[IN_TURN];
@@ -407,7 +407,7 @@ static int open_metrics(void *arg, struct ft_fault *fault)
     return nd_metrics_open(&k->metrics, self->metrics_host, self->metrics_port, fault);
 }
 
-/* What the guardian says when this process has died. */
+/* What the guardian sends when this process has died. */
 static void write_notice(struct keeper *k)
 {
     const struct kp_message m = {
@@ -418,7 +418,7 @@ static void write_notice(struct keeper *k)
         nd_guardian_notice(k->guardian, notice, kp_encode(&m, &k->socket.keys, notice));
 }
 
-/* By a socket of the kernel's, which has no address where devices carry what is said. */
+/* By a socket of the kernel's, which has no address where devices carry the messages. */
 static int start_guardian(struct keeper *k, struct ft_fault *fault)
 {
     return k->config->keepers == 1 || self_of(k)->inputs_devices
@@ -608,7 +608,7 @@ static void turn(struct keeper *k)
         if (atomic_exchange(&nd_daemon_reads, false))
             ft_worker_wake(&k->reader);
         take_keys(k);
-        /* Ports whose interface says that it has no carrier. */
+        /* Ports whose interface reports that it has no carrier. */
         if (k->config->keepers > 1) {
             struct nd_interface_now port_now;
 

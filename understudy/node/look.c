@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOOK_MS 4000u /* a lane of the peer's may take two seconds for a page, and is told of by then */
+#define LOOK_MS 4000u /* a lane of the peer's may take two seconds for a page, and is reported by then */
 
 /* Why the peer cannot be asked; NULL: it can. */
 static json_t *refuse(const struct nd_running *r, const struct nd_exchange *x, const struct rp_status *s)

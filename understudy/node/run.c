@@ -45,7 +45,7 @@
 #define SERVE_MS 20
 #define WAYS_NS  1000000000ull /* between two looks at the ways to the peer */
 #define PORT_MENDED_NS                                                                                       \
-    10000000000ull /* what the log said of the lanes' port is over after so long without it */
+    10000000000ull /* what was logged of the lanes' port is over after so long without it */
 #define STANDS_S 3 /* planted */
 /* A standby that is lost again and again: as a fleet waits behind orders that fail (fleet/plan.c). */
 #define BACK_OFF_LEAST_MS 10000
@@ -114,7 +114,8 @@ static void aim_guardian(struct nd_guardian *g, const char *host, uint16_t port,
     nd_guardian_aim(g, 1, second_port ? second_host : NULL, second_port, NULL);
 }
 
-/* By the replicator's thread: messages, the guardian's notices and what people are told are of that node now.
+/* By the replicator's thread: messages, the guardian's notices and what is shown to people are of that node
+ * now.
  */
 static void note_peer(void *arg, const struct rp_node *peer)
 {
@@ -132,8 +133,8 @@ static void note_view(void *arg, uint64_t view)
     atomic_store(&r->view, view);
 }
 
-/* The directory that the first `len` bytes of `path` name, and those above it. What it may be for others,
- * run's umask says. */
+/* The directory that the first `len` bytes of `path` name, and those above it. run's umask decides what
+ * others may do there. */
 static int make_directory(const char *path, size_t len, struct ft_fault *fault)
 {
     char prefix[256] = "";
@@ -308,7 +309,7 @@ static int start_log(struct nd_running *r, struct ft_fault *fault)
 
 /*
  * Forgets which cluster the arbiter is. Reads anew what seals the link, the key file or the certificates, for
- * connections that are made from now on. The one that stands stays. Says in one line what came of it; what
+ * connections that are made from now on. The one that stands stays. Logs in one line what came of it; what
  * cannot be read leaves everything as it was. For the control thread, which may wait for a disk.
  */
 static void reload_files(struct nd_running *r)
@@ -643,8 +644,8 @@ static void report_strangers(struct nd_running *r, const struct rp_status *s)
 }
 
 /* One of two ways between the nodes is lost: at two looks, a second apart, it does not stand or has been lost
- * since the look before. So one that was lost for a moment, as on a busy machine, is not told of. Where both
- * have ended it is the link that is lost, and others tell of that. */
+ * since the look before. So one that was lost for a moment, as on a busy machine, is not reported. Where both
+ * have ended it is the link that is lost, which is reported elsewhere. */
 static void report_ways(struct nd_running *r, const struct rp_status *s)
 {
     const struct nd_node *self = &r->config->node[r->self];
@@ -842,7 +843,7 @@ static int keep_going(struct nd_running *r)
         code = is_turned_away(r, &s) ? ND_DATA : ND_DONE;
     }
     nd_notify_close(&r->notify);
-    /* Lanes first: once they have ended nothing can leave, and the closing connection tells the truth. The
+    /* Lanes first: once they have ended nothing can leave, and the closing connection is proof of that. The
      * replicator answers until then, and closes at once: a peer that hears nothing before it holds outputs.
      */
     atomic_store(&r->lanes_stop, true);
@@ -872,7 +873,7 @@ static void finish_files(const char *file)
     struct ft_fault fault;
     int fd = ft_trust_open(file, &nd_trust_pair, &fault), error;
 
-    if (fd < 0) /* who reads it says so */
+    if (fd < 0) /* its reader reports it */
         return;
     close(fd);
     error = nd_files_finish(file, &fault);

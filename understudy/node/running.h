@@ -63,7 +63,7 @@ struct nd_answers {
     struct nd_exchange own; /* what the node asks of itself; request NULL: nothing, else owned */
 };
 
-/* All but what says otherwise is the main thread's. */
+/* All is the main thread's, unless its comment states otherwise. */
 struct nd_running {
     struct nd_config *config;
     unsigned self;                       /* index of this node in the file */
@@ -95,7 +95,7 @@ struct nd_running {
     struct nd_differences differences;
     struct nd_way_said {
         uint64_t losses;  /* at the last look */
-        bool fails, lost; /* at the last look; as the log has last told */
+        bool fails, lost; /* at the last look; as last logged */
     } ways_said[RP_WAYS];
     uint64_t ways_looked; /* when, ns */
     struct nd_link_port_said {
@@ -105,7 +105,7 @@ struct nd_running {
         uint64_t refused_at;              /* when frames were refused at two looks last, ns */
         bool refuses;                     /* at the last look */
     } link_port_said;
-    uint64_t strangers_said; /* on the link, as the log has last told of them */
+    uint64_t strangers_said; /* on the link, as last logged */
     char view_file[256];
     _Atomic uint64_t view;
     _Atomic unsigned begun;  /* threads that have what they need of the system, and wait for `go` */
@@ -118,8 +118,7 @@ struct nd_running {
  * its time (docs/reference.md), whatever lanes and replicator do. */
 bool nd_answer(void *running, struct nd_exchange *exchange);
 
-/* In each turn: a change that waited for a confirm in vain is taken back, as if somebody had said
- * it. */
+/* In each turn: a change that waited for a confirm in vain is taken back, as if an operator had done so. */
 void nd_answer_due(struct nd_running *r, const struct rp_status *s);
 
 /* trace.c: a step of it. */

@@ -135,8 +135,8 @@ static uint64_t waited_ns(const struct ft_lane_shared *lane)
     return sum;
 }
 
-/* Since when all of the state is known to be equal: as the standby has found, or, on a primary, has said. 0:
- * not since the standby got it. */
+/* Since when all of the state is known to be equal: as the standby has found, or, on a primary, has reported.
+ * 0: not since the standby got it. */
 static uint64_t verified_at(const struct nd_running *r, const struct rp_status *s)
 {
     bool primary = ft_core_primary(&s->core);
@@ -202,7 +202,7 @@ static const char *pinned_to(const struct nd_running *r)
                                                                  : NULL;
 }
 
-/* Their names; NULL: nobody has said. */
+/* Their names; NULL: not known. */
 static json_t *members(const struct ft_members *m)
 {
     return m->name[0][0] ? json_pack("[s,s]", m->name[0], m->name[1]) : json_null();
@@ -225,7 +225,7 @@ static uint64_t hooks_lost(const struct nd_running *r)
     return lost;
 }
 
-/* What the file says that the link is sealed by; NULL: there is none. */
+/* What seals the link, by the file; NULL: there is none. */
 static const char *sealed_by(const struct nd_config *config)
 {
     return !config->protect.pair         ? NULL
@@ -278,8 +278,8 @@ static uint64_t ports_scaled(const struct nd_ports *ports)
 }
 
 /*
- * Each thread takes turns, at the latest every millisecond, the runner every second. Of one whose last turn
- * is older than `most`, what this node says is old.
+ * Each thread takes turns, at the latest every millisecond, the runner every second. Of a thread whose last
+ * turn is older than `most`, what this node reports is old.
  */
 static void name_stale(const char *thread, uint64_t now, uint64_t turn, uint64_t most, char out[STALE_TEXT])
 {

@@ -2,7 +2,7 @@
 /*
  * trace: what the chain does to the next packets that match, NF by NF. The asker's side of struct nf_trace,
  * the main thread's. The filter comes as instructions of the classic packet filter: the client compiles it,
- * who may wait for the names in it, and libpcap says here whether they are valid.
+ * since it may wait for the names in it, and libpcap checks the instructions here.
  */
 #include "understudy/node/running.h"
 #include "ftcore/base/clock.h"
