@@ -2,10 +2,10 @@
 /*
  * What a node does so that its end explains itself: memory that outlives it, in which lanes and the handler
  * of fatal signals (handler.h) leave what they were at; and the reporter, a small process forked beside
- * it, that waits for the node's end and then writes what there is to tell of it into STATE/NODE.crash-TIME/,
- * and finishes the node's recording. It has no capability, none of the node's sockets, and no key; nothing of
- * a takeover waits for it. It also writes the frames that a quarantine kept. All by the main thread but where
- * it says so.
+ * it, that waits for the node's end and then writes its report into STATE/NODE.crash-TIME/, and finishes the
+ * node's recording. It has no capability, none of the node's sockets, and no key; nothing of a takeover waits
+ * for it. It also writes the frames that a quarantine kept. All by the main thread, unless a comment names
+ * another.
  */
 #ifndef NODE_CRASH_CRASH_H
 #define NODE_CRASH_CRASH_H
@@ -42,7 +42,7 @@ bool nd_crash_turn(struct nd_crash *crash, int state, uint64_t view, uint64_t ch
 /* The frames that a quarantine kept are to be written. */
 void nd_crash_save_quarantine(struct nd_crash *crash);
 
-/* The node ends in order: nothing is to be told. NULL: nothing. */
+/* The node ends in order: nothing is to be reported. NULL: nothing. */
 void nd_crash_close(struct nd_crash *crash);
 
 #endif

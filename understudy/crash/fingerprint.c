@@ -26,7 +26,7 @@ static void add(struct words *w, const void *bytes, uint32_t n)
     w->count += n;
 }
 
-/* Never 0, which says that there is none. */
+/* Never 0, which means that there is none. */
 static uint64_t hash(const struct words *w)
 {
     return XXH3_64bits(w->bytes, w->count) | 1;

@@ -4,16 +4,16 @@
  * Lanes lock, the guardian waits; nothing else. The death notice is made before the fork, with the node's
  * secret.
  *
- * A byte on a socket pair tells the guardian of each lane that holds its mutex. Until all do, the pair's end
- * is the node's end, and no notice is sent. From then on the guardian locks one mutex after the other, and
- * gets the last one when all lanes' threads have ended: then no lane can send anything. The kernel gives up a
- * dying thread's robust mutexes before it takes its memory and its sockets apart, perhaps a hundred
+ * A byte on a socket pair informs the guardian of each lane that holds its mutex. Until all do, the pair's
+ * end is the node's end, and no notice is sent. From then on the guardian locks one mutex after the other,
+ * and gets the last one when all lanes' threads have ended: then no lane can send anything. The kernel gives
+ * up a dying thread's robust mutexes before it takes its memory and its sockets apart, perhaps a hundred
  * milliseconds later.
  *
  * Orderly end: the node kills the guardian before it ends its lanes. The guardian is out of reach of what
  * kills the node's group or session, and of a terminal's interrupt, which is the node's to handle.
  *
- * Before it says that it is ready it gives up all capabilities, and lets the kernel kill it at any system
+ * Before it reports that it is ready it gives up all capabilities, and lets the kernel kill it at any system
  * call but those that it needs.
  */
 #include "understudy/crash/guardian.h"
@@ -59,7 +59,7 @@ struct nd_guardian {
     int datagrams[ND_GUARDIAN_WAYS];  /* the node's own, of the sockets by which the guardian speaks; -1: none
                                        */
     _Atomic bool dead;                /* known to have ended and waited for */
-    const struct nd_crash_page *page; /* NULL: nobody tells what the node died of */
+    const struct nd_crash_page *page; /* NULL: nobody describes what the node died of */
 };
 
 /* One per process, and never given back: the kernel looks at the mutexes when the lanes' threads end. */

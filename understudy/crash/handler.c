@@ -28,7 +28,7 @@
 #include <unwind.h>
 
 #define HANDLER_MS  100          /* after which the kernel ends the process, whatever holds the handler */
-#define ANSWER_MS   20           /* for a lane that hangs to tell */
+#define ANSWER_MS   20           /* for a lane that hangs to describe itself */
 #define HANGS_NS    100000000ull /* a lane whose last turn is older stands */
 #define STACK_BYTES (128u << 10) /* of the handler's own */
 #define GUARD_BYTES (64u << 10)  /* around the end of a stack; below it nothing can be read */
@@ -44,7 +44,7 @@ static struct {
     const struct ft_lane_shared *shared;
     unsigned lanes;
     struct ft_datagram_key key;
-    pid_t process;       /* others that it forks have the handler, too, and nothing to tell */
+    pid_t process;       /* others that it forks have the handler, too, and nothing to describe */
     pthread_key_t stack; /* of each thread, for the handler: it goes with the thread */
 } node;
 
@@ -177,7 +177,7 @@ static _Unwind_Reason_Code see_frame(struct _Unwind_Context *context, void *arg)
         return _URC_END_OF_STACK;
     if (!w->begun)
         return _URC_NO_REASON;
-    if (!ip) /* the end of what can be told */
+    if (!ip) /* the end of what can be found */
         return _URC_END_OF_STACK;
     find_on_stack(w, w->stack, stack);
     if (at && stack <= w->limit) {
@@ -207,7 +207,7 @@ static bool is_last(const struct walking *w, uint32_t found)
 }
 
 /* Fills frames, words and found of `told`, by its registers. `mark` NULL: it is no lane. What it follows may
- * lead to memory that there is not: then it is ended by the fault, and what it has told stands. */
+ * lead to memory that there is not: then the fault ends it, and what it has written stands. */
 static void walk(struct nd_crash_told *told, const struct nf_mark *mark)
 {
     uint64_t stack = told->reg[ND_CRASH_REGISTERS - 2];
@@ -260,7 +260,7 @@ static const struct ft_record *present_record(const struct nd_crash_told *told, 
     return r && r->inputs == atomic_load(&mark->n) && !(r->flags & FT_REC_BY_SEQ) ? r : NULL;
 }
 
-/* Its packets are to be told by their sessions, and no NF has got one: the frames are as they came in
+/* Its packets are to be identified by their sessions, and no NF has got one: the frames are as they came in
  * (lane/turn.c). */
 static bool is_only_begun(const struct ft_record *r)
 {
@@ -345,7 +345,7 @@ static void keep_frames(struct nd_crash_told *told, const struct nf_mark *mark)
     }
 }
 
-/* ---- what is told ---- */
+/* ---- the description ---- */
 
 static void describe_thread(struct nd_crash_told *told, const siginfo_t *info, const ucontext_t *context)
 {
@@ -353,7 +353,7 @@ static void describe_thread(struct nd_crash_told *told, const siginfo_t *info, c
 
     told->thread = (int)syscall(SYS_gettid);
     prctl(PR_GET_NAME, told->name);
-    /* Of an address that is not canonical the processor tells nothing. */
+    /* The processor does not report an address that is not canonical. */
     told->located = info->si_code > 0 && info->si_code != SI_KERNEL;
     told->address = told->located ? (uint64_t)(uintptr_t)info->si_addr : 0;
     told->overflow = self.lowest && told->located && told->address + GUARD_BYTES >= self.lowest &&
@@ -574,7 +574,7 @@ static int find_hanging(uint64_t now)
     return found;
 }
 
-/* True: nobody else tells. */
+/* True: nobody else writes the description. */
 static bool claim_description(struct nd_crash_told *told, int thread)
 {
     int nobody = 0;
@@ -582,7 +582,8 @@ static bool claim_description(struct nd_crash_told *told, int thread)
     return atomic_compare_exchange_strong(&told->teller, &nobody, thread);
 }
 
-/* True: the lane that hangs tells, or has told. Where it does not answer it is named all the same. */
+/* True: the lane that hangs writes the description, or has. Where it does not answer it is named all the
+ * same. */
 static bool ask_hanging(struct nd_crash_told *told, int number)
 {
     int lane = atomic_load(&hangs) ? atomic_load(&hangs) - 1 : find_hanging(told->monotonic);
@@ -659,8 +660,7 @@ static void begin_thread(void)
     nd_crash_thread(self.lane - 1);
 }
 
-/* A lane does not end the process; what an NF calls may, a library as well. So it is told as a crash there
- * is. */
+/* A lane does not end the process; what an NF calls may, a library as well. That is reported as a crash. */
 static void on_exit_of_lane(void)
 {
     if (self.lane && getpid() == node.process)
@@ -715,7 +715,7 @@ void nd_crash_thread(int lane)
             self.lowest = (uint64_t)(uintptr_t)lowest;
         pthread_attr_destroy(&attr);
     }
-    /* Without one, a stack that has come to its end is told of by its absence. */
+    /* Without a stack for the handler, an overflow shows only by the missing description. */
     stack.ss_sp = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (stack.ss_sp == MAP_FAILED)
         return;
@@ -729,7 +729,7 @@ void nd_crash_thread(int lane)
 
 /* What is seen of a lane. */
 struct hang_look {
-    uint32_t doing, nf;   /* as its mark says; NF_DOING_NOTHING: it is in no call */
+    uint32_t doing, nf;   /* of its mark; NF_DOING_NOTHING: it is in no call */
     uint64_t burst, turn; /* the call is the same one while all four are */
     uint64_t used;        /* processor time of its thread, ns */
     bool waits;           /* for another lane */
@@ -832,7 +832,7 @@ static bool look_at(const struct nd_hang_watch *watch, unsigned lane, const stru
     return true;
 }
 
-/* Ends the process, since the lane hangs: that one tells where, if it comes to it. */
+/* Ends the process, since the lane hangs: that lane describes where, if it comes to it. */
 static _Noreturn void end_hanging(int lane)
 {
     atomic_store(&hangs, lane + 1);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The handler of fatal signals: tells in the page (page.h) what a thread dies of, and lets it die. It takes
- * some hundred microseconds, allocates nothing, takes no lock, waits for nobody but a lane that hangs, and is
- * ended by the kernel when it takes HANDLER_MS. One thread of a process comes to tell; others that fault
- * meanwhile wait for the end.
+ * The handler of fatal signals: describes in the page (page.h) what a thread dies of, and lets it die. It
+ * takes some hundred microseconds, allocates nothing, takes no lock, waits for nobody but a lane that hangs,
+ * and is ended by the kernel when it takes HANDLER_MS. One thread of a process writes the description; others
+ * that fault meanwhile wait for the end.
  *
- * A signal that somebody sends (the supervisor's watchdog, abort of a person) while a lane stands, or who
- * finds that one hangs (nd_hang_run): that lane is made to tell instead.
+ * When somebody sends a signal (the supervisor's watchdog, abort of a person) while a lane stands, or
+ * nd_hang_run finds that a lane hangs, that lane is made to write the description instead.
  */
 #ifndef NODE_CRASH_HANDLER_H
 #define NODE_CRASH_HANDLER_H
@@ -23,7 +23,7 @@ void nd_crash_catch(struct nd_crash_page *page, const struct ft_lane_shared *sha
                     const struct ft_datagram_key *key);
 /* By a lane's thread; `lane` -1: it is none. All others begin by ft_thread_begin (ftcore/base/thread.h),
  * which does the same from nd_crash_catch on: each has a stack for the handler, so an overflow of its own is
- * told. */
+ * reported. */
 void nd_crash_thread(int lane);
 
 /*
@@ -33,9 +33,9 @@ void nd_crash_thread(int lane);
  * that name the NF and its packet, and the standby takes over.
  *
  * Time on a processor, and looks, do not pass while a machine stands, a process is stopped, or others have
- * the processors. Where a guest is not told what its host takes, a processor that stood counts as used: so a
- * call is also seen by four looks after the first. A lane that waits for another lane does not hang; that one
- * does. Nor does one that waits in the kernel for memory or a disk, and sleep counts by the time that the
+ * the processors. Where a guest does not learn what its host takes, a processor that stood counts as used: so
+ * a call is also seen by four looks after the first. A lane that waits for another lane does not hang; that
+ * one does. Nor does one that waits in the kernel for memory or a disk, and sleep counts by the time that the
  * process was given (understudy/base/given.h).
  *
  * It reads marks, turns and waits of lanes, allocates nothing and takes no lock.

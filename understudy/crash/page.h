@@ -39,7 +39,7 @@ struct nd_crash_frame {
     uint8_t bytes[ND_CRASH_BYTES];
 };
 
-/* What a quarantine drops; quarantine.h says by whom it is written. */
+/* What a quarantine drops; quarantine.h names its writers. */
 struct nd_quarantine {
     _Atomic uint32_t count; /* of `fingerprint`; 0: there is no quarantine, or it has ended */
     _Atomic uint32_t asked; /* by lanes: how many are held, of which a frame may be one */
@@ -63,8 +63,8 @@ struct nd_quarantine {
 /* Of a thread that dies, or that is found to hang: what the handler of the fatal signal writes. */
 struct nd_crash_told {
     _Atomic int owner;           /* the thread that has the handler; 0: nobody came to it */
-    _Atomic int asked, answered; /* a lane that hangs: the thread that is to tell for the owner; it has */
-    _Atomic int teller;          /* which of the two tells: whoever is first */
+    _Atomic int asked, answered; /* a lane that hangs: the thread that is to write for the owner; it has */
+    _Atomic int teller;          /* which of the two writes: whoever is first */
     int number, code;            /* the signal and its si_code */
     int sender;                  /* the process that sent it; 0: a fault, or the node itself */
     bool hangs;                  /* the lane below stood, also where that did not answer */
@@ -84,8 +84,8 @@ struct nd_crash_told {
     char text[ND_CRASH_TEXT]; /* of a broken invariant; "": it was none */
     bool captured;            /* the burst's frames lie in the lane's log ring, as they came in */
     uint32_t n;               /* otherwise: how many are in `packet`, as the NFs left them */
-    bool begun;     /* but for their first FT_FINGERPRINT_BYTES, which are as they came in; of one that
-                       its session tells, the addresses and ports */
+    bool begun;     /* but for their first FT_FINGERPRINT_BYTES, which are as they came in; of one that its
+                     * session identifies, the addresses and ports */
     uint32_t found; /* bits: packets of the burst that registers or stack point to */
     bool doubtful;  /* it is one, and may be left over from work that was done with it */
     struct ft_crash_notice notice;
@@ -112,7 +112,7 @@ struct nd_crash_page {
     char nf[FT_NFS_MAX][FT_CRASH_NAME], interface[NF_PORTS_MAX][32];
     struct nd_crash_module module[ND_CRASH_MODULES];
     _Atomic uint32_t modules;
-    struct nd_quarantine quarantine; /* quarantine.h says by whom */
+    struct nd_quarantine quarantine; /* quarantine.h names the writers */
     /* By lanes. */
     struct nd_crash_lane {
         _Alignas(64) struct nf_mark mark;

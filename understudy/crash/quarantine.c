@@ -282,11 +282,11 @@ struct nd_suspects nd_quarantine_suspects(struct nd_quarantine *q)
 
 /* ---- what the peer crashed on --------------------------------------------------------------- */
 
-#define AGAIN_NS  1000000000ull  /* after which the peer is told again what this node drops */
+#define AGAIN_NS  1000000000ull  /* after which what this node drops is sent to the peer again */
 #define BESIDE_NS 10000000000ull /* for which what was beside a killer waits */
 
-/* What the file says of such an NF, before the first burst of this node's: it takes over when it has heard.
- * True: the NF's state does no more harm. */
+/* What the file asks for such an NF, before the first burst of this node: it takes over when it has the
+ * notice. True: the NF's state does no more harm. */
 static bool apply_on_crash(struct nd_peer_crashes *all, const struct ft_crash_notice *notice)
 {
     const struct nf_chain_config *chain = &all->config->chain;

@@ -18,7 +18,7 @@
  * where the first notice was lost; ended by the main thread when its time is over, and by the replicator's;
  * these do so one after the other (`lock`). Lanes look at it once a burst, drop, clear suspects, and add
  * fingerprints. It lies in memory that outlives the process (page.h), and the reporter writes the frames that
- * are kept to a file. A primary tells the standby what it drops, so that a quarantine goes over with the
+ * are kept to a file. A primary sends the standby what it drops, so that a quarantine goes over with the
  * role, also where nothing crashes.
  */
 #ifndef NODE_CRASH_QUARANTINE_H
@@ -41,8 +41,8 @@ enum nd_quarantine_part {
     ND_ADD_BESIDE,   /* what was in one burst with what is taken for the killer */
 };
 
-/* What this node is kept from, added to what it tells its peer: to a successor, whatever it dies of, and to
- * its standby while it lives; not what that names already. Also in a signal handler. */
+/* Adds what this node's quarantine drops to a notice for its peer: to a successor, whatever this node dies
+ * of, and to its standby while it lives; not what the notice names already. Also in a signal handler. */
 void nd_quarantine_add(const struct nd_quarantine *q, struct ft_crash_notice *notice,
                        enum nd_quarantine_part part);
 /* All parts but ND_ADD_SAME, in their order. */
@@ -71,7 +71,7 @@ struct nd_peer_crashes {
     struct nd_crash *crash;
     struct nd_remedy remedy; /* by the replicator's thread */
     pthread_mutex_t lock;    /* held while a quarantine begins, or is found to be over */
-    /* Says it to the peer, by a datagram, which may be lost; NULL: there is no peer. */
+    /* Sends the notice to the peer, by a datagram, which may be lost; NULL: there is no peer. */
     void (*tell)(void *arg, const struct ft_crash_notice *notice);
     /* Whether packets of this node, a primary, come to that NF. */
     bool (*executes)(void *arg, const char *nf);
@@ -79,18 +79,19 @@ struct nd_peer_crashes {
     /* The main thread's. */
     bool on;          /* the log has that there is a quarantine */
     bool dropped;     /* and that it has dropped a frame */
-    uint32_t told;    /* of how many fingerprints the peer was told last; UINT32_MAX: of none as it is now */
+    uint32_t told;    /* how many fingerprints were last sent to the peer; UINT32_MAX: none as it is now */
     uint64_t told_at; /* ns */
-    uint32_t number;  /* of what was told */
+    uint32_t number;  /* of what was sent */
     char nf[FT_CRASH_NAME]; /* in which the peer crashed of its frames, as seen last */
 };
 
 /* By the replicator's thread: what its peer died of; or, from one that lives, what that drops. */
 void nd_quarantine_receive(struct nd_peer_crashes *all, const struct ft_crash_notice *notice, bool primary);
-/* In each turn of the main thread: the log tells when the first frame is dropped, and when a quarantine ends;
- * the peer of a PROTECTED primary is told what that drops. */
+/* In each turn of the main thread: logs the first frame that is dropped, and the end of a quarantine; a
+ * PROTECTED primary sends its peer what it drops. */
 void nd_quarantine_turn(struct nd_peer_crashes *all, const struct ft_core *core);
-/* By the main thread, since an operator says so: it ends, and so does the standby's. False: there is none. */
+/* By the main thread, for an operator: the quarantine ends, and so does the standby's. False: there is
+ * none. */
 bool nd_quarantine_lift(struct nd_peer_crashes *all);
 
 #endif

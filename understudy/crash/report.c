@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is told of a node's end, who tells it, and the reports that there are; see report.h. */
+/* The report of a node's end, its writer, and the reports that there are; see report.h. */
 #define _GNU_SOURCE
 #include "understudy/crash/report.h"
 #include "ftcore/base/durable.h"
@@ -48,7 +48,8 @@ const char *const nd_crash_registers[ND_CRASH_REGISTERS] = {"r8",  "r9",  "r10",
 #define DESCRIBED 160u /* bytes of what a lane is at */
 #define COMMENT   160u /* of a packet in a pcapng file */
 
-/* The lane that told, -1: none. The page is what a process left whose NFs may have written anywhere. */
+/* The lane that described its end, -1: none. The page is what a process left whose NFs may have written
+ * anywhere. */
 static int described_lane(const struct nd_crash_case *c)
 {
     int lane = c->page->told.lane;
@@ -129,7 +130,7 @@ static void describe_lane(char out[DESCRIBED], const struct nd_crash_case *c, un
     snprintf(out, DESCRIBED, "lane %u in %s, burst %lu", lane, place, atomic_load(&mark->burst));
 }
 
-/* "killed in lane 0 …" where no handler told anything. */
+/* "killed in lane 0 …" where no handler described anything. */
 static const char *describe_case(char out[ND_CRASH_LINE], const struct nd_crash_case *c)
 {
     const struct nd_crash_told *told = &c->page->told;
@@ -597,8 +598,8 @@ static uint64_t wall_of(const struct nd_crash_case *c, uint64_t monotonic)
     return told->wall ? told->wall - (told->monotonic - monotonic) : c->now - (c->monotonic - monotonic);
 }
 
-/* When the lane's burst under way began: with its turn, but for what it waited for more packets. Others were
- * as much before as their chain times say. */
+/* When the lane's burst under way began: with its turn, but for what it waited for more packets. Other bursts
+ * began as much before as their chain times are. */
 static uint64_t burst_wall(const struct nd_crash_case *c, unsigned lane, uint64_t time)
 {
     uint64_t turn = atomic_load(&c->shared[lane].count.turn_ns);
@@ -723,8 +724,8 @@ static bool write_pcaps(const struct nd_crash_case *c, int dir)
     return end_file(out, whole);
 }
 
-/* STATE/NODE.quarantine.pcapng, replaced as a whole, or left as it is: what is dropped is told of in the log
- * whether or not a disk takes it. */
+/* STATE/NODE.quarantine.pcapng, replaced as a whole, or left as it is: what is dropped is logged whether or
+ * not a disk takes it. */
 static void save_quarantine(const struct nd_crash_case *c)
 {
     const struct nd_node *node = &c->config->node[c->self];
@@ -871,7 +872,7 @@ _Noreturn void nd_crash_run_reporter(struct nd_crash_case *c, int feed)
     char what;
     ssize_t n;
 
-    /* To stderr it says one line. A core of it would have frames in it. */
+    /* To stderr it writes one line. A core of it would have frames in it. */
     if (!nd_process_detach("us-reporter", true, &feed, 1) ||
         setrlimit(RLIMIT_CORE, &(const struct rlimit){0, 0}) != 0 || nd_privilege_drop_thread() != 0 ||
         nd_privilege_refuse_calls(&fault) != 0)

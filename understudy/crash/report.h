@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is told of a node's end: a line, and STATE/NODE.crash-TIME/ with report.json, report.txt and packets;
- * the process that does so; and the reports that there are, as `incidents` reads them. No state.
+ * The report of a node's end: a line, and STATE/NODE.crash-TIME/ with report.json, report.txt and packets;
+ * the process that writes it; and the reports that there are, as `incidents` reads them. No state.
  */
 #ifndef NODE_CRASH_REPORT_H
 #define NODE_CRASH_REPORT_H
@@ -26,7 +26,7 @@ struct nd_crash_case {
     int pid;                      /* of the node */
 };
 
-/* "crashed in NF nat, lane 0, burst 7, packet 3: SIGSEGV" of what a handler or a peer told. */
+/* "crashed in NF nat, lane 0, burst 7, packet 3: SIGSEGV" of what a handler or a peer reported. */
 #define ND_CRASH_LINE 256u
 const char *nd_crash_line(char out[ND_CRASH_LINE], const struct ft_crash_notice *notice);
 /* The event's: NF, lane, signal and directory, without those that are not known. */
@@ -38,13 +38,13 @@ const char *nd_crash_signal(char out[16], int number);
 #define ND_CRASH_KEPT 16u         /* directories of a node; the oldest goes */
 #define ND_CRASH_FREE (32u << 20) /* bytes that must be free: the node's view is on that disk, too */
 
-/* Tells of the end: writes the whole directory, under another name first, whose path goes to `path`, while
- * those that are too many go; says a line in the log; finishes the recording, if there is one. What a disk
- * refuses is logged. FT_EIO; FT_EFULL: the disk has less than ND_CRASH_FREE, and no report is written. */
+/* Reports the end: writes the whole directory, under another name first, whose path goes to `path`, while
+ * those that are too many go; logs a line; finishes the recording, if there is one. What a disk refuses is
+ * logged. FT_EIO; FT_EFULL: the disk has less than ND_CRASH_FREE, and no report is written. */
 int nd_crash_report(const struct nd_crash_case *c, char path[ND_CRASH_PATH], struct ft_fault *fault);
 
-/* The life of the reporter's process: `feed` ends with the node, of whose end it then tells; each byte of it
- * wants the frames that a quarantine kept to be written. */
+/* The life of the reporter's process: `feed` ends with the node, whose end it then reports; each byte of it
+ * asks for the frames that a quarantine kept to be written. */
 _Noreturn void nd_crash_run_reporter(struct nd_crash_case *c, int feed);
 
 /* The names of struct nd_crash_told.reg. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * By libdwfl (elfutils). The reporter was forked from the node when the modules of its first chain were
- * loaded, so their addresses mean the same in both; of others the page says where they lie. An NF's functions
+ * loaded, so their addresses mean the same in both; of others the page has the addresses. An NF's functions
  * are static, so the symbol table of the object's file is needed, and for lines its debug information, or
  * that below /usr/lib/debug which has its build ID. Nothing is asked of a network. See symbols.h.
  */
