@@ -113,8 +113,8 @@ static void forget(struct kp_front *front, uint64_t burst)
 
 /* ---- who is primary -------------------------------------------------------------------------- */
 
-/* Numbers are as the primary says; what was kept is lost. Nodes may have bursts of the numbers before, which
- * they drop when they hear of another incarnation. */
+/* Numbers are as the primary sets them; what was kept is lost. Nodes may have bursts of the numbers before,
+ * which they drop when they hear of another incarnation. */
 static void begin(struct kp_front *front, const struct kp_message *m, uint64_t now)
 {
     if (front->begun) {
@@ -394,7 +394,7 @@ void kp_front_move(struct kp_front *front, uint64_t now)
     front->leaves_since = now;
 }
 
-/* Said more than once: it may be lost. */
+/* Sent more than once: it may be lost. */
 static void return_word(struct kp_front *front, uint64_t now)
 {
     struct kp_message m = {.kind = KP_ASK};

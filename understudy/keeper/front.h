@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The keeper's end, without I/O: the inputs of one lane, cut into bursts, stamped, numbered and kept until
- * the present primary says that they may be forgotten; which of its outputs leave; and who is primary. Owned
- * and used by one thread, which gives it what comes in and sends what it asks for.
+ * the present primary reports that they may be forgotten; which of its outputs leave; and who is primary.
+ * Owned and used by one thread, which gives it what comes in and sends what it asks for.
  *
  *   ports ─ add, cut ─▶ ring of inputs ─ turn ─▶ the primary        the primary ─ take ─▶ ports
  *
- * A primary is believed by its view: the highest that any node has said as primary. What a node of a lower
- * view sends is dropped, until who is believed has left KP_UNANSWERED questions without an answer: nodes may
- * forget a view, and machines are lost. Even then a node of a lower view is believed only while its outputs
- * may leave (KP_MAY): one that holds has been replaced, perhaps, by one that stands and will wake. A
- * successor is fed from the first burst that it has not executed. It goes on where its predecessor was if its
- * last burst is one that is kept here, with the same time and sequence number and with all outputs that have
- * left; else the state is lost, and with it what was kept: then numbers begin anew as the primary says, and
- * so they do for a keeper that begins. Numbers that begin anew are of another incarnation of the keeper, so
- * that no node has bursts of both.
+ * A primary is believed by its view: the highest that any node has reported as primary. Messages of a node of
+ * a lower view are dropped, until the believed primary has left KP_UNANSWERED questions without an answer:
+ * nodes may forget a view, and machines are lost. Even then a node of a lower view is believed only while its
+ * outputs may leave (KP_MAY): a node that holds them may have been replaced by one that stands and will wake.
+ * A successor is fed from the first burst that it has not executed. It goes on where its predecessor was if
+ * its last burst is one that is kept here, with the same time and sequence number and with all outputs that
+ * have left; else the state is lost, and with it what was kept: then numbers begin anew as the primary sets
+ * them, and so they do for a keeper that begins. Numbers that begin anew are of another incarnation of the
+ * keeper, so that no node has bursts of both.
  *
  * One of two keepers is active while it holds the primary's word (word.h). The other one waits: it asks,
  * knows who is primary, and neither takes inputs nor lets anything leave. Who becomes active begins anew as a
@@ -52,7 +52,7 @@ struct kp_front_config {
     unsigned nodes;          /* 1 … KP_NODES */
     unsigned keepers;        /* this one and others: 1, which 0 is as well, or KP_KEEPERS */
     uint64_t incarnation;    /* of this process: higher than that of one before it */
-    uint64_t file;           /* a digest of what the nodes' file must have as well; said in each ASK */
+    uint64_t file;           /* a digest of what the nodes' file must have as well; sent in each ASK */
     void *ctx;
     void (*send)(void *ctx, unsigned node, const struct kp_message *m);
     /* False: the port does not take it now, and it comes again. */
@@ -67,7 +67,7 @@ struct kp_front_counts {
     uint64_t late_view;   /* messages of a node that was primary before */
     uint64_t incomplete;  /* outputs whose input was not there any more, and did not leave */
     uint64_t takeovers;   /* changes of the primary */
-    uint64_t begun;       /* times that numbers began as a primary said */
+    uint64_t begun;       /* times that numbers began as a primary set them */
     uint64_t lost_inputs; /* kept when they began anew, and not fed */
     uint64_t gained;      /* times that this keeper became the active one of two */
     uint64_t full;        /* turns in which there was no room for a burst */
@@ -85,7 +85,7 @@ struct kp_front {
     uint64_t view;       /* highest of a primary */
     int primary;         /* -1: none yet */
     uint64_t process;    /* its incarnation */
-    uint32_t unanswered; /* questions to it since it last said that it is primary in this view */
+    uint32_t unanswered; /* questions to it since it last reported that it is primary in this view */
     bool begun;          /* the numbers are known */
     bool follows;        /* and this primary is fed by them */
 
@@ -117,11 +117,11 @@ struct kp_front {
     uint8_t *whole; /* an output that is made whole */
 
     /* To the present primary. */
-    uint64_t executed, missing, sent; /* as it says; the last burst sent */
+    uint64_t executed, missing, sent; /* as the primary reports; the last burst sent */
     uint64_t moved;                   /* when it last came further or was sent something again */
     uint64_t again;                   /* KP_AGAIN_NS … KP_SLOW_NS */
-    uint64_t handed, outputs_moved;   /* outputs as it says; when one left or was asked for */
-    bool confirm;                     /* outputs have left since it was told how many */
+    uint64_t handed, outputs_moved;   /* outputs as the primary reports; when one left or was asked for */
+    bool confirm;                     /* outputs have left since their number was last sent to it */
     uint64_t serial;
 
     struct kp_outputs outputs;

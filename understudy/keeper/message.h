@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an input keeper and the nodes behind it say to each other: a message for each frame, in GENEVE (RFC
- * 8926) with one option, which ends with a tag. Messages of one kind share a datagram, as many as fit.
- * Encoded and decoded by both ends; nothing here keeps state.
+ * The messages between an input keeper and the nodes behind it: one for each frame, in GENEVE (RFC 8926) with
+ * one option, which ends with a tag. Messages of one kind share a datagram, as many as fit. Encoded and
+ * decoded by both ends; nothing here keeps state.
  *
  *     8 bytes GENEVE: version 0, critical option, Ethernet inside; a control message has O set and no frame
  *     4 bytes of the option: class KP_CLASS, type KP_TYPE (critical), its length
@@ -15,8 +15,8 @@
  *
  * Numbers in the option are little endian. The tag is that of ftcore/record/datagram.h, over the whole
  * datagram with zeros in its place. Its key is made of the pair's key (kp_key). Both processes are named in
- * each datagram, by incarnations that say in their last digit which of the file's nodes and keepers that is:
- * so one of an earlier process, or from or to another address than that one's, is nobody's.
+ * each datagram, by incarnations whose last digit is the place of the node or keeper in the file: so a
+ * datagram of an earlier process, or from or to another address than that process's, is nobody's.
  */
 #ifndef KEEPER_MESSAGE_H
 #define KEEPER_MESSAGE_H
@@ -53,7 +53,7 @@ enum {
     KP_RUNS = 4,    /* the word that it has runs */
     KP_RETURNS = 8, /* it gives back the word of keeper view `burst`: what has not left by it never will */
     /* Of a WORD. */
-    KP_YOURS = 1,  /* the word is given to who is told so */
+    KP_YOURS = 1,  /* the word is given to the receiver */
     KP_GO = 2,     /* and is to be given back: the other keeper is better */
     KP_UNSURE = 4, /* and another keeper may have been active since: what may have left has left */
     /* Of a STATE. */

@@ -93,7 +93,7 @@ void kp_port_begin(struct kp_port *port, uint64_t view, const struct kp_progress
         port->peer[k].answer = true;
 }
 
-/* ---- what the keeper says -------------------------------------------------------------------- */
+/* ---- what the keeper sends -------------------------------------------------------------------- */
 
 static void find_missing(struct kp_port *port)
 {
@@ -177,7 +177,8 @@ static void take_keeper(struct kp_port *port, uint64_t incarnation)
     port->missing = port->given + 1;
 }
 
-/* A process that began after the one before, or became active: what that said is nobody's now. */
+/* A process that began after the one before, or became active: messages of the one before are nobody's
+ * now. */
 static void take_peer(struct kp_port *port, unsigned keeper, uint64_t incarnation)
 {
     bool feeds = port->keeper == port->peer[keeper].incarnation && port->active == keeper;
@@ -203,7 +204,7 @@ static void say_words(struct kp_port *port, unsigned keepers)
     }
 }
 
-/* The word is another keeper's now, which feeds nothing before it has said that it knows. */
+/* The word is another keeper's now, which feeds nothing before it has reported that it knows. */
 static void follow_giver(struct kp_port *port)
 {
     const struct kp_giver *g = &port->giver;
@@ -246,7 +247,7 @@ void kp_port_ended(struct kp_port *port, uint64_t process, uint64_t now)
     follow_giver(port);
 }
 
-/* It is the one that feeds this lane, and says something that is for it. */
+/* The keeper feeds this lane, and the message is for this lane. */
 static bool is_feeder(struct kp_port *port, unsigned keeper, const struct kp_message *m, uint64_t now)
 {
     if (port->keepers == 1)
@@ -259,7 +260,8 @@ static bool is_feeder(struct kp_port *port, unsigned keeper, const struct kp_mes
     return false;
 }
 
-/* What a process says that does not know this one. A question that names it is of a keeper that lives now. */
+/* A state for a process that does not know this one. A question that names this one is of a keeper that lives
+ * now. */
 static void report_who(struct kp_port *port, unsigned keeper, uint64_t incarnation)
 {
     struct kp_message state = {.kind = KP_STATE};

@@ -5,11 +5,12 @@
  * spoken, and when something of its own has changed.
  *
  * A lane that is not live only answers. From when it is live, bursts are put together from datagrams in any
- * order and given in order of their numbers, each once; outputs are sent and kept until the keeper says that
- * they have left. A keeper is believed by its incarnation: the highest that has named this process.
+ * order and given in order of their numbers, each once; outputs are sent and kept until the keeper reports
+ * that they have left. A keeper is believed by its incarnation: the highest that has named this process.
  *
- * Where there are two, a live lane is fed by the one that has its word (word.h), once that has said so:
- * before it hands over no output, since whoever gets it has to begin behind it.
+ * Where there are two, a live lane is fed by the keeper that has its word (word.h), once that keeper has
+ * reported that it has it: before, the lane hands over no output, since the keeper that gets one has to begin
+ * behind it.
  *
  * Rings. Bursts: KP_WINDOW behind the last one given; what is beyond is dropped, and comes again. Outputs:
  * KP_SENT that have not left; when all are in use none is taken, so the lane holds them, and takes no bursts
@@ -40,7 +41,7 @@ struct kp_output {
     uint8_t port;
 };
 
-/* What the lane says of itself, between bursts. */
+/* What the lane reports of itself, between bursts. */
 struct kp_progress {
     uint64_t burst, seq, time; /* the last burst executed; the next input; chain time */
     uint64_t outputs;          /* number of the last one made */
@@ -66,7 +67,7 @@ struct kp_port {
         bool answer;    /* it has spoken */
     } peer[KP_KEEPERS];
     unsigned active; /* the keeper that feeds it */
-    uint64_t keeper; /* its incarnation; 0: none yet, or none that has said that it is active */
+    uint64_t keeper; /* its incarnation; 0: none yet, or none that has reported that it is active */
     struct kp_progress progress;
 
     uint64_t given, seq; /* last burst given to the lane; the sequence number behind it */
@@ -85,9 +86,9 @@ struct kp_port {
     uint64_t in, out; /* ever put in and taken out */
     uint64_t handed;  /* number of the last one sent; 0: none */
     uint64_t begins;  /* outputs up to here may have been sent by the primary before */
-    uint64_t said;    /* `settled`, as the keeper was told last */
+    uint64_t said;    /* `settled`, as last sent to the keeper */
 
-    bool open; /* set by the caller, before each take and tell: the lane's own outputs may leave now */
+    bool open; /* set by the caller, before each take and report: the lane's own outputs may leave now */
 
     /* Of two keepers. */
     struct kp_giver giver;
@@ -107,7 +108,7 @@ int kp_port_open(struct kp_port *port, uint64_t self);
 /* Drops what it has. */
 void kp_port_close(struct kp_port *port);
 
-/* The lane is live in `view` from now on, and has executed and made what `progress` says. `now`: monotonic
+/* The lane is live in `view` from now on, and has executed and made what `progress` states. `now`: monotonic
  * ns, as everywhere. */
 void kp_port_begin(struct kp_port *port, uint64_t view, const struct kp_progress *progress, uint64_t now);
 /* It is live no longer: what was there is dropped. */
@@ -121,7 +122,7 @@ enum kp_taken {
 /* A message of that keeper's, decoded, whose frame lies in the buffer `owner`. */
 enum kp_taken kp_port_take(struct kp_port *port, unsigned keeper, const struct kp_message *m, void *owner,
                            uint64_t now);
-/* A keeper's process has ended, as its guardian says. */
+/* A keeper's process has ended, as its guardian reports. */
 void kp_port_ended(struct kp_port *port, uint64_t process, uint64_t now);
 
 /* The burst behind the last one given, whose frames are the caller's then. NULL: it is not there. Valid until
@@ -134,8 +135,8 @@ bool kp_port_hand(struct kp_port *port, const struct kp_output *output);
  * active keeper's, from a live lane alone. */
 void kp_port_own(struct kp_port *port, uint8_t number, const uint8_t *frame, uint32_t len, bool by_port);
 
-/* Between bursts: says how far the lane is, if that is new or the keeper has spoken. Outputs that were sent
- * and are not known to have left. */
+/* Between bursts: reports how far the lane is, if that is new or the keeper has sent something. Returns how
+ * many outputs were sent and are not known to have left. */
 uint32_t kp_port_report(struct kp_port *port, const struct kp_progress *progress);
 /* The same of a lane that is not live: answers. */
 void kp_port_answer(struct kp_port *port);

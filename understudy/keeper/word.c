@@ -132,8 +132,8 @@ static unsigned pass_on(struct kp_giver *g, uint64_t now)
     return 1u << other;
 }
 
-/* To the holder, which has asked. False: its questions arrive, and what it is told does not; so it is told
- * nothing any more, and its word runs out for the other one. */
+/* To the holder, which has asked. False: its questions arrive, and the answers do not; so it gets no answer
+ * any more, and its word runs out for the other one. */
 static bool give_again(struct kp_giver *g, unsigned k, uint64_t now)
 {
     if (g->of[k].runs)

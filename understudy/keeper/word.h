@@ -12,9 +12,9 @@
  *   old, so that has run out; or when that keeper has given it back, or its process has ended.
  *   Two primaries: a word is given only while the primary's own outputs may leave (`open`), which a successor
  *   waits for. So all words of a predecessor were given before the successor began, and have run out
- *   KP_SILENCE_NS later. Before that the successor gives its word only to a keeper that says, in the
- *   successor's view, that its word runs: then it is the only one; or when each keeper has said in that view
- *   that none runs: from then on it takes no word of an earlier view.
+ *   KP_SILENCE_NS later. Before that the successor gives its word only to a keeper that reports, in the
+ *   successor's view, that its word runs: then it is the only one; or when each keeper has reported in that
+ *   view that none runs: from then on it takes no word of an earlier view.
  */
 #ifndef KEEPER_WORD_H
 #define KEEPER_WORD_H
@@ -46,8 +46,8 @@ enum kp_word_change {
     KP_LOST    /* it waits */
 };
 
-/* Completes an ASK with what a keeper says of its word. `wants`: it is fit to be active. `faults`: how many
- * of its ports have no carrier. */
+/* Completes an ASK with what a keeper reports of its word. `wants`: it is fit to be active. `faults`: how
+ * many of its ports have no carrier. */
 void kp_word_ask(struct kp_word *word, struct kp_message *ask, bool wants, unsigned faults, uint64_t now);
 /* A WORD of the primary that this keeper believes, in its view. */
 enum kp_word_change kp_word_take(struct kp_word *word, const struct kp_message *m, uint64_t now);
@@ -56,7 +56,7 @@ static inline bool kp_word_runs(const struct kp_word *word, uint64_t now)
 {
     return word->holds && now < word->until;
 }
-/* It waits from now on. Completes the ASK that says so. */
+/* The keeper waits from now on. Completes the ASK that reports it. */
 void kp_word_return(struct kp_word *word, struct kp_message *ask, uint64_t now);
 
 /* ---- a primary, of two keepers ---- */
@@ -67,12 +67,12 @@ struct kp_giver {
     uint64_t view;  /* the highest keeper view that it has heard of, or given */
     int holder;     /* who has its word; -1: not known yet */
     uint64_t given; /* the last time */
-    uint64_t ran;   /* when the holder last said that its word runs */
+    uint64_t ran;   /* when the holder last reported that its word runs */
     bool over;      /* the holder's word is: it was given back, or its process has ended */
     bool unsure;    /* the holder goes on in its keeper view, and another keeper may have been active since */
     struct kp_asker {
         uint64_t process;
-        uint64_t holds, view;  /* as it says; the highest keeper view that it knows of */
+        uint64_t holds, view;  /* as it reports; the highest keeper view that it knows of */
         uint64_t asked, heard; /* its last question, by its clock and by this one; heard 0: none */
         unsigned faults;
         bool runs, wants;
@@ -82,8 +82,8 @@ struct kp_giver {
 void kp_giver_begin(struct kp_giver *g, uint64_t now);
 /*
  * An ASK of keeper k, in this primary's view, while its own outputs may leave. Returns the keepers that are
- * to be told something, as bits: k, and the other one where it gets the word now. kp_giver_word completes
- * what each is told.
+ * to be sent a WORD, as bits: k, and the other one where it gets the word now. kp_giver_word completes the
+ * WORD of each.
  */
 unsigned kp_giver_take(struct kp_giver *g, unsigned k, const struct kp_message *ask, uint64_t now);
 /* A keeper's process has ended. Returns as kp_giver_take. */
