@@ -24,7 +24,7 @@ __attribute__((format(printf, 2, 3))) static void warn(const struct saying *to, 
     to->say(to->ctx, line);
 }
 
-/* Hosts that are told of a router of IPv6 send to it: what no packet can pass is a silence to them. */
+/* Hosts that learn of a router of IPv6 send to it: where no packet can pass, they get no answer. */
 static void warn_of_families(const struct nd_config *config, const struct saying *to)
 {
     const struct nf_l3_config *l3 = config->chain.l3;

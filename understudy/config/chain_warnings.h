@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a chain asks for that a pair may mean to have so, and most do not: said by `check`, and by a node that
- * is to change its chain.
+ * Warnings of what a chain asks for that a pair may intend, and most do not: printed by `check`, and by a
+ * node that is to change its chain.
  */
 #ifndef NODE_CONFIG_CHAIN_WARNINGS_H
 #define NODE_CONFIG_CHAIN_WARNINGS_H

@@ -323,7 +323,7 @@ static int read_link(struct nd_reading *r)
     return link->tls ? nd_schema_read(r->arena, link->tls, "link tls", tls_keys, r->config, r->fault) : 0;
 }
 
-/* A pair says what seals its link. */
+/* A pair's file names what seals its link. */
 static int check_link(struct nd_reading *r)
 {
     if (!r->at.nodes || r->at.link || !r->config->protect.pair)
@@ -550,7 +550,7 @@ static int read_all(struct nd_reading *r, unsigned how)
     return error;
 }
 
-/* `text`: the content of the file; NULL: it is read, from the disk or as `over` says. */
+/* `text`: the content of the file; NULL: it is read, from the disk or from `over`. */
 static int read_config(struct nd_config **out, const char *file, const char *text, unsigned how,
                        const struct nd_files *over, struct ft_fault *fault)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a chain file or a pair file says, read against a schema, every value checked, with defaults filled in.
- * Made once by nd_config_read; read by everybody; never changed.
+ * The content of a chain file or a pair file, read against a schema, every value checked, with defaults
+ * filled in. Made once by nd_config_read; read by everybody; never changed.
  */
 #ifndef NODE_CONFIG_CONFIG_H
 #define NODE_CONFIG_CONFIG_H
@@ -52,8 +52,8 @@ struct nd_timing {
     uint32_t start_alone_ms; /* a configured primary at view 0 without a peer waits so long; 0: for ever */
     /* Without detect_ms in the file a standby measures how long a silence has to be
      * (ftcore/protocol/standby.c): detect_ms until it knows, detect_most_ms at most. */
-    uint32_t listen_ms;  /* until what it has measured counts; 0: the file says detect_ms */
-    uint32_t degrade_ms; /* without an answer for so long a primary says DEGRADED: at least lease_ms */
+    uint32_t listen_ms;  /* until what it has measured counts; 0: the file sets detect_ms */
+    uint32_t degrade_ms; /* without an answer for so long a primary is DEGRADED: at least lease_ms */
     uint32_t detect_most_ms;
 };
 
@@ -75,7 +75,7 @@ struct nd_track {
     uint32_t every_ms;           /* between two looks, and how long a script may take; 100 … 60000 */
 };
 
-/* Who is told each event of a node's log. */
+/* A receiver of each event of a node's log. */
 enum nd_hook_kind { ND_HOOK_COMMAND, ND_HOOK_FIFO, ND_HOOK_SOCKET };
 struct nd_hook {
     uint32_t kind; /* enum nd_hook_kind */
@@ -178,7 +178,7 @@ struct nd_config {
  * its NFs are to run.
  */
 #define ND_CONFIG_NODES 1u /* a chain file alone will not do */
-#define ND_CONFIG_QUIET 2u /* no warnings of modules: they do not run here, or were told before */
+#define ND_CONFIG_QUIET 2u /* no warnings of modules: they do not run here, or were printed before */
 /* For who only asks running nodes: what is wrong anywhere but in the nodes' names and control sockets is one
  * line in `fault`, with a result of 0: then who the nodes are and where they are reached is known, and the
  * rest is not to be relied on. A file that others may write to is refused as ever. */
@@ -197,8 +197,8 @@ int nd_config_read_text(struct nd_config **out, const char *file, const char *te
                         struct ft_fault *fault);
 void nd_config_free(struct nd_config *config);
 
-/* The section `at`, called `what` in messages, that says where etcd is reached: `arbiter` of a pair
- * file and of a fleet's. FT_EMALFORMED with position, FT_ENOMEM. */
+/* The section `at`, called `what` in messages, that sets where etcd is reached: `arbiter` of a pair file and
+ * of a fleet's. FT_EMALFORMED with position, FT_ENOMEM. */
 struct nd_arena;
 struct nd_yaml;
 int nd_config_read_arbiter(struct nd_arbiter_config *out, struct nd_arena *arena, const struct nd_yaml *at,
@@ -213,8 +213,8 @@ static inline unsigned nd_interfaces(const struct nd_config *config)
 {
     return config->chain.l3 ? config->chain.l3->ports : 2;
 }
-/* A digest of what tells frames of the chain's interfaces from one another, and does not change while a
- * keeper runs: their order, and port, tags, side and MAC of each. */
+/* A digest of what distinguishes frames of the chain's interfaces, and does not change while a keeper runs:
+ * their order, and port, tags, side and MAC of each. */
 uint64_t nd_interfaces_digest(const struct nf_l3_config *l3);
 static inline const char *nd_interface_name(const struct nd_config *config, unsigned interface)
 {

@@ -128,7 +128,7 @@ static bool is_way(const char *host, uint16_t port, const struct nd_node *place)
     return port != 0 && port == place->inputs_port && strcmp(host, place->inputs_host) == 0;
 }
 
-/* Each process has its own address for what keepers and nodes say, which no node's link has. */
+/* Each process has its own address for messages of keepers and nodes, which no node's link has. */
 static int check_inputs(struct nd_reading *r, const struct nd_yaml *at)
 {
     const struct nd_config *c = r->config;

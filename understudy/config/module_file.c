@@ -93,7 +93,7 @@ static const char known[] = " libc.so.6 libm.so.6 libgcc_s.so.1 ld-linux-x86-64.
 
 /* ---- ELF ----------------------------------------------------------------------------------------- */
 
-/* An ELF file, 64 bits, read without belief: whatever it says, nothing outside its bytes is touched. */
+/* An ELF file, 64 bits, read without trust: whatever it claims, nothing outside its bytes is touched. */
 struct elf_file {
     const uint8_t *bytes;
     size_t size;
@@ -154,7 +154,8 @@ static bool open_elf(struct elf_file *f, const char *path)
     return false;
 }
 
-/* It begins as such a file, and what it says is to be loaded is not all there: whoever maps it dies of that.
+/* It begins as such a file, and what it declares for loading is not all there: a process that maps it dies of
+ * that.
  */
 static bool is_cut(const struct elf_file *f)
 {
@@ -208,7 +209,7 @@ static const char *name_of(const struct object *o, const Elf64_Shdr *s)
     return text_at(o->file, o->file->head->e_shstrndx, s->sh_name);
 }
 
-/* ---- what is said -------------------------------------------------------------------------------- */
+/* ---- what is printed -------------------------------------------------------------------------------- */
 
 static int warn(const struct object *o, const char *what, const char *name, const char *expected)
 {
@@ -347,7 +348,7 @@ static void find_draw(const char *library, char out[64])
     close_elf(&f);
 }
 
-/* An NF of the file has said that somebody has looked at it. */
+/* An NF of the file has declared that somebody has looked at it. */
 static bool is_looked_at(const struct object *o, const char *library)
 {
     const struct nf_module *module;
@@ -358,8 +359,8 @@ static bool is_looked_at(const struct object *o, const char *library)
     return false;
 }
 
-/* Nothing of a library is judged: what it does is its own. But people are told that it is there, and of a
- * seed that is another one on the standby, unless the NF sets it. */
+/* Nothing of a library is judged: what it does is its own. But a warning names it, and a seed that is another
+ * one on the standby, unless the NF sets it. */
 static void judge_library(const struct object *o, const char *name)
 {
     char draw[64], expected[256];
@@ -459,7 +460,7 @@ static bool has_more(const Elf64_Shdr *s)
     return s->sh_size > (s->sh_flags & SHF_TLS ? 0 : 8) || (s->sh_type == SHT_NOBITS && s->sh_addralign > 1);
 }
 
-/* Without a symbol table only the sections tell. */
+/* Without a symbol table only the sections show it. */
 static int judge_stripped(const struct object *o)
 {
     for (unsigned i = 0; i < o->file->head->e_shnum; i++)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The nodes, which the chain may not differ by: who they are and where they are reached, what they track,
- * whom they tell their events, and drills.
+ * The nodes, which the chain may not differ by: who they are and where they are reached, what they track, who
+ * receives their events, and drills.
  */
 #include "understudy/config/parts.h"
 #include "ftcore/base/event_log.h"
@@ -512,7 +512,7 @@ static int check_addresses(struct nd_reading *r, const struct nd_node *node, con
     return 0;
 }
 
-/* What must differ between two nodes. With more than two, addresses alone tell one from another. */
+/* What must differ between two nodes. With more than two, addresses alone distinguish them. */
 static int check_two(struct nd_reading *r, const struct nd_yaml *at, const struct nd_node *a,
                      const struct nd_node *b)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Command lines: parsed by the tables of options.h, with getopt_long; and the tables of the subcommands whose
- * options are among those that most have: configuration, node, JSON. What --help, the manual page and the
- * completion say is made from these tables.
+ * options are among those that most have: configuration, node, JSON. --help, the manual page and the
+ * completion are made from these tables.
  */
 #include "understudy/config/options.h"
 #include "ftcore/base/check.h"
@@ -357,7 +357,7 @@ bool nd_options_replaceable(const char *path, const char *const heads[], unsigne
     FILE *f;
 
     if (len > sizeof(there) || stat(path, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size == 0)
-        return true; /* whoever opens it says what is wrong */
+        return true; /* whoever opens it reports what is wrong */
     f = fopen(path, "re");
     if (!f)
         return false;

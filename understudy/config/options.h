@@ -145,12 +145,12 @@ bool nd_options_replaceable(const char *path, const char *const heads[], unsigne
  * The subcommands. Each gets argv with its own name first, prints its result on stdout, one line on stderr
  * when it fails, and returns the exit code (enum nd_exit).
  */
-/* What --help tells of those that have options of their own. */
+/* The --help of the subcommands that have options of their own. */
 extern const struct nd_syntax nd_drill_syntax, nd_replay_syntax, nd_bench_syntax, nd_trace_syntax,
     nd_nfs_syntax, nd_show_syntax, nd_new_nf_syntax;
 
 int nd_cmd_run(int argc, char **argv);
-/* The keeper of the file, or that of -n, until it is told to end. */
+/* Runs the keeper of the file, or that of -n, until a signal ends it. */
 int nd_keeper_run(const struct nd_options *options);
 /* Asks it, and prints its status. */
 int nd_keeper_status(const struct nd_options *options);

@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#define NAMES 64u /* of peers in the life of a process; of more the last one is not told */
+#define NAMES 64u /* of peers in the life of a process; of more the last one is not kept */
 
 static char names[NAMES][FT_NAME_MAX];
 static unsigned known;
-static const char *_Atomic current; /* NULL: it was not said yet */
+static const char *_Atomic current; /* NULL: it was not set yet */
 
 void nd_peer_set(const char *name)
 {

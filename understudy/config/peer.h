@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Who this node's peer is: one of the file's nodes, or one that an operator named (re-pair). Written by the
- * replicator's thread, read by any. Before the replicator has said it, of two nodes it is the other one.
+ * replicator's thread, read by any. Until the replicator has set it, the peer of two nodes is the other one.
  */
 #ifndef NODE_CONFIG_PEER_H
 #define NODE_CONFIG_PEER_H
 
 #include "understudy/config/config.h"
 
-/* "": nobody in particular. Names that were said stay where they are as long as the process. */
+/* "": nobody in particular. Names that were set stay where they are as long as the process. */
 void nd_peer_set(const char *name);
 /* "?": nobody in particular. */
 const char *nd_peer_name(const struct nd_config *config, unsigned self);

@@ -35,7 +35,7 @@ enum nd_kind {
 
 struct nd_hop {
     struct nf_addr addr;
-    char interface[32]; /* "": the address says it */
+    char interface[32]; /* "": the address decides it */
 };
 
 /* Where a row's value goes that the caller reads himself, of the map: it is checked, and not kept. */
@@ -50,7 +50,7 @@ struct nd_hop {
 int nd_schema_read(struct nd_arena *arena, const struct nd_yaml *map, const char *what,
                    const struct nf_param *table, void *out, struct ft_fault *fault);
 
-/* One value, outside a map (an entry of a list), as `param` says; `out` is where it goes. */
+/* One value, outside a map (an entry of a list), as `param` describes it; `out` is where it goes. */
 int nd_schema_value(struct nd_arena *arena, const struct nd_yaml *value, const char *what,
                     const struct nf_param *param, void *out, struct ft_fault *fault);
 

@@ -124,7 +124,7 @@ void nd_setup_link(struct rp_config *out, const struct nd_config *config, unsign
 }
 
 /* A pipe would hold up the library that reads it. Whether there is a file, and what is in it, its reader
- * says. */
+ * reports. */
 static int refuse_odd_file(const char *path, struct ft_fault *fault)
 {
     struct stat is;

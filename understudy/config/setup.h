@@ -10,17 +10,17 @@
 #include "understudy/config/config.h"
 #include "replicator/replicator.h"
 
-/* Makes what a lane shares with the replicator. `log_bytes`: of its log ring. `pending_bytes`: as
- * the file says; the replay ring has room for the credit that nd_setup_replicator makes of it, and for what
- * does not count as sent yet. `stores`: checkpoints may come, and need a ring as large. FT_ENOMEM. */
+/* Makes what a lane shares with the replicator. `log_bytes`: of its log ring. `pending_bytes`: as the file
+ * sets it; the replay ring has room for the credit that nd_setup_replicator makes of it, and for what does
+ * not count as sent yet. `stores`: checkpoints may come, and need a ring as large. FT_ENOMEM. */
 int nd_setup_rings(struct ft_lane_shared *lane, uint64_t log_bytes, uint64_t pending_bytes, bool stores,
                    struct ft_fault *fault);
 /* And for what comes by the lane's port to its peer's. */
 int nd_setup_direct(struct ft_lane_shared *lane, uint64_t pending_bytes, struct ft_fault *fault);
 
-/* Writes what the file says into `out`: rules and times of the core, the identity, the credit, the speed of a
- * resync. The rest stays as it is, for it is of one node: name, role, incarnation, link, memory, calls.
- * `timing`: the file's, or a tool's. `identity` is borrowed as long as the replicator lives. */
+/* Writes the settings of the file into `out`: rules and times of the core, the identity, the credit, the
+ * speed of a resync. The rest stays as it is, for it is of one node: name, role, incarnation, link, memory,
+ * calls. `timing`: the file's, or a tool's. `identity` is borrowed as long as the replicator lives. */
 void nd_setup_replicator(struct rp_config *out, const struct nd_config *config,
                          const struct nd_timing *timing, char identity[FT_IDENTITY_MAX]);
 

@@ -38,7 +38,7 @@ void nd_datagrams_address(const struct nd_node *node, struct sockaddr_in *out);
 int nd_datagrams_keys(struct kp_keys *out, const struct nd_config *config, struct ft_fault *fault);
 
 /* A digest of what keepers and nodes must have alike in their files: ports, in their order, what
- * tells interfaces from one another, the longest frame, how many keepers there are. Not 0. */
+ * distinguishes interfaces, the longest frame, how many keepers there are. Not 0. */
 uint64_t nd_datagrams_file(const struct nd_config *config);
 
 /* The socket of an end, its keys, and the datagrams that wait to be sent, one batch at most. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Starts DPDK's environment layer, opens devices and closes them, and keeps what DPDK says meanwhile. A panic
+ * Starts DPDK's environment layer, opens devices and closes them, and keeps what DPDK logs meanwhile. A panic
  * of DPDK in that time is a failure with a reason, as any other. DPDK's telemetry is off unless the file's
  * `eal` asks for it.
  */
@@ -52,10 +52,10 @@ static void remove_runtime(void)
     rmdir(rte_eal_get_runtime_dir());
 }
 
-/* ---- what DPDK says ---------------------------------------------------------------------------- */
+/* ---- what DPDK logs ---------------------------------------------------------------------------- */
 
-/* What DPDK and its drivers say while the environment or a port is opened is kept in memory: the one line of
- * it that tells why that failed is part of the node's own message. Afterwards DPDK's lines go to the event
+/* What DPDK and its drivers log while the environment or a port is opened is kept in memory: the one line of
+ * it that names why that failed is part of the node's own message. Afterwards DPDK's lines go to the event
  * log, from whatever thread, and no more to syslog, which may block. */
 struct dpdk_log {
     FILE *file; /* NULL: there is no memory for it, and nothing is kept */
@@ -131,7 +131,7 @@ static bool has_reason(const char *line)
     return false;
 }
 
-/* The first line that says what is wrong, or else the last line, into out[0..cap). */
+/* The first line that names what is wrong, or else the last line, into out[0..cap). */
 static void end_log(struct dpdk_log *log, char *out, size_t cap)
 {
     char line[512];
@@ -159,7 +159,7 @@ static void end_log(struct dpdk_log *log, char *out, size_t cap)
 
 /*
  * Where DPDK cannot go on it panics, in a thread of its own or in ours: it writes why, and aborts. In ours
- * the work has failed. Of another thread nobody can say what it left, so the process ends.
+ * the work has failed. Nobody knows what another thread left, so the process ends.
  */
 static struct {
     struct dpdk_log log;
@@ -182,7 +182,7 @@ static void on_abort(int number)
 }
 
 /* Does some work of DPDK, whose answer it returns (-EIO: DPDK gave up), with its log, stdout and stderr in
- * memory. The line of it that tells the reason is in why[0 .. cap); "": none. */
+ * memory. The line of it with the reason is in why[0 .. cap); "": none. */
 static int capture(int (*work)(void *arg), void *arg, char *why, size_t cap)
 {
     const struct sigaction catch = {.sa_handler = on_abort};
@@ -201,7 +201,7 @@ static int capture(int (*work)(void *arg), void *arg, char *why, size_t cap)
     return result;
 }
 
-/* Drivers say -1 for anything; it means permission only to those who may lack it. */
+/* Drivers return -1 for anything; it means permission only to those who may lack it. */
 static bool is_permission(int error)
 {
     return error == -EACCES || (error == -EPERM && geteuid() != 0);
@@ -393,7 +393,7 @@ static void load_drivers(void)
     globfree(&files);
 }
 
-/* 0: a driver takes the name. DPDK says why not. */
+/* 0: a driver takes the name. DPDK logs why not. */
 static int find_driver(void *device)
 {
     char text[RTE_DEV_NAME_MAX_LEN];
@@ -451,7 +451,7 @@ int nd_eal_judge(const struct nd_config *config, const struct nd_node *node, str
                    : 0;
 }
 
-/* What a device's hash is to be of, as nf_lane_of has it of IPv4. 0: no hash tells on which side of a trunk's
+/* What a device's hash is to be of, as nf_lane_of has it of IPv4. 0: no hash shows on which side of a trunk's
  * ports a frame came in. */
 static uint64_t hash_kinds(const struct nd_deal *deal, const struct nd_device *device)
 {
@@ -498,7 +498,7 @@ static unsigned number_of(const struct nd_ports *ports, const struct nd_device *
     return (unsigned)(device - ports->deal.device);
 }
 
-/* What a NIC is told to take. 0: what it takes unasked; so do drivers that know of nothing larger. */
+/* The MTU that a NIC is set to. 0: what it takes unasked; so do drivers that know of nothing larger. */
 static uint32_t mtu_of(const struct nd_ports *ports, const struct nd_device *device,
                        const struct rte_eth_dev_info *info)
 {
@@ -722,8 +722,8 @@ static int close_devices(void *arg)
     return 0;
 }
 
-/* The af_xdp driver cannot take its program off an interface without capabilities, and says so. It stays,
- * lets all frames pass to the kernel, and is the next node's. */
+/* The af_xdp driver cannot take its program off an interface without capabilities, and logs that. The program
+ * stays, lets all frames pass to the kernel, and is the next node's. */
 void nd_devices_close(struct nd_ports *ports)
 {
     char why[160];
@@ -738,7 +738,7 @@ void nd_devices_close(struct nd_ports *ports)
 
 /*
  * This setsockopt stands before libc's, for drivers too. Everything goes to the kernel as it is, but for one
- * flag, and it notes which socket a device receives by, which its driver tells nobody.
+ * flag, and it notes which socket a device receives by, which its driver does not report.
  *
  * The flag is about fragments on ports of the af_packet driver. The driver joins its sockets to a fanout
  * group that asks the kernel to put IPv4 fragments together, and has no argument that would leave it out. A

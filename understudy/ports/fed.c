@@ -38,14 +38,14 @@ struct nd_fed {
     struct nd_datagrams socket;
     struct kp_port port;
     struct sockaddr_in keeper[KP_KEEPERS]; /* where each is; the socket is connected to the only one */
-    uint64_t moved;                        /* as the lane was told last */
+    uint64_t moved;                        /* as last reported to the lane */
     const struct ft_lane_shared *lane;
-    bool told;      /* the lane has told its progress since it last received: it is live */
+    bool told;      /* the lane has reported its progress since it last received: it is live */
     bool read;      /* the socket was read in this turn */
     unsigned place; /* of this node in the file */
     uint64_t file;  /* its digest */
     char name[KP_KEEPERS][sizeof(((struct nd_node *)0)->name)];
-    uint64_t told_of[KP_KEEPERS]; /* the process of which the log has said that its file is another one */
+    uint64_t told_of[KP_KEEPERS]; /* the process of which it was logged that its file is another one */
     uint32_t frame_max, buffer_bytes, buffers;
     size_t room; /* of a datagram that outputs share */
 
@@ -110,7 +110,7 @@ static void *make_buffer(void *ctx, unsigned lane, const void *frame, uint32_t l
     return make_part(ctx, frame, len, len);
 }
 
-/* The keeper has the rest, and the output says whose end it is. */
+/* The keeper has the rest, and the output names the input whose end it is. */
 static void *make_rest(void *ctx, unsigned lane, uint64_t seq, const void *head, uint32_t have, uint32_t len)
 {
     (void)lane;
@@ -215,7 +215,7 @@ static void take_datagram(struct nd_fed *k, unsigned i, uint64_t now)
     atomic_store_explicit(&k->heard[keeper], k->port.peer[keeper].heard, memory_order_relaxed);
 }
 
-/* Whether the lane's outputs may leave, as the keepers are told. */
+/* Whether the lane's outputs may leave, as reported to the keepers. */
 static void look_at_lease(struct nd_fed *k, uint64_t now)
 {
     k->port.open = k->lane && now < FT_ORDER_GET(k->lane, lease_until);
@@ -260,7 +260,7 @@ static bool read_burst(void *ctx, unsigned lane, uint64_t last, struct nd_frame 
     const struct kp_slot *slot;
 
     (void)lane;
-    if (!k->port.view || k->port.given != last) /* it is told first how far the lane is */
+    if (!k->port.view || k->port.given != last) /* it first gets how far the lane is */
         return false;
     if (k->frees < NF_EMIT_MAX) /* what NFs make in it would be lost; outputs that leave give some back */
         return false;
@@ -283,7 +283,7 @@ static bool read_burst(void *ctx, unsigned lane, uint64_t last, struct nd_frame 
     return true;
 }
 
-/* Those of the other node's own: heartbeats. A live lane tells its progress between two calls. */
+/* Those of the other node's own: heartbeats. A live lane reports its progress between two calls. */
 static uint32_t receive_owns(void *ctx, unsigned lane, unsigned device, struct nd_frame frames[],
                              uint32_t max)
 {
@@ -332,7 +332,7 @@ static uint32_t send_outputs(void *ctx, unsigned lane, unsigned port, const stru
             send_own(k, port, b);
             continue;
         }
-        /* Of a successor's tail the lane tells first where it begins. */
+        /* Of a successor's tail the lane first reports where it begins. */
         if (!k->port.view ||
             !kp_port_hand(&k->port, &(struct kp_output){.number = held[sent].number,
                                                         .burst = held[sent].burst,

@@ -30,7 +30,7 @@ bool nd_fed_is_heard(const struct nd_ports *ports, uint64_t now);
  */
 int nd_fed_renew(struct nd_ports *ports, const struct nd_config *config, struct ft_fault *fault);
 
-/* What status tells; zeros where no keeper has the ports. */
+/* What status shows; zeros where no keeper has the ports. */
 struct nd_fed_counts {
     uint64_t strangers; /* datagrams without the key, or malformed */
     uint64_t refused;   /* of another keeper, to another process, or not the burst that is next */

@@ -502,10 +502,10 @@ static void drop_mbuf(void *ctx, void *owner)
 }
 
 /*
- * DPDK lays no buffer across a page's end unless it is told that no device reads it by physical addresses;
- * with small pages two fifths of the memory would be holes. The af_xdp driver moreover gives the kernel all
- * buffers as one piece of memory, and takes them to lie in it one behind the other. NULL: there is no memory,
- * or, with `whole`, it comes in several pieces (*pieces).
+ * DPDK lays no buffer across a page's end unless the caller states that no device reads it by physical
+ * addresses; with small pages two fifths of the memory would be holes. The af_xdp driver moreover gives the
+ * kernel all buffers as one piece of memory, and takes them to lie in it one behind the other. NULL: there is
+ * no memory, or, with `whole`, it comes in several pieces (*pieces).
  */
 static struct rte_mempool *make_dense_pool(unsigned n, uint16_t room, bool whole, unsigned *pieces)
 {

@@ -37,7 +37,7 @@ struct nd_deal {
         uint32_t mtu; /* of the largest frames of all interfaces that were on it when it was opened; 1500 at
                          least */
         uint8_t port; /* the first that it is of, if any is; the only one, if it is no trunk */
-        bool trunk;   /* several ports may be behind it: VLAN tags say whose a frame is */
+        bool trunk;   /* several ports may be behind it: VLAN tags name the port of a frame */
         bool scaled;  /* a receive queue for every lane, by the hash */
         bool queues;  /* a transmit queue for every lane */
         int fd;       /* of its only receive queue, readable while frames are there; -1: there is none */
@@ -72,7 +72,7 @@ int nd_ports_judge(const struct nd_config *config, const struct nd_node *node, s
  * For a process that does not start DPDK, since it loads drivers. FT_EINVAL. */
 int nd_eal_judge(const struct nd_config *config, const struct nd_node *node, struct ft_fault *fault);
 
-/* One clear line in `fault` for what DPDK says in many: FT_EINVAL (devargs), FT_EPERM, FT_ENOMEM. Closed by
+/* One clear line in `fault` for what DPDK logs in many: FT_EINVAL (devargs), FT_EPERM, FT_ENOMEM. Closed by
  * nd_ports_close, also after a failure of somebody else's. */
 int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, const struct nd_node *node,
                   struct ft_fault *fault);
@@ -99,7 +99,7 @@ int nd_eal_judge_memory(const struct nd_node *node, struct ft_fault *fault);
 /* Starts DPDK with the node's arguments. As nd_ports_open. */
 int nd_eal_open(const struct nd_config *config, const struct nd_node *node, struct ft_fault *fault);
 
-/* Opens and starts the device, of which all but what DPDK says of it is set; `port`: its name, for the
+/* Opens and starts the device, of which all is set but what DPDK reports of it; `port`: its name, for the
  * refusal. FT_EPERM, FT_EINVAL. */
 int nd_device_open(struct nd_ports *ports, struct nd_device *device, const struct nd_node *node,
                    const char *port, struct ft_fault *fault);
