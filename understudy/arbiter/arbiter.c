@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The pair's key in etcd: its value as text, what is asked for it and what the answers say of it, the rule by
- * which it is written, and the thread that asks by it. See arbiter.h.
+ * The pair's key in etcd: its value as text, what is asked for it and what the answers contain about it, the
+ * rule by which it is written, and the thread that asks by it. See arbiter.h.
  */
 #include "understudy/arbiter/arbiter.h"
 #include "ftcore/base/check.h"
@@ -110,7 +110,7 @@ bool nd_arbiter_read(const char *text, struct ft_decision *out)
 struct kept {
     struct ft_decision decision;
     int64_t revision; /* of the key's last change; 0: there is no such key */
-    uint64_t cluster; /* that says so; not 0 */
+    uint64_t cluster; /* that answered; not 0 */
 };
 
 /* ---- requests: each fills out[0..BODY_MAX) ---- */
@@ -138,7 +138,7 @@ static void make_put(const char *key, const struct kept *kept, const struct ft_d
         coded, kept->revision, coded, value);
 }
 
-/* ---- answers: 0, or FT_EMALFORMED with a line that says what it is, and what was expected. Whatever etcd
+/* ---- answers: 0, or FT_EMALFORMED with a line that names what it is, and what was expected. Whatever etcd
  *      answers is hostile until it is checked here ---- */
 
 static int read_kept(const json_t *kv, const char *key, struct kept *out, struct ft_fault *fault)
@@ -228,7 +228,7 @@ static int put_key(struct nd_etcd *e, const char *server, const char *key, const
     return error ? nd_etcd_blame(error, server, fault) : 0;
 }
 
-/* A put of which nothing is heard may have been made: the next look tells. */
+/* A put without an answer may have been made: the next look shows it. */
 static int decide_at(struct nd_etcd *e, const char *server, void *asking, struct ft_fault *fault)
 {
     const struct asking *a = asking;
@@ -258,8 +258,8 @@ static int decide_at(struct nd_etcd *e, const char *server, void *asking, struct
 /*
  * The rule of ftcore/protocol/core.h for { asked, who }: *kept is the decision that stands then. `who` "":
  * the era is known to have begun, and is nobody's yet. `asked` NULL: looks, and changes nothing. FT_EBUSY: it
- * was given up; FT_EIO: no server answered; FT_EMALFORMED: what one said cannot be read; the password's file
- * may give FT_EPERM, FT_EMALFORMED or FT_EIO.
+ * was given up; FT_EIO: no server answered; FT_EMALFORMED: an answer cannot be read; the password's file may
+ * give FT_EPERM, FT_EMALFORMED or FT_EIO.
  */
 static int decide(struct nd_etcd *e, const char *key, const struct ft_question *asked, const char *who,
                   struct ft_decision *kept, struct ft_fault *fault)
@@ -282,7 +282,7 @@ static int open_etcd(struct nd_etcd **out, const struct nd_arbiter_config *confi
 #define LOOK_NS  5000000000ull /* between two looks while nothing is asked */
 #define RETRY_NS 300000000ull  /* between two rounds of servers that did not answer a question */
 
-/* Said by the replicator, under `serial`. */
+/* Written by the replicator, under `serial`. */
 struct told {
     _Atomic uint64_t serial;
     struct said {
@@ -303,7 +303,7 @@ struct nd_arbiter {
     _Atomic uint64_t reply; /* by the thread: serial of the question, times 4, and the answer */
     uint64_t won; /* the thread's: the view of this node's last question that it won, which it may not serve
                      in yet */
-    uint64_t looked; /* the thread's: the view that the arbiter kept at the last look that was told */
+    uint64_t looked; /* the thread's: the view that the arbiter kept at the last look that was reported */
     struct ft_decision reply_kept; /* with it, before it */
     uint64_t reply_taken;          /* the replicator's */
 
@@ -322,7 +322,7 @@ static void put_question(struct told *told, const struct ft_question *question)
     ft_seqlock_end(&told->serial);
 }
 
-/* By the thread. As it stands: its serial number, 0: nothing is said. */
+/* By the thread. As it stands: its serial number, 0: nothing is asked. */
 static uint64_t take_question(const struct told *told, struct ft_question *question)
 {
     struct said said;

@@ -7,8 +7,8 @@
  * view in which this node serves: a decision of an earlier view is then given to nobody any more.
  *
  * The thread waits for a server, a second at most for each request (understudy/etcd/etcd.h). Answers of one
- * cluster count alone: two that decide are none. It is the one that answered first, or that was told by
- * nd_arbiter_expect.
+ * cluster count alone: two that decide are none. That is the cluster that answered first, or that
+ * nd_arbiter_expect named.
  */
 #ifndef NODE_ARBITER_ARBITER_H
 #define NODE_ARBITER_ARBITER_H
@@ -30,7 +30,7 @@ struct nd_arbiter;
 /* What stands at a pair's key, as text. False: it is no decision. */
 bool nd_arbiter_read(const char *text, struct ft_decision *out);
 
-/* What people are told; a copy. */
+/* What is shown to people; a copy. */
 struct nd_arbiter_status {
     bool answers;      /* the last time that it was asked, or looked at */
     uint64_t answered; /* when it last answered, local monotonic ns; 0: never */
@@ -58,13 +58,12 @@ void nd_arbiter_stop(struct nd_arbiter *arbiter);
  */
 uint64_t nd_arbiter_cluster(const struct nd_arbiter *arbiter);
 void nd_arbiter_expect(struct nd_arbiter *arbiter, uint64_t cluster);
-/* It is looked at now, and status tells of it; NULL: there is none. */
+/* The arbiter is looked at now, and status shows it; NULL: there is none. */
 void nd_arbiter_wake(struct nd_arbiter *arbiter);
 void nd_arbiter_status(struct nd_arbiter *arbiter, struct nd_arbiter_status *out);
 
 /* Asks once whether the arbiter answers, and changes nothing there; waits for it. FT_EIO: no server answered;
- * FT_EMALFORMED: what one said cannot be read; the password's file may give FT_EPERM, FT_EMALFORMED or
- * FT_EIO.
+ * FT_EMALFORMED: an answer cannot be read; the password's file may give FT_EPERM, FT_EMALFORMED or FT_EIO.
  */
 int nd_arbiter_look(const struct nd_arbiter_config *config, struct ft_fault *fault);
 

@@ -13,7 +13,7 @@ extern _Atomic bool nd_daemon_reads; /* by SIGHUP: keys are to be read again. Wh
 /* Catches these, SIGHUP if `reads`, and ignores what others may send. */
 void nd_daemon_begin(bool reads);
 /* A killed process holds its sockets until its memory is gone; its successor may be back before that. While
- * `open` says FT_EBUSY it is called again, for 2 s at most, or until the process ends. */
+ * `open` returns FT_EBUSY it is called again, for 2 s at most, or until the process ends. */
 int nd_daemon_open(int (*open)(void *arg, struct ft_fault *fault), void *arg, struct ft_fault *fault);
 
 #endif

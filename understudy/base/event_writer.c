@@ -40,10 +40,10 @@ struct repeats {
         uint64_t written; /* ns */
         uint64_t missed;  /* lines like it since then that were not written */
         struct ft_event_line last;
-    } row[FT_EVENT_NAMES_END]; /* by event; all that tell the node's state are in the row of FT_SAYS_STATE */
+    } row[FT_EVENT_NAMES_END]; /* by event; all that report the node's state have the row of FT_SAYS_STATE */
 };
 
-/* The row of the line's event. Five events tell the node's state, and each of them ends what another told. */
+/* The row of the line's event. Five events report the node's state, and each ends the state of another. */
 static struct repeat_row *find_row(struct repeats *repeats, const struct ft_event_line *line)
 {
     switch (line->event) {
@@ -184,7 +184,7 @@ unsigned nd_recent_read(uint64_t *next, uint64_t *lost, struct nd_recent_line *o
 
 /* ---- lines as text, as JSON, for the journal ------------------------------------------------ */
 
-/* A text may have been cut inside a character, and a peer or a file may have said anything. */
+/* A text may have been cut inside a character, and a peer or a file may have sent anything. */
 static json_t *make_text(const char *text)
 {
     char plain[FT_EVENT_LINE];
@@ -315,7 +315,7 @@ static struct {
     struct repeats repeats;
 } writer;
 
-/* Who runs us says so of the stream that it made; stderr may have become another since. */
+/* The supervisor names the journal's stream that it made; stderr may have become another since. */
 static bool is_journal(void)
 {
     const char *stream = getenv("JOURNAL_STREAM");

@@ -2,9 +2,9 @@
 /*
  * The thread that writes the event log (ftcore/base/event_log.h) to stderr, as text or as JSON, one for the
  * process. Where stderr is the journal's, lines go to the journal's socket, with priorities and fields. While
- * stderr takes nothing this thread waits, and nobody else. When it takes lines again, one more says how many
- * were lost meanwhile. Started by who runs a node, when its files and ports are open; the parent of no
- * process. Also how a line is written, which `understudy watch` does as well.
+ * stderr takes nothing this thread waits, and nobody else. When it takes lines again, one more line states
+ * how many were lost meanwhile. Started by who runs a node, when its files and ports are open; the parent of
+ * no process. Also how a line is written, which `understudy watch` does as well.
  */
 #ifndef NODE_BASE_EVENT_WRITER_H
 #define NODE_BASE_EVENT_WRITER_H
@@ -40,7 +40,7 @@ bool nd_event_writer_stop(void);
 
 /*
  * The last ND_RECENT lines that the event writer has taken, for `understudy watch`. The writer adds them, any
- * other thread reads copies. A reader that is slow finds the oldest gone, and is told how many.
+ * other thread reads copies. A reader that is slow finds the oldest gone, and learns how many.
  */
 
 #define ND_RECENT 256u
@@ -72,7 +72,7 @@ static inline const char *nd_wall_text(char out[ND_WALL_TEXT], uint64_t wall)
 
 /*
  * {"time", "level", "event", "node", "message", "fields": {…}}, a new reference; NULL: no memory. `more`: how
- * many lines like this one were left out before it, told as the field "repeated"; 0: none. What is no UTF-8
+ * many lines like this one were left out before it, given as the field "repeated"; 0: none. What is no UTF-8
  * becomes '?'.
  */
 json_t *nd_event_json(const struct ft_event_line *line, const char *node, uint64_t more);

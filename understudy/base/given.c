@@ -10,12 +10,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* A thread's wait is told when it has ended, so a step is longer than most waits are, and where no thread has
- * been on a processor at all it goes on. */
+/* A thread's wait is counted when it has ended, so a step is longer than most waits are, and where no thread
+ * has been on a processor at all it goes on. */
 #define STEP_NS 1000000000ull
 #define MOST_NS 10000000000ull
 
-/* Adds what a thread's schedstat says: time on a processor, and waiting for one. */
+/* Adds what a thread's schedstat shows: time on a processor, and waiting for one. */
 static void add_thread(int tasks, const char *name, uint64_t *cpu, uint64_t *delay)
 {
     char path[64], text[96];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whether this machine is fit for a node: what the kernel says under /proc and /sys, as `understudy check
+ * Whether this machine is fit for a node: what the kernel shows under /proc and /sys, as `understudy check
  * --host` shows it, a line each with what to do. Nothing is changed, and nothing is opened for writing.
  */
 #ifndef NODE_BASE_HOST_H

@@ -21,7 +21,7 @@
 #define PACKET       "net_af_packet"
 #define XDP          "net_af_xdp"
 #define FRAME_HEADER 22u /* Ethernet's, with two tags */
-/* Of the driver's ring: framesz and blocksz, where the device does not say them; the bytes in front of a
+/* Of the driver's ring: framesz and blocksz, where the device does not set them; the bytes in front of a
  * received frame (tpacket2_hdr, sockaddr_ll, alignment). */
 #define RING_FRAME  2048u
 #define RING_BLOCK  4096u
@@ -96,7 +96,7 @@ static bool is_argument(const char *at, const char *words)
     return false;
 }
 
-/* Of a ring that packet_set_ring() of the kernel refuses it says EINVAL, and no more. */
+/* Of a ring that packet_set_ring() of the kernel refuses it reports EINVAL, and no more. */
 static int judge_ring(const char *devargs, struct ft_fault *fault)
 {
     unsigned size = argument_of(devargs, ",framesz=", RING_FRAME);

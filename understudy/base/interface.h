@@ -15,7 +15,8 @@
 #define ND_INTERFACE_LINES 8u
 #define ND_INTERFACE_TEXT  160u
 
-/* Each line says what is wrong with the interface and the command that mends it, or what the file has to say.
+/* Each line names what is wrong with the interface and the command that mends it, or what the file has to
+ * set.
  */
 struct nd_interface_faults {
     unsigned count;

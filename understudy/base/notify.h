@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a node tells the supervisor that started it, by systemd's protocol (sd_notify(3)): a datagram to the
- * socket that $NOTIFY_SOCKET names. It is sent or not, and never waits: a supervisor that takes nothing
+ * What a node reports to the supervisor that started it, by systemd's protocol (sd_notify(3)): a datagram to
+ * the socket that $NOTIFY_SOCKET names. It is sent or not, and never waits: a supervisor that takes nothing
  * cannot delay the node, so libsystemd, which waits, is not used. The socket is opened before the node gives
  * up its privileges, and sending needs none. Used by the main thread alone.
  */
@@ -15,13 +15,13 @@
 #define ND_NOTIFY_THREADS 17u /* 16 lanes and the replicator */
 
 struct nd_notify {
-    int fd; /* -1: nobody asked to be told */
+    int fd; /* -1: no supervisor asked for reports */
     struct sockaddr_un to;
     socklen_t to_len;
     uint64_t watchdog_ns; /* without WATCHDOG=1 for so long the supervisor ends the node; 0: never */
-    uint64_t fed;         /* when it was told last, monotonic ns; 0: never */
+    uint64_t fed;         /* when WATCHDOG was last sent, monotonic ns; 0: never */
     uint64_t seen[ND_NOTIFY_THREADS]; /* each thread's turn then */
-    char status[256];                 /* as it was told last */
+    char status[256];                 /* as last sent */
 };
 
 /* By $NOTIFY_SOCKET, $WATCHDOG_USEC and $WATCHDOG_PID, which programs that the node starts do not inherit. */

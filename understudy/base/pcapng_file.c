@@ -90,7 +90,7 @@ static bool write_section(FILE *out)
     put32(&b, BYTE_ORDER_MARK);
     put16(&b, 1); /* version 1.0 */
     put16(&b, 0);
-    put32(&b, UINT32_MAX); /* its length is not said */
+    put32(&b, UINT32_MAX); /* its length is not given */
     put32(&b, UINT32_MAX);
     put_option(&b, OPT_PROGRAM, PROGRAM, strlen(PROGRAM));
     return end_block(&b, BLOCK_SECTION, out);

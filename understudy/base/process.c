@@ -160,7 +160,7 @@ int nd_privilege_limit(const struct nd_privilege *privilege, struct ft_fault *fa
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     if (!privilege->core)
         setrlimit(RLIMIT_CORE, &none);
-    /* Whoever changes its user is not dumpable, unless it says so. */
+    /* A process that changes its user is not dumpable, unless it asks to be. */
     prctl(PR_SET_DUMPABLE, privilege->core, 0, 0, 0);
     return 0;
 }

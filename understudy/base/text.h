@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Words for people: texts of others, texts of phrases, and a line of the log that several have to say. No
+/* Words for people: texts of others, texts of phrases, and a line of the log that several files write. No
  * state. */
 #ifndef NODE_BASE_TEXT_H
 #define NODE_BASE_TEXT_H
@@ -40,8 +40,8 @@ __attribute__((format(printf, 3, 4))) static inline void nd_phrases_add(char *ou
     va_end(args);
 }
 
-/* By `count` of them since the start, each time that there are more than *said; the log makes one line a
- * minute of the same words. `ask`: what a person is to look at first. */
+/* Logs strangers, of which there were `count` since the start, each time that there are more than *said; the
+ * log makes one line a minute of the same words. `ask`: what a person is to look at first. */
 static inline void nd_strangers_say(uint64_t *said, uint64_t count, const char *peer, const char *ask)
 {
     if (count == *said)

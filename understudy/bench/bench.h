@@ -24,12 +24,12 @@ extern const unsigned nd_bench_loads[ND_BENCH_LOADS]; /* percent */
 /* ---- understudy/bench/setup.c: what is compared, and how it is set ---- */
 
 struct nd_bench_protection {
-    char name[24];             /* "log:warm" */
-    struct nd_protect protect; /* the file's, changed as the name says */
-    bool unreduced;            /* the access log is not reduced: every access is in the record */
-    bool port;                 /* lanes speak to each other by memory that they share */
-    const void *peer;          /* state elsewhere as well, as nd_bench_peer says: one node, nobody takes
-                                  over; NULL: none */
+    char name[24];                    /* "log:warm" */
+    struct nd_protect protect;        /* the file's, changed as the name says */
+    bool unreduced;                   /* the access log is not reduced: every access is in the record */
+    bool port;                        /* lanes speak to each other by memory that they share */
+    const void *peer;                 /* state elsewhere as well, see nd_bench_peer: one node, nobody takes
+                                         over; NULL: none */
     char settings[ND_BENCH_SETTINGS]; /* for people; of a peer, as it was set when it ran */
 };
 
@@ -64,8 +64,8 @@ void nd_bench_adapt(struct nd_config *out, const struct nd_config *config,
 /* The rings of a node's lane get their memory. */
 void nd_bench_populate(struct ft_lane_shared *shared, bool standby);
 
-/* The times the bench gives its nodes: a loaded machine must raise no false alarm, and a death is told by the
- * guardian. */
+/* The times the bench gives its nodes: a loaded machine must raise no false alarm, and a death is reported by
+ * the guardian. */
 extern const struct nd_timing nd_bench_timing;
 
 /* Cores of the primary's lanes, one each as far as there are so many (returned), and of the rest. 0: there is
@@ -79,12 +79,12 @@ struct nd_bench_options {
     struct nd_load_wish wish;
     unsigned pairs;         /* 1 … ND_BENCH_PAIRS */
     double seconds;         /* of each measurement, 0.05 … 600 */
-    unsigned lanes;         /* 0: as the file says */
+    unsigned lanes;         /* 0: as the file sets */
     unsigned takeovers;     /* further runs that end with a kill, 0 … ND_BENCH_KILLS */
     unsigned takeover_load; /* percent of saturation at which primaries are killed, 1 … 100 */
     unsigned lag;           /* seconds, 0 … ND_BENCH_LAG; 0: the lag is not watched */
     bool json, no_latency;
-    bool realtime;    /* priorities as a node has them whose file says so */
+    bool realtime;    /* priorities as of a node whose file asks for them */
     bool insecure;    /* the link of the pair is not sealed */
     bool two_servers; /* each server has both cores, one after the other */
 };
@@ -117,7 +117,7 @@ struct nd_bench_latency {
 
 /* What one run of a protection came to. */
 struct nd_bench_result {
-    /* Figures of which the table tells the median; all are double, up to `dropped`. */
+    /* Figures of which the table shows the median; all are double, up to `dropped`. */
     double lane_ns;  /* of processor time that the lane used for a packet, waiting by spinning included */
     double mpps, ns; /* a packet on the lane, at saturation */
     double wire_bytes, records; /* a packet; a second. Of the link, heartbeats and all */
@@ -131,7 +131,7 @@ struct nd_bench_result {
     double replayed_ms;    /* kill to the end of the successor's replay */
     bool realtime;         /* the primary's replicator got its priority */
     struct nd_bench_latency latency[ND_BENCH_LOADS];
-    char settings[ND_BENCH_SETTINGS]; /* of a peer: how it said it was set; "": no peer */
+    char settings[ND_BENCH_SETTINGS]; /* of a peer: the settings that it reported; "": no peer */
 };
 
 /* The lag at saturation, at one moment. Bursts and, in log segments, records are the same number. */

@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-/* Medians over the pairs, where nothing else is said. */
+/* Medians over the pairs, where nothing else is stated. */
 struct figures {
     double overhead_pct, overhead_ns; /* of the pairs' ratios and differences */
     double overhead_spread;           /* half of the range between the ratios' quartiles, in percent */

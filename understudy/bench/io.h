@@ -53,7 +53,7 @@ struct nd_load_wish {
     double zipf;        /* skew; 0: all flows alike */
     uint32_t frame;     /* bytes of every frame, 64 … 1500; 0: IMIX, 64, 576 and 1500 as 7 : 4 : 1 */
     uint64_t new_flows; /* a second, beside the others */
-    uint32_t new_share; /* percent of all packets that are of new flows; 0: as new_flows says */
+    uint32_t new_share; /* percent of all packets that are of new flows; 0: as new_flows sets */
     int new_kind;       /* enum nd_new */
     uint64_t seed;
 };
@@ -131,14 +131,14 @@ struct nd_bench_slot {
 
     /* Written by the node's main thread, every few milliseconds. */
     _Alignas(64) _Atomic bool realtime;        /* the replicator got its priority */
-    _Atomic uint64_t shown_at;                 /* when the following was as it says, ns */
+    _Atomic uint64_t shown_at;                 /* when the following was written, ns */
     _Atomic uint64_t cpu_lane, cpu_replicator; /* ns; all lanes together */
     struct ft_turns turns;                     /* of the replicator; of lanes: in their words */
     _Atomic uint64_t link_bytes, records;      /* sent, by the link's and the sender's own counts */
     _Atomic uint64_t credit_waits;             /* times the sender waited for the standby's credit */
     _Atomic uint64_t lag;                      /* packets recorded and not yet known to be replayed */
     _Atomic uint64_t region_bytes, resident_bytes;
-    char settings[ND_BENCH_SETTINGS]; /* of a peer, before the state says that it began */
+    char settings[ND_BENCH_SETTINGS]; /* of a peer, before the state shows that it began */
 
     struct ft_lane_shared shared[FT_LANES_MAX];
     struct nd_bench_cable cable[FT_LANES_MAX]; /* the first node's slot: between lanes that have a port */

@@ -97,7 +97,7 @@ static int wait_until(struct nd_bench_nodes *r, bool (*when)(struct nd_bench_nod
 
 /* ---- rest -------------------------------------------------------------------------------------- */
 
-/* All that the stream tells of is stored at the standby, or replayed where it replays. */
+/* All that the stream contains is stored at the standby, or replayed where it replays. */
 static bool has_caught_up(const struct nd_bench_nodes *r, unsigned l)
 {
     const struct ft_lane_shared *p = &r->slot[0]->shared[l];
@@ -111,8 +111,9 @@ static bool has_caught_up(const struct nd_bench_nodes *r, unsigned l)
 
 /*
  * The lane knows that nothing arrives, has nothing to release, and has gone round several times since without
- * a packet; and the standby has caught up. However slow the machine. Bursts without packets go on: one tells
- * the standby what has left, and of a large state each few milliseconds one carries the digest of a slice.
+ * a packet; and the standby has caught up. However slow the machine. Bursts without packets go on: one
+ * reports to the standby what has left, and of a large state each few milliseconds one carries the digest of
+ * a slice.
  */
 static bool lane_is_quiet(struct nd_bench_nodes *r, unsigned l)
 {
@@ -318,7 +319,7 @@ static int run_node(void *arg, struct ft_fault *fault)
     return error ? error : nd_member_serve(&r->member, show_turn, r, fault);
 }
 
-/* What a thread says of its time, so far; of lanes all together. */
+/* What a thread reports of its time, so far; of lanes all together. */
 struct thread_sums {
     uint64_t cpu, ns[FT_SPENT_KINDS], longs, longest;
 };

@@ -3,8 +3,8 @@
  * What stands in for the other server where two servers run on one machine, one after the other: a process of
  * the bench that does as little as the protocol permits. It has the node's own protocol core and link, and
  * neither lanes nor region nor replicator; its turns are those of a replicator without lanes. What the core
- * wants of lanes and disks nobody does; it is not told otherwise. When the link ends, it stays silent: the
- * bench looks at the real node.
+ * wants of lanes and disks nobody does, and the core does not learn that. When the link ends, it stays
+ * silent: the bench looks at the real node.
  *
  *   the primary ─▶ the peer, which reads heads, acknowledges, and writes the stream to the tape
  *   the feeder, which plays the tape of the same pair of runs ─▶ the standby

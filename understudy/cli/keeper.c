@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* understudy keeper status: what a keeper says of itself, for people and for programs. */
+/* understudy keeper status: what a keeper reports of itself, for people and for programs. */
 #include "understudy/config/choose.h"
 #include "understudy/control/client.h"
 

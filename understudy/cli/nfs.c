@@ -94,7 +94,7 @@ static json_t *names_of(const char *const *names)
     return list;
 }
 
-/* What its packets are dealt to lanes by; NULL: its configuration says that, and there is none. */
+/* What its packets are dealt to lanes by; NULL: its configuration decides that, and there is none. */
 static const char *scope_of(const struct nf_module *m, const struct nd_config *config)
 {
     static const char *const scopes[] = {"flow", "inside address", "outside address", "chain"};

@@ -63,7 +63,7 @@ static bool is_later(const json_t *status, const json_t *than)
     return nd_integer(status, "view") > nd_integer(than, "view");
 }
 
-/* The members of the latest view that a member tells of are the pair. */
+/* The members of the latest view that a member reports are the pair. */
 static void put_pair_first(struct nd_pair *pair)
 {
     const json_t *member = NULL, *latest;
@@ -339,7 +339,7 @@ int nd_pair_judged(const struct nd_pair *pair)
     return pair->only >= 0 ? pair->only : nd_pair_in_role(pair, "primary");
 }
 
-/* What it says; NULL: nothing. */
+/* The status of the node that counts; NULL: none. */
 static json_t *judged_status(const struct nd_pair *pair)
 {
     int node = nd_pair_judged(pair);
@@ -365,7 +365,7 @@ static int exit_by_state(const struct nd_pair *pair)
     return pair->error[0] == FT_EPERM || pair->error[1] == FT_EPERM ? ND_NO_PERMISSION : ND_NO_ANSWER;
 }
 
-/* What a node says is old where a thread of it is stuck. */
+/* The status of a node is old where a thread of it is stuck. */
 static bool is_stale(const struct nd_pair *pair)
 {
     return stale_of(pair, 0) || stale_of(pair, 1);
@@ -407,7 +407,8 @@ static const char *verdict_of(const struct nd_pair *pair)
             return "STALE";
     if (exit_by_state(pair) != ND_DONE)
         return "NOT PROTECTED";
-    /* Where a thread stands nothing passes, and what its node says of ports is of before, or follows from it.
+    /* Where a thread stands nothing passes, and what its node reports of ports is of before, or follows from
+     * it.
      */
     if (is_stale(pair))
         return "STALE";
@@ -426,7 +427,7 @@ static void print_number(FILE *out, const json_t *value, int width)
         fprintf(out, "  %*s", width, "-");
 }
 
-/* What is told of a node in numbers. */
+/* The numbers that are printed of a node. */
 static const struct {
     const char *title, *key;
     int width;
@@ -437,7 +438,7 @@ static const struct {
 };
 #define COLUMNS (sizeof(columns) / sizeof(columns[0]))
 
-/* The other member of the node's view; NULL: it is no member, or does not say. */
+/* The other member of the node's view; NULL: it is no member, or does not report it. */
 static const char *peer_of(const struct nd_pair *pair, unsigned i)
 {
     const json_t *members = json_object_get(pair->status[i], "members");
@@ -658,7 +659,7 @@ static int primary_elsewhere(const struct nd_pair *pair)
     return -1;
 }
 
-/* A node that answers says that nothing seals its link. */
+/* A node that answers reports that nothing seals its link. */
 static bool is_insecure(const struct nd_pair *pair)
 {
     for (unsigned i = 0; i < ND_PAIR; i++)
@@ -685,7 +686,7 @@ static void print_versions(const struct nd_pair *pair, FILE *out)
     }
 }
 
-/* As the primary says it, and, where it has another view, as the standby does. */
+/* As the primary reports it, and, where it has another view, as the standby does. */
 static void print_not_whole(const struct nd_pair *pair, FILE *out)
 {
     unsigned first = nd_pair_in_role(pair, "primary") == 1;
@@ -712,7 +713,7 @@ static void print_lost(const struct nd_pair *pair, FILE *out)
         fprintf(out, "keeper %s is not heard\n", json_string_value(name));
 }
 
-/* A node is what it is, and the verdict another one: then what it rests on is said in place of the state. */
+/* Where the verdict is another one than the node's state, its reason is printed in place of the state. */
 static void print_subject(const struct nd_pair *pair, int node, FILE *out)
 {
     const json_t *status = pair->status[node];
@@ -751,7 +752,7 @@ static void print_arbiter(const struct nd_pair *pair, FILE *out)
 
 #define ARBITER_WORDS 96u
 
-/* What the arbiter says, by the node that is judged. "": there is none, or it has not said anything. */
+/* The arbiter's state, by the node that is judged. "": there is none, or it has not answered yet. */
 static const char *arbiter_words(char out[ARBITER_WORDS], const json_t *status)
 {
     const json_t *a = json_object_get(status, "arbiter"), *kept = json_object_get(a, "kept");
@@ -843,7 +844,7 @@ static bool is_member(const json_t *status, const char *node)
     return any;
 }
 
-/* Another standby that was asked for; and who is none of the pair and says hello to it. */
+/* Another standby that was asked for; and a node outside the pair that sends it a hello. */
 static void print_repair(const struct nd_pair *pair, FILE *out)
 {
     const json_t *status = judged_status(pair), *repair = json_object_get(status, "repair"),

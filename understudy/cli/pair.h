@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The running pair as a subcommand sees it: the configuration, what each node says of itself, and which node
- * to ask. Made and used within one subcommand.
+ * The running pair as a subcommand sees it: the configuration, what each node reports of itself, and which
+ * node to ask. Made and used within one subcommand.
  *
  * A file may have more than two nodes. The pair are the first two of `config` here, whatever their order in
- * the file: who the members of the latest view are, by what the nodes say, once they were asked.
+ * the file: who the members of the latest view are, by what the nodes report, once they were asked.
  */
 #ifndef CLI_PAIR_H
 #define CLI_PAIR_H
@@ -23,7 +23,7 @@ struct nd_pair {
     struct nd_config *config;
     struct nd_options options;
     int only;                 /* index of the node that -n names, or -1 */
-    json_t *status[ND_NODES]; /* owned; NULL: no answer, and why says so */
+    json_t *status[ND_NODES]; /* owned; NULL: no answer, and `why` has the reason */
     struct ft_fault why[ND_NODES];
     int error[ND_NODES]; /* the same as a code; 0: it has answered */
     bool elsewhere;      /* of a command that only looks: a node without a socket here is asked through the
@@ -36,15 +36,15 @@ int nd_pair_open(struct nd_pair *pair, int argc, char **argv);
 int nd_pair_begin(struct nd_pair *pair, const char *command);
 void nd_pair_close(struct nd_pair *pair);
 
-/* As nd_ask, of node `i` (understudy/cli/ask.c). What came through another node says so: "asked_through",
- * "age_ms". */
+/* As nd_ask, of node `i` (understudy/cli/ask.c). An answer that came through another node has "asked_through"
+ * and "age_ms". */
 int nd_pair_ask(const struct nd_pair *pair, unsigned i, const json_t *request, int timeout_ms,
                 json_t **answer, struct ft_fault *fault);
 
 /* Asks all nodes (or the one of -n) for their status, replacing what was known, and puts the pair first. */
 void nd_pair_ask_status(struct nd_pair *pair);
 
-/* The node in `role` ("primary"), by what they said; of two, that of the higher view. -1: none. */
+/* The node in `role` ("primary"), by what they reported; of two, that of the higher view. -1: none. */
 int nd_pair_in_role(const struct nd_pair *pair, const char *role);
 /* The node that counts: that of -n, else the primary; -1: there is none. */
 int nd_pair_judged(const struct nd_pair *pair);

@@ -132,7 +132,7 @@ static bool row_matches(const json_t *row, const struct row_filter *filter)
             same_protocol(json_string_value(json_object_get(row, "proto")), filter->protocol));
 }
 
-/* ---- what a row says --------------------------------------------------------------------------- */
+/* ---- the content of a row --------------------------------------------------------------------------- */
 
 /* For each time in it, NAME_ns in chain time, NAME_age_s: seconds until `now`. `only`: in its place. */
 static void age_row(json_t *row, uint64_t now, bool only)
@@ -158,8 +158,8 @@ static void age_row(json_t *row, uint64_t now, bool only)
     json_decref(aged);
 }
 
-/* What tells one row from the others: its texts but the state, as one text that the caller frees; NULL: it
- * has none. */
+/* What distinguishes one row from the others: its texts but the state, as one text that the caller frees;
+ * NULL: it has none. */
 static char *name_row(const json_t *row)
 {
     json_t *texts = json_object(), *value;

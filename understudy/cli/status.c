@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the nodes say of themselves, with an exit code for scripts (status), as they say it (watch), and what
- * they have left when they died (incidents); and what is one request to one node: verify, promote, drain,
- * resync, failback, apply, rollback, confirm, history, push; set and clear, changes to the state of an NF;
- * pin, hold and unpin, an operator's order to one node, which tells the other.
+ * What the nodes report of themselves, with an exit code for scripts (status), their events as they are
+ * logged (watch), and what they have left when they died (incidents); and what is one request to one node:
+ * verify, promote, drain, resync, failback, apply, rollback, confirm, history, push; set and clear, changes
+ * to the state of an NF; pin, hold and unpin, an operator's order to one node, which passes it to the other.
  */
 #include "understudy/cli/pair.h"
 #include "ftcore/base/clock.h"
@@ -20,7 +20,7 @@
 /* ---- status ------------------------------------------------------------------------------------- */
 
 /* One object, of the node that counts. What it knows of the other node is in it as `peer`; without -n what
- * the other one says of itself is `other`. */
+ * the other one reports of itself is `other`. */
 static int print_json(const struct nd_pair *pair)
 {
     int node = pair->only >= 0 ? pair->only : nd_pair_in_role(pair, "primary");
@@ -331,9 +331,10 @@ int nd_cmd_act(int argc, char **argv)
     return code;
 }
 
-/* ---- watch: what the nodes say, as they say it. Ten times a second each node is asked for the lines of its
- * event log since the last answer, so nothing waits for this command, however slowly its output is read: then
- * lines are gone from the node's memory (understudy/base/event_writer.h), and one line says how many ---- */
+/* ---- watch: the nodes' events, as they are logged. Ten times a second each node is asked for the lines of
+ * its event log since the last answer, so nothing waits for this command, however slowly its output is read:
+ * then lines are gone from the node's memory (understudy/base/event_writer.h), and one line states how many
+ * ---- */
 
 #define PAUSE_NS  100000000l
 #define ANSWER_MS 500
@@ -371,7 +372,7 @@ static void print_gap(const struct nd_pair *pair, unsigned i, json_int_t lost)
     json_decref(event);
 }
 
-/* On stderr, once each: whether a node can be asked is no event that it tells. */
+/* On stderr, once each: whether a node can be asked is no event of its own. */
 static void print_answering(const struct nd_pair *pair, unsigned i, struct watched *w, bool answers,
                             const char *why)
 {
@@ -404,7 +405,7 @@ static bool take_answer(const struct nd_pair *pair, unsigned i, struct watched *
     return json_array_size(events) > 0;
 }
 
-/* All that it has said since it was asked last. */
+/* All that it has logged since it was asked last. */
 static void ask_node(const struct nd_pair *pair, unsigned i, struct watched *w)
 {
     struct ft_fault fault = {""};
@@ -493,7 +494,7 @@ static bool add_incident(struct incidents *all, const struct nd_node *node, cons
     *i = (struct incident){.node = node};
     snprintf(i->name, sizeof(i->name), "%s", name);
     snprintf(i->path, sizeof(i->path), "%s/%s", node->state, name);
-    nd_crash_read(i->path, &i->report, &unread); /* its row says no more than its name */
+    nd_crash_read(i->path, &i->report, &unread); /* its row has no more than its name */
     return true;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * understudy trace: what the chain does to the next packets that match, NF by NF, for people; and the same as
- * a pcapng file, for wireshark. In that a packet is there as it came in, with a comment that says what each
- * NF did and what became of it, and behind that as the chain let it out, if it did.
+ * a pcapng file, for wireshark. In that a packet is there as it came in, with a comment on what each NF did
+ * and what became of it, and behind that as the chain let it out, if it did.
  */
 #include "understudy/cli/pair.h"
 #include "understudy/base/pcapng_file.h"
@@ -57,7 +57,7 @@ static const char *text_of(const json_t *of, const char *name)
     return text ? text : "?";
 }
 
-/* What `name` says is the port's number among all; -1: none of them. */
+/* The number of the port `name` among all; -1: none of them. */
 static int find_port(const json_t *answer, const char *name)
 {
     const json_t *ports = json_object_get(answer, "ports"), *port;

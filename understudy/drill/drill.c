@@ -40,8 +40,8 @@ struct nd_sight { /* of both nodes; primary, standby and view count in a settled
     double held; /* -1: not known, the primary is on another server */
     bool seen[ND_PAIR];
     enum nd_place place[ND_PAIR];
-    bool peer_leads;         /* a READY standby says that its peer is a PROTECTED primary */
-    uint64_t peer_view;      /* the view in which it says so */
+    bool peer_leads;         /* a READY standby reports that its peer is a PROTECTED primary */
+    uint64_t peer_view;      /* the view in which it reports that */
     char said[ND_PAIR][160]; /* "NAME STATE (why)" or "NAME no answer" */
     struct ft_fault why[ND_PAIR];
 };
@@ -76,7 +76,7 @@ static __attribute__((format(printf, 2, 3))) void say(struct nd_drill *d, const 
     fputc('\n', stderr);
 }
 
-/* The first thing that went wrong is the one that is told. */
+/* The first thing that went wrong is the one that is reported. */
 static __attribute__((format(printf, 2, 3))) void fail_run(struct nd_drill_run *r, const char *fmt, ...)
 {
     va_list args;
@@ -89,7 +89,8 @@ static __attribute__((format(printf, 2, 3))) void fail_run(struct nd_drill_run *
 
 /* ── asking ── */
 
-/* The answer (a new reference) or NULL, then `fault` says why; *error, which may be NULL, is always set. */
+/* The answer (a new reference) or NULL, then `fault` has the reason; *error, which may be NULL, is always
+ * set. */
 static json_t *ask_node(struct nd_drill *d, unsigned node, const char *command, int timeout_ms, int *error,
                         struct ft_fault *fault)
 {
@@ -117,7 +118,7 @@ static bool read_field(struct nd_drill_run *r, const json_t *o, const char *key,
     return json_is_integer(v);
 }
 
-/* What one status says of its node, and of its peer. False: a field is missing. */
+/* What one status reports of its node, and of its peer. False: a field is missing. */
 static bool note_status(struct nd_sight *s, unsigned i, const char *name, const json_t *answer)
 {
     json_int_t pid, guardian, view, held;
@@ -165,7 +166,7 @@ static bool is_settled(struct nd_sight *s)
 }
 
 /* True when one node is a PROTECTED primary, and the other, if it can be asked from here, its READY standby;
- * or when a READY standby says so of a primary that cannot be asked from here. */
+ * or when a READY standby reports a PROTECTED primary that cannot be asked from here. */
 static bool look_at_pair(struct nd_drill *d, struct nd_sight *s, int *error)
 {
     memset(s, 0, sizeof *s);
@@ -252,8 +253,8 @@ static void await_measured(struct nd_drill *d, const struct nd_sight *s)
     }
 }
 
-/* The same before a run: tells on stderr what it waits for. FT_ENOENT also: this kind of drill has to reach a
- * node whose socket is not here. */
+/* The same before a run: prints on stderr what it waits for. FT_ENOENT also: this kind of drill has to reach
+ * a node whose socket is not here. */
 static int await_ready(struct nd_drill *d, struct nd_sight *s, struct ft_fault *fault)
 {
     int error;
@@ -270,7 +271,8 @@ static int await_ready(struct nd_drill *d, struct nd_sight *s, struct ft_fault *
 
 /* ── watching ── */
 
-/* The run failed because something did not happen in time: with what both nodes say of themselves by now. */
+/* The run failed because something did not happen in time: with what both nodes report of themselves by
+ * now. */
 static void fail_in_time(struct nd_drill *d, struct nd_drill_run *r, const char *what, int ms)
 {
     struct nd_sight s;
@@ -482,7 +484,8 @@ static void compare_states(struct nd_drill *d, unsigned primary, struct nd_drill
         nd_sleep(AGAIN_MS * ND_MS);
         compared = ask_verify(d, primary, r);
     }
-    /* A difference ends the pair, perhaps before verify is told; after the resync the states are equal. */
+    /* A difference ends the pair, perhaps before verify is answered; after the resync the states are
+     * equal. */
     if (!first)
         count_differences(d, &after);
     bool more = false;
@@ -541,8 +544,8 @@ struct victim {
     struct nd_process node, guardian; /* guardian.handle -1: there is none, or it is not hurt */
 };
 
-/* Of the node's status only what the kernel says as well is believed: who listens at the control socket is
- * what is hurt. */
+/* Of the node's status only what the kernel confirms is believed: the process that listens at the control
+ * socket is what is hurt. */
 static int meet_node(const struct nd_drill *d, const struct nd_sight *s, unsigned node, struct nd_process *p,
                      struct ft_fault *fault)
 {

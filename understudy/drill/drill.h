@@ -57,10 +57,10 @@ struct nd_drill_run {
     uint64_t incarnation; /* of the survivor, before */
     uint64_t decided_ns, tail_emitted, tail_suppressed;
     enum nd_digests digests;
-    char digest[ND_PAIR][24]; /* by the file's order; "": not told */
+    char digest[ND_PAIR][24]; /* by the file's order; "": not known */
     char not_compared[200];   /* why nothing was compared */
-    /* hang: what the woken node says of its fencing, all against the survivor's decision (docs/guarantees.md,
-     * G5) */
+    /* hang: what the woken node reports of its fencing, all against the survivor's decision
+     * (docs/guarantees.md, G5) */
     bool was_fenced, released_after; /* released_after: a lease check passed later than that */
     bool burst_in_flight;            /* checked before, the send returned after: the one burst that may be */
     double fenced_before_ms;         /* the last check that passed came so long before; -1: it sent nothing */

@@ -78,7 +78,7 @@ struct nd_prober {
 static void hurry(void)
 {
     struct sched_param p = {.sched_priority = 20};
-    sched_setscheduler(0, SCHED_FIFO, &p); /* without permission it stays as it is: late_ms tells */
+    sched_setscheduler(0, SCHED_FIFO, &p); /* without permission it stays as it is: late_ms shows */
 }
 
 /* ==== the sending child ============================================================================= */

@@ -17,7 +17,7 @@
 struct nd_process {
     pid_t pid, parent;
     uid_t user;        /* the effective one */
-    uint64_t started;  /* kernel ticks: tells a process from a later one with the same pid */
+    uint64_t started;  /* kernel ticks: distinguishes a process from a later one with the same pid */
     bool same_program; /* it runs the program that asks, or one that lay at the same path and was removed */
     char cwd[PATH_MAX];
     int handle;     /* pidfd */

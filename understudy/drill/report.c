@@ -124,7 +124,7 @@ static json_t *known_or_null(double v)
     return v < 0 ? json_null() : json_real(v);
 }
 
-/* Null: not told. */
+/* Null: not known. */
 static json_t *digests(const struct nd_drill *d, const struct nd_drill_run *r)
 {
     if (!r->digest[0][0] || !r->digest[1][0])

@@ -14,7 +14,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define ND_ETCD_WORDS_MAX 120u /* bytes of a refusal that are told, with the NUL */
+#define ND_ETCD_WORDS_MAX 120u /* bytes of a refusal that are kept, with the NUL */
 
 /* Bytes that base64 of `len` bytes takes, with its NUL. */
 #define ND_ETCD_CODED(len) (((len) + 2) / 3 * 4 + 1)
@@ -38,7 +38,7 @@ bool nd_etcd_read_cluster(const json_t *answer, uint64_t *out);
 
 /* The characters of text[0..len) up to the first that is not printable; those that fit. */
 void nd_etcd_words(const char *text, size_t len, char out[ND_ETCD_WORDS_MAX]);
-/* Why etcd refused, in its own words; "": it does not say. */
+/* Why etcd refused, in its own words; "": it gives no reason. */
 void nd_etcd_refusal(const char *text, size_t len, char out[ND_ETCD_WORDS_MAX]);
 
 #endif

@@ -49,7 +49,7 @@ struct nd_etcd {
     struct curl_slist *headers;      /* of requests: the token among them, when there is one */
     char token[TOKEN_MAX];           /* "": not logged in */
     bool heard;                      /* a server may have, of the request that was made last */
-    bool once;                       /* as nd_etcd_ask_once says */
+    bool once;                       /* see nd_etcd_ask_once */
     unsigned server;                 /* that is asked first */
 };
 
@@ -435,7 +435,7 @@ static int log_in(struct nd_etcd *e, const char *server, struct ft_fault *fault)
         error = read_token(e->request.text, e->request.len, token, fault);
         error = error ? nd_etcd_blame(error, server, fault) : use_token(e, token, fault);
     }
-    e->heard = false; /* whatever is asked for has not been said yet */
+    e->heard = false; /* the request itself has not been sent yet */
     explicit_bzero(password, sizeof(password));
     explicit_bzero(body, sizeof(body));
     return error;
@@ -474,7 +474,7 @@ bool nd_etcd_too_long(const struct nd_etcd *e)
     return e->request.too_long;
 }
 
-/* Of the server's first answer, or of another one's; another one may have been told meanwhile. */
+/* Of the server's first answer, or of another one's; another cluster may have been named meanwhile. */
 int nd_etcd_believe(struct nd_etcd *e, const char *server, uint64_t cluster, struct ft_fault *fault)
 {
     uint64_t expected = 0;
@@ -566,7 +566,7 @@ int nd_etcd_stream(struct nd_etcd *e, const char *server, const struct nd_etcd_s
     if (!headers)
         return no_memory(fault);
     address(t, server, stream->path, stream->body, headers, stream->held);
-    curl_easy_setopt(t->curl, CURLOPT_TCP_KEEPALIVE, 1L); /* a connection that died says nothing by itself */
+    curl_easy_setopt(t->curl, CURLOPT_TCP_KEEPALIVE, 1L); /* a dead connection does not show by itself */
     curl_easy_setopt(t->curl, CURLOPT_TCP_KEEPIDLE, 5L);
     curl_easy_setopt(t->curl, CURLOPT_TCP_KEEPINTVL, 2L);
     if (curl_multi_add_handle(e->multi, t->curl) == CURLM_OK) {

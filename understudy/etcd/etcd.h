@@ -2,11 +2,11 @@
 /*
  * A client of etcd by its JSON gateway (v3): one handle is one thread's, which waits in it. It owns its
  * connections, certificates, the token of its user, and the number of the cluster whose answers count; what
- * is asked and what the answers say is its user's (store.h, understudy/arbiter).
+ * is asked and what the answers mean is its user's (store.h, understudy/arbiter).
  *
  * It waits for a server limits.request_ms at most for each request and 3 s for a login, half a second of them
  * for its name and a connection. Nothing of the environment counts: no proxy, no credentials of a user.
- * Answers of one cluster count alone: the one that answered first, or that was told by nd_etcd_expect.
+ * Answers of one cluster count alone: the one that answered first, or that nd_etcd_expect named.
  */
 #ifndef NODE_ETCD_ETCD_H
 #define NODE_ETCD_ETCD_H

@@ -29,7 +29,7 @@ struct nd_mirror {
     struct nd_etcd *watches;
     struct nd_watch watch;
 
-    _Atomic bool gone; /* the user's key is: said by the watcher to the keeper */
+    _Atomic bool gone; /* the user's key is: set by the watcher for the keeper */
 
     struct ft_worker keeper; /* a thread, and what is its own */
     struct nd_etcd *keeps;
@@ -193,7 +193,8 @@ static int read_all(struct nd_mirror *m, struct ft_fault *fault)
 }
 
 /* All is read before each watch. A store that was restored, or has lost what it wrote last, may have come to
- * the revision that was read before: by its revision alone it cannot be told from the one that was read. */
+ * the revision that was read before: by its revision alone it cannot be distinguished from the one that was
+ * read. */
 static void *run_watcher(void *mirror)
 {
     struct nd_mirror *m = mirror;
@@ -222,7 +223,7 @@ static bool keeper_ends(void *mirror)
     return ft_worker_ends(&m->keeper) && !atomic_load(&m->leaves);
 }
 
-/* What people are told, by what the keeper has now. */
+/* What is shown to people, by what the keeper has now. */
 static void note_lease(struct nd_mirror *m, const char *why)
 {
     struct nd_mirror_status *s = &m->status;
@@ -323,7 +324,7 @@ static int keep(struct nd_mirror *m, struct ft_fault *fault)
         lose_lease(m, "the lease was lost");
         return 0;
     }
-    m->unput = error ? 0 : m->unput; /* nobody answers, which says nothing of the value */
+    m->unput = error ? 0 : m->unput; /* nobody answers, which is no verdict on the value */
     return error;
 }
 

@@ -10,7 +10,7 @@
  * mirror is connected; once it is silent the keys stay as they were, and before it is connected again all are
  * read. A revision is seen whole. A value that etcd refuses for longer than the lease's time ends the lease:
  * the one that stands is not true any more. Bounds are those of keys.h and store.h: beyond them the mirror is
- * silent and says why.
+ * silent and reports why.
  */
 #ifndef NODE_ETCD_MIRROR_H
 #define NODE_ETCD_MIRROR_H
@@ -51,7 +51,7 @@ struct nd_mirror_status {
     int64_t lease;         /* under which the user's key was put; 0: it is not there */
     uint64_t lease_until;  /* the lease lasts until then at least; it may be past. 0: there is none */
     uint64_t unsaid_since; /* for how long a value that was given waits to be the key's; 0: none waits */
-    uint64_t leases;       /* that were granted: more than one says that one was lost */
+    uint64_t leases;       /* that were granted: more than one means that one was lost */
     char lease_why[256];   /* the lease's thread was not answered the last time; "" */
 };
 

@@ -143,7 +143,7 @@ static json_t *make_watch(const char *prefix, int64_t next)
                      coded_end(prefix), "start_revision", number(next));
 }
 
-/* ---- answers: 0, or an error with a line that says what it is ---- */
+/* ---- answers: 0, or an error with a line that names what it is ---- */
 
 static int malformed(struct ft_fault *fault, const char *what)
 {
@@ -594,7 +594,7 @@ struct watching {
     struct nd_etcd *e;
     const char *server;
     struct nd_watch *watch;
-    bool created; /* the server said so */
+    bool created; /* the server reported so */
 };
 
 struct events {

@@ -7,10 +7,10 @@
  * Bounds: of keys and values as in keys.h; ND_STORE_PAGE keys an answer; ND_STORE_HELD bytes of a watch that
  * are not taken yet; ND_STORE_TXN compares and as many changes in a transaction. A key that is longer or no
  * text (UTF-8 without a NUL) is passed over and counted. One that is not below the prefix is no answer:
- * FT_EMALFORMED, and the fault says which. A longer value is left out, and its entry says so.
+ * FT_EMALFORMED, and the fault names it. A longer value is left out, and its entry is marked.
  *
  * Errors, beside those that a function names: FT_EBUSY: given up; FT_EIO: no server answered, or all refused;
- * FT_EMALFORMED: what one said cannot be read; FT_ENOMEM; of the password's file those of nd_etcd_post.
+ * FT_EMALFORMED: an answer cannot be read; FT_ENOMEM; of the password's file those of nd_etcd_post.
  */
 #ifndef NODE_ETCD_STORE_H
 #define NODE_ETCD_STORE_H
@@ -71,7 +71,7 @@ int nd_store_txn(struct nd_etcd *e, const struct nd_compare *compares, size_t co
 
 struct nd_lease {
     int64_t id;
-    int64_t ttl_s; /* as the server said: it may be more than was asked for */
+    int64_t ttl_s; /* as the server granted it: it may be more than was asked for */
     uint64_t
         until; /* it lasts until then at least, ns of the local monotonic clock: from before the request */
 };
@@ -101,12 +101,12 @@ struct nd_watch {
 };
 
 /*
- * Watches at the server that answered last, until the watch breaks; w->next says where to go on. Every
+ * Watches at the server that answered last, until the watch breaks; w->next is where to go on. Every
  * ND_STORE_BEAT_NS that server is asked for the cluster's revision: one that hangs, or is cut off from the
  * others, is found by that, within a beat and a request. Never 0: what `take` returned; FT_ENOENT: revision
  * w->next was compacted, or the store has gone back behind it (restored from a backup); FT_EFULL: more than
- * ND_STORE_HELD at once; FT_EMALFORMED. After all of them read all again: a store that was restored may be
- * at revision w->next, and be another one.
+ * ND_STORE_HELD at once; FT_EMALFORMED. After all of them read all again: a store that was restored may be at
+ * revision w->next, and be another one.
  */
 int nd_store_watch(struct nd_etcd *e, struct nd_watch *w, struct ft_fault *fault);
 

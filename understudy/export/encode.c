@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DOMAIN 1u /* of observation: numbers tell lanes and states apart */
+#define DOMAIN 1u /* of observation: numbers distinguish lanes and states */
 
 /* ---- templates ----------------------------------------------------------------------------------- */
 

@@ -56,7 +56,7 @@ struct nd_exporter {
         uint8_t bytes[ND_ENCODED_MAX];
         size_t len, at;
     } message;
-    const char *said; /* why it is closed, as the log has been told; NULL: it is open */
+    const char *said; /* why it is closed, as it was logged; NULL: it is open */
     _Atomic bool open;
     _Atomic uint64_t events, failures;
 };

@@ -25,8 +25,8 @@ void nd_metrics_close(struct nd_metrics *m);
 
 /* For the main thread: true while somebody waits for a page; false for NULL. */
 bool nd_metrics_asked(const struct nd_metrics *m);
-/* Makes the page that is waited for of a status; without memory for it the client is told 503. To be called
- * only when nd_metrics_asked. */
+/* Makes the page that a client waits for of a status; without memory for it the client gets a 503. To be
+ * called only when nd_metrics_asked. */
 void nd_metrics_answer(struct nd_metrics *m, const struct nd_page *of, const json_t *status);
 
 #endif

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A page that Prometheus reads, made of an answer to "status": a table says of each field which metric it is.
- * Of a node the table is made of fields.def; an agent of a fleet has one of its own (fleet/metrics.c). Owns
- * nothing.
+ * A page that Prometheus reads, made of an answer to "status": a table has the metric of each field. A node's
+ * table is made of fields.def; an agent of a fleet has one of its own (fleet/metrics.c). Owns nothing.
  */
 #ifndef NODE_METRICS_PAGE_H
 #define NODE_METRICS_PAGE_H
@@ -14,7 +13,7 @@ enum nd_samples {
     ND_ONE,     /* of the field; through a list one of each element, by lane, port or way */
     ND_CHOICE,  /* the field is a text: 1 for the one of `names` that it is, 0 for the others, by `label` */
     ND_MAP,     /* of a map, or of a map of maps, of numbers: for each; the keys' labels are `names` */
-    ND_INFO,    /* always 1: `names` are its labels, and the fields that these tell */
+    ND_INFO,    /* always 1: `names` are its labels, and the fields that give their values */
     ND_BUCKETS, /* of a histogram: by the last bounds of struct ft_histogram, as many as it has buckets */
     ND_TABLES,  /* `label` of each table, by lane where it is a lane's */
 };

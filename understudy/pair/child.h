@@ -15,7 +15,7 @@
 /* As fork(), but the child ends with its parent, whatever ends that one. Called by a thread that lives as
  * long as the child is to. */
 pid_t nd_child(void);
-/* Waits for its end; its status as waitpid() tells it. */
+/* Waits for its end; its status as waitpid() returns it. */
 int nd_child_wait(pid_t child);
 /* SIGKILL, and waits for its end. *child is 0 then; 0 is no process. */
 void nd_child_kill(pid_t *child);

@@ -45,11 +45,11 @@ enum nd_member_wish {
     ND_MEMBER_END,
 };
 
-/* What the tool wants of a member and what the member tells of itself, in memory that both map. */
+/* What the tool wants of a member and what the member reports of itself, in memory that both map. */
 struct nd_member_status {
     _Atomic int wish;            /* enum nd_member_wish; written by the tool, all else by the member */
     _Atomic int state;           /* enum ft_state */
-    _Atomic bool failed, rested; /* it has failed as `fault` says; it has come to rest */
+    _Atomic bool failed, rested; /* it has failed with `fault`; it has come to rest */
     _Atomic uint64_t digest;     /* of the region, with `rested` */
     char why[FT_REASON_MAX];     /* why the state is what it is; for people only: may be read half written */
     struct ft_fault fault;

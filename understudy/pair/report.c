@@ -316,7 +316,7 @@ int nd_report_write(struct nd_report *r, json_t *what)
     json_decref(what);
     if (!r->out)
         return 0;
-    errno = EIO; /* unless a write says what it was */
+    errno = EIO; /* unless a write reports what it was */
     fwrite(nd_report_page, 1, (size_t)(place - nd_report_page), r->out);
     /* Nothing in the JSON ends the element that it stands in, or begins another. */
     for (const char *at = json; at && *at; at++)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a tool measured, told: tables, for people and as JSON, and a report. Used by a tool's main thread.
+ * The output of what a tool measured: tables, for people and as JSON, and a report. Used by a tool's main
+ * thread.
  *
  * A column says where a figure lies in a row's struct, how people see it and under which key it is in JSON;
  * text, JSON and a report's tables are made by walking the same columns. A sheet is where a tool's facts and
- * tables go: to a file as text, or to a report as JSON, so what a tool has to tell is written once for both.
+ * tables go: to a file as text, or to a report as JSON, so a tool's output is written once for both.
  *
  * A report is one HTML file that needs nothing beside itself: the page of understudy/pair/report.html, which
  * is part of the program, with the report as JSON in it, which the page's script draws. It is written to a

@@ -231,7 +231,7 @@ static bool is_inside(const struct nf_networks *inside, const struct nf_packet *
            nf_networks_has6(inside, nf_packet_ipv6_addresses(p) + (destination ? 16 : 0));
 }
 
-/* UNKNOWN: neither the networks nor a NAT tells. */
+/* UNKNOWN: neither the networks nor a NAT decide it. */
 static uint8_t side_of(const struct nf_packet *p, const struct nf_networks *inside, const void *nat,
                        const void *nat64)
 {
@@ -270,9 +270,9 @@ static void count_wrong(struct nd_tape *tape, struct nf_packet *p)
 /*
  * On which side each input arrives, into inputs[].side; and how many have wrong checksums. What has a source
  * in the networks `inside` (NULL: those of the chain's NAT) comes from inside; else what has its destination
- * there, or at the NAT's outside address, from outside. Where that does not tell: who sent the first packet
- * of a flow is inside, its other end outside. (A flow here is the addresses and ports of TCP and UDP on IPv4;
- * the addresses alone for its fragments and other protocols; the MACs for all else.)
+ * there, or at the NAT's outside address, from outside. Where that does not decide it: who sent the first
+ * packet of a flow is inside, its other end outside. (A flow here is the addresses and ports of TCP and UDP
+ * on IPv4; the addresses alone for its fragments and other protocols; the MACs for all else.)
  */
 static int find_sides(struct nd_tape *tape, const struct nf_chain_config *chain,
                       const struct nf_networks *inside, struct ft_fault *fault)
@@ -379,8 +379,8 @@ static int check_record(const struct pcap_pkthdr *head, uint32_t unit, const cha
     return 0;
 }
 
-/* What a fraction of a second counts in a file of pcap, in ns, as its head says. 0: pcapng, and what else
- * libpcap knows: only the file itself tells where we are. */
+/* What a fraction of a second counts in a file of pcap, in ns, by its head. 0: pcapng, and what else libpcap
+ * knows: only the file itself shows where we are. */
 static uint32_t unit_of(FILE *f)
 {
     uint32_t magic = 0;

@@ -94,7 +94,7 @@ uint64_t nd_tape_burst_of(const struct nd_tape *tape, uint64_t number);
 int nd_tape_deal(const struct nd_tape *tape, struct nd_tape_lanes lanes, const uint8_t *lane,
                  struct nd_tape out[], struct ft_fault *fault);
 
-/* What the chain's file says of the first NF of this name; NULL: there is none. */
+/* The configuration of the first NF of this name in the chain's file; NULL: there is none. */
 const void *nd_nf_config(const struct nf_chain_config *chain, const char *name);
 
 /* ---- a capture that is written: of Ethernet ---- */

@@ -32,7 +32,7 @@
 #define HANGS_NS    2000000000ull /* a burst that has not ended when it was given so long hangs */
 #define DEATH_BYTES 640u
 
-/* How a process died: as a report tells it, or as its handler of fatal signals told here. */
+/* How a process died: as a report has it, or as its handler of fatal signals described it here. */
 struct death {
     char signal[16], nf[FT_CRASH_NAME], doing[16]; /* signal "": none; nf "": none */
     bool hangs, overflow;

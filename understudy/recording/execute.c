@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Executes recorded bursts again: a region, a snapshot, and lanes that go through the very replay a standby
- * does, file by file. It checks, and says what differs; what came in and what left is kept for captures.
+ * does, file by file. It checks, and reports what differs; what came in and what left is kept for captures.
  */
 #include "understudy/recording/recording.h"
 #include "understudy/config/config.h"
@@ -230,7 +230,8 @@ static void note_ends(const struct nf_packet *p, struct nd_log_ends *ends)
         *ends = (struct nd_log_ends){nf_packet_from(p, ipv6), nf_packet_to(p, ipv6)};
 }
 
-/* What came in, before NFs change it where it lies. Of what its session tells there are no bytes. */
+/* What came in, before NFs change it where it lies. Of an input that its session identifies there are no
+ * bytes. */
 static void note_inputs(struct nd_log_lane *l, struct nd_log_input in[])
 {
     const struct ft_record *r = l->record;
@@ -505,7 +506,7 @@ static void end_of(const struct nd_log *log, struct lg_position end[])
     }
 }
 
-/* Executes what `upto` says, and no more of it. */
+/* Executes up to `upto`, and no more of it. */
 static int run_part(struct nd_log *log, struct ft_fault *fault)
 {
     nd_index_settle(&log->index);

@@ -247,7 +247,7 @@ bool nd_index_until_position(struct nd_index *index, const struct lg_position at
     }
     for (unsigned l = 0; l < index->lanes && same; l++)
         index->lane[l].upto = (uint32_t)count[l];
-    close_set(index); /* of nodes that tell the truth it is closed already */
+    close_set(index); /* of nodes that record the truth it is closed already */
     for (unsigned l = 0; l < index->lanes && same; l++)
         same = index->lane[l].upto == count[l];
     return same;
@@ -366,8 +366,8 @@ static bool is_known(const struct nd_moment *m, const struct lg_recording *file)
     return m->kind != ND_MOMENT_WALL || file->clocks;
 }
 
-/* The chain time that a file tells for a moment of ND_MOMENT_CHAIN or ND_MOMENT_WALL: the first at which the
- * wall clock, which may have been set meanwhile, said that or later. 0: not known. */
+/* The chain time that a file has for a moment of ND_MOMENT_CHAIN or ND_MOMENT_WALL: the first at which the
+ * wall clock, which may have been set meanwhile, showed that or later. 0: not known. */
 static uint64_t time_in(const struct nd_moment *m, const struct lg_recording *file)
 {
     if (m->kind == ND_MOMENT_CHAIN || !file->clocks)
@@ -580,7 +580,7 @@ void nd_log_files_close(struct nd_log_files *files)
 
 /* ---- what goes on in what ---------------------------------------------------------------------- */
 
-/* Chain time tells one life from another, once there is any. */
+/* Chain time distinguishes one life from another, once there is any. */
 static bool may_have(const struct lg_recording *file, const struct lg_recording *next)
 {
     bool before = false, began = false;
@@ -743,7 +743,7 @@ int nd_log_files_choose_end(struct nd_log_files *files, const char *node, uint64
     return error;
 }
 
-/* ---- what the files hold, told --------------------------------------------------------------- */
+/* ---- printing what the files hold --------------------------------------------------------------- */
 
 struct stretch {
     const struct lg_recording *first, *last;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What replay --log tells: what was executed, the last inputs and what became of them, what the NFs show at a
- * moment and between two, counters. For people, and as JSON.
+ * What replay --log prints: what was executed, the last inputs and what became of them, what the NFs show at
+ * a moment and between two, counters. For people, and as JSON.
  */
 #include "nflib/chain/chain.h"
 #include "nflib/chain/taken.h"
@@ -572,7 +572,7 @@ static json_t *print_lanes(const struct nd_log *log, FILE *out)
     return list;
 }
 
-/* What a recording's last file says of the bursts that had not ended. */
+/* What a recording's last file has of the bursts that had not ended. */
 static json_t *print_begun(const struct nd_log *log, const struct lg_recording *r, FILE *out)
 {
     json_t *list = json_array();

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the flight recorder kept, executed again by lanes of its own (replay --log): which files, and what is
- * in them (files.c); the execution, and the captures of what came in and left (execute.c); what is told of it
- * (print.c). Bursts that had not ended when the node did are told of; replay --crash (crash.c) executes the
+ * in them (files.c); the execution, and the captures of what came in and left (execute.c); what is printed of
+ * it (print.c). Bursts that had not ended when the node did are listed; replay --crash (crash.c) executes the
  * one that it crashed in.
  *
  * Every lane but the first is a thread: the first runs on the caller's, so one lane alone is one thread, for
@@ -146,11 +146,11 @@ int nd_log_files_open(struct nd_log_files *files, const char *const paths[], str
 void nd_log_files_close(struct nd_log_files *files);
 /* `list`: up to the newest file that has the moment `to` and is led to by way of `from`. NULL: anything. A
  * count of 0: there is none. FT_ENOMEM, or the error of a newer file of the same directory that cannot be
- * read, when no moment is given. What is passed over, and where a torn file ends, is told on stderr.
+ * read, when no moment is given. What is passed over, and where a torn file ends, is printed on stderr.
  */
 int nd_log_files_choose(struct nd_log_files *files, const struct nd_moment *from, const struct nd_moment *to,
                         struct ft_fault *fault);
-/* The same, up to the file that says that this node ended at this moment, ns since 1970. FT_ENOMEM. */
+/* The same, up to the file that records that this node ended at this moment, ns since 1970. FT_ENOMEM. */
 int nd_log_files_choose_end(struct nd_log_files *files, const char *node, uint64_t wall,
                             struct ft_fault *fault);
 
@@ -158,7 +158,8 @@ int nd_log_files_choose_end(struct nd_log_files *files, const char *node, uint64
 json_t *nd_log_print_recordings(const struct nd_log_files *files, FILE *out);
 /* The newest file of the recording that `file` is of: of one node, without a gap. */
 const struct lg_recording *nd_log_last_of(const struct nd_log_files *files, const struct lg_recording *file);
-/* The usage error for moments that cannot be come to: one line, which says what is there. An exit code. */
+/* The usage error for moments that cannot be reached: one line, which names what the files hold. An exit
+ * code. */
 int nd_log_refuse_moments(const struct nd_log_files *files, const struct nd_moment *from,
                           const struct nd_moment *to);
 
@@ -228,14 +229,14 @@ struct nd_log {
     json_t *rows;                      /* of --show, at the end */
     uint64_t snapshots;
     bool stopped;               /* at `to` */
-    bool diverged;              /* told by then */
-    struct nd_crash_page *page; /* --crash: marks of lanes, and who dies tells; else NULL */
+    bool diverged;              /* reported by then */
+    struct nd_crash_page *page; /* --crash: marks of lanes, and what a process dies of; else NULL */
     unsigned crash_lane;        /* whose burst that had not ended is executed last */
     uintptr_t crash_entry;      /* for a debugger: the function that it died in or below; 0: not known */
     unsigned crash_packet;      /* and the packet of that burst, from 1; 0: not known */
 };
 
-/* Rows that are there by a snapshot, or from before the moments that are told, are no packet's. */
+/* Rows that are there by a snapshot, or from before the moments that are printed, are no packet's. */
 void nd_log_note_rows(struct nd_log *log);
 /* The rows of NF --show of the lane that name an address of --flow; what changed of them since the last call,
  * a new array, NULL: nothing, or no memory. By the lane's thread, between two bursts. */
@@ -270,8 +271,9 @@ int nd_replay_gdb(const struct nd_log_options *options, int argc, char **argv);
 
 /* ---- print.c ---- */
 
-/* What `show NF` would say of a chain in which nothing runs any more: all rows of the NF in one lane's chain,
- * appended to `rows`, with the lane if there are several. FT_ENOMEM; FT_EMALFORMED: what it shows is no JSON.
+/* What `show NF` would print of a chain in which nothing runs any more: all rows of the NF in one lane's
+ * chain, appended to `rows`, with the lane if there are several. FT_ENOMEM; FT_EMALFORMED: what it shows is
+ * no JSON.
  */
 int nd_shown_add(json_t *rows, const struct nf_chain *chain, const char *name, unsigned lane, unsigned lanes,
                  struct ft_fault *fault);

@@ -320,7 +320,7 @@ static int deal_tape(struct nd_replay *r, struct nd_tape_lanes lanes, struct ft_
     if (!d.lane)
         return ft_fail(fault, FT_ENOMEM, "no memory for the lanes of %lu packets", r->tape.count);
     memset(d.lane, ND_TAPE_HASH, r->tape.count);
-    /* A chain that ends its process ends it in the run as well, which says so; hashes decide the rest. */
+    /* A chain that ends its process ends it in the run as well, which reports it; hashes decide the rest. */
     error = nd_child_run(deal_all, NULL, &nothing, sizeof(nothing), "dealing packets out to lanes", &ended);
     if (error && error != FT_EIO)
         *fault = ended;
@@ -332,8 +332,8 @@ static int deal_tape(struct nd_replay *r, struct nd_tape_lanes lanes, struct ft_
 
 /* ---- the run --------------------------------------------------------------------------------- */
 
-/* What the options ask for, against the file and the capture. A kill beyond it is told, and is no error: who
- * runs many captures gives all of them the same kills. */
+/* What the options ask for, against the file and the capture. A kill beyond it is reported, and is no error:
+ * who runs many captures gives all of them the same kills. */
 static int check_kills(struct nd_replay *r)
 {
     const struct nd_replay_options *o = r->options;

@@ -245,7 +245,7 @@ int nd_replay_config(struct nd_config **out, const struct nd_replay_options *o, 
         config->chain.lanes = (uint16_t)o->lanes;
     if (o->standby >= 0)
         config->protect.standby = (uint32_t)o->standby;
-    /* What a link would carry is to be told, and the loopback is never the limit. */
+    /* What a link would carry is to be reported, and the loopback is never the limit. */
     if (config->protect.compress == ND_COMPRESS_AUTO)
         config->protect.compress = ND_COMPRESS_ALWAYS;
     if (!o->no_input_keeper) /* a keeper drops what has left already, and loses nothing */

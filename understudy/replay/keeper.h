@@ -52,7 +52,7 @@ struct nd_slot {
     /* Written by the node. */
     int region_fd;                           /* its region, as its process has it open */
     _Atomic uint64_t log_bytes, delta_bytes; /* of records and of deltas sent, as status counts them */
-    _Atomic uint64_t refused;                /* things that the other said and this one could not believe */
+    _Atomic uint64_t refused;                /* messages of the other that this one could not believe */
     char refusal[FT_REASON_MAX];             /* the last of the refused things */
     struct ft_lane_shared shared[FT_LANES_MAX];
     struct nd_slot_lane lanes[FT_LANES_MAX];
@@ -90,7 +90,7 @@ struct nd_keeper_counts {
     uint64_t released, duplicated, reordered, altered, suppressed;
     uint64_t early; /* outputs that left though their burst did not survive: a breach of output commit */
     uint64_t lost;  /* inputs taken and not recovered */
-    _Atomic unsigned listed; /* lines said about losses */
+    _Atomic unsigned listed; /* lines printed about losses */
 };
 
 /*

@@ -146,7 +146,7 @@ static void compare_output(struct run *r, uint64_t number, uint64_t seq, const s
     }
 }
 
-/* What the log says of the burst's order and determinants. False: it is no such burst. */
+/* The burst's order and determinants, from the log. False: the log has another burst. */
 static bool follow_record(struct run *r, uint64_t burst, const struct nd_tape_burst *b)
 {
     const struct nf_lane_state *state = nf_chain_state(r->chain);
@@ -451,7 +451,7 @@ static int find_undeclared(struct nd_reference *out, struct nd_replay *r, struct
         memset(&without, 0, sizeof(without));
         all.hides = 1u << f;
         error = run_reference(&without, r, fault);
-        if (error == FT_EIO && without.died) /* which says as much as another state does */
+        if (error == FT_EIO && without.died) /* which proves as much as another state does */
             error = 0;
         if (!error && (without.died || without.digest != out->digest))
             out->undeclared[find_reader(out, &without)] |= all.hides;

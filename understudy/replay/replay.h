@@ -33,7 +33,7 @@ struct nd_replay_options {
     unsigned kill_count;
     unsigned lanes; /* 0: the file's */
     bool no_input_keeper;
-    struct nf_networks inside; /* networks inside; empty: the chain's NAT says them */
+    struct nf_networks inside; /* networks inside; empty: those of the chain's NAT */
     bool fast;                 /* without the audit */
     uint64_t seed;
 };
@@ -84,7 +84,7 @@ struct nd_reference {
     _Atomic uint64_t diverged;     /* lanes whose log could not be executed: a dependency points out of it, or
                                       not all of it was used */
     _Atomic uint64_t died; /* the burst of a lane that ended its process, as it ended a node; 0: none */
-    unsigned listed;       /* lines said about losses, by the keepers and by the reference */
+    unsigned listed;       /* lines printed about losses, by the keepers and by the reference */
     struct nd_chain_counts chain;
     struct nd_differences differences[ND_PAIR]; /* of the node with that number */
     struct nd_first first;                      /* found where states differ */
@@ -138,7 +138,7 @@ struct nd_replay {
     uint64_t failovers, log_bytes, delta_bytes, divergences;
     uint64_t deltas;             /* made, of all nodes */
     const struct nd_slot *asked; /* primary that was asked for a last checkpoint */
-    uint64_t refused;            /* things one node said and the other could not believe */
+    uint64_t refused;            /* messages of one node that the other could not believe */
     char refusal[FT_REASON_MAX];
     uint64_t primary_digest, standby_digest;
     bool standby_rested;   /* standby_digest counts */
@@ -146,8 +146,8 @@ struct nd_replay {
     uint64_t began, ended; /* ns: of the feeding */
 };
 
-/* The file that the options name, with what they say in its place. FT_EINVAL: they do not fit; else as
- * nd_config_read, which `how` is for. */
+/* The file that the options name, with their settings in place of its own. FT_EINVAL: they do not fit; else
+ * as nd_config_read, which `how` is for. */
 int nd_replay_config(struct nd_config **out, const struct nd_replay_options *options, unsigned how,
                      struct ft_fault *fault);
 
@@ -157,7 +157,7 @@ int nd_replay_run(struct nd_replay *r, struct ft_fault *fault);
 
 void nd_nodes_close(struct nd_replay *r);
 
-/* Whether who executed the burst, live or (`replayed`) as a standby, edited something else than `of` says, as
+/* Whether who executed the burst, live or (`replayed`) as a standby, edited something else than `of`, as
  * ft_audit_watch has it; *nf: the first NF in the chain, else FT_NFS_MAX (what lanes share) or 0 (the lane's
  * own), which follow from the NFs. False: nobody executed it. */
 bool nd_sums_differ(const struct nd_sums *sums, bool replayed, unsigned lane, uint64_t burst,
@@ -166,8 +166,8 @@ bool nd_sums_differ(const struct nd_sums *sums, bool replayed, unsigned lane, ui
 /* ---- replay/reference.c ---- */
 
 /* And once more, with the audit, where states differ: for its `first`, if there are digests of bursts; and
- * once for each field that NFs may read without saying so, for `undeclared`. What it shows becomes r->rows.
- * FT_ENOMEM, FT_EIO (its process died). Losses are told on stderr. */
+ * once for each field that NFs may read without declaring it, for `undeclared`. What it shows becomes
+ * r->rows. FT_ENOMEM, FT_EIO (its process died). Losses are printed on stderr. */
 int nd_reference_run(struct nd_reference *out, struct nd_replay *r, struct ft_fault *fault);
 
 /* ---- replay/report.c ---- */

@@ -34,7 +34,7 @@ static uint64_t counted(const struct nd_replay *r, unsigned nf, unsigned counter
     return nf ? counts->counter[counter] : counts->dropped[counter];
 }
 
-/* Counters that are 0 are not listed; an NF of which all are says so. */
+/* Counters that are 0 are not listed; an NF whose counters are all 0 is printed as such. */
 static void print_counters(const struct nd_replay *r, unsigned nf, FILE *out)
 {
     const struct nd_nf_counts *counts = &r->reference.chain.nf[nf];
@@ -213,7 +213,7 @@ static json_t *differences_json(const struct nd_replay *r)
     return list;
 }
 
-/* What the figures cannot say. */
+/* What the figures cannot show. */
 static void print_reasons(const struct nd_replay *r)
 {
     if (r->reference.listed > ND_KEEPER_LISTED)

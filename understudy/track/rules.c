@@ -65,7 +65,7 @@ static void describe(const struct nd_health *h, unsigned port, bool theirs, enum
     }
 }
 
-/* What is wrong between the two ports of a number, of which each may speak: it is said once. */
+/* What is wrong between the two ports of a number, either of which may report it: it is reported once. */
 static bool is_between(enum ft_port_fault fault)
 {
     return fault == FT_PORT_CROSSED || fault == FT_PORT_UNHEARD;

@@ -12,10 +12,10 @@
 
 /*
  * Whether the pair's data ports can carry traffic: what a node finds of its own ports, what it hears by them,
- * and what the peer's heartbeats say of the peer's. One rule. A node is whole when each of its data ports has
- * carrier, an MTU not below that of the peer's port, and hears the peer's heartbeats of the port of the same
- * number, unless the peer's port has no carrier. Filled in and judged by the main thread
- * (understudy/watch/port_watch.c); status, metrics, handovers and heartbeats say what it judged.
+ * and what the peer's heartbeats report of the peer's. One rule. A node is whole when each of its data ports
+ * has carrier, an MTU not below that of the peer's port, and hears the peer's heartbeats of the port of the
+ * same number, unless the peer's port has no carrier. Filled in and judged by the main thread
+ * (understudy/watch/port_watch.c); status, metrics, handovers and heartbeats use its verdict.
  */
 #define ND_HEALTH_TEXT 256u
 
@@ -28,11 +28,11 @@ struct nd_port_health {
     uint32_t mtu;              /* bytes; 0: not known */
     uint64_t heard;            /* ns: the peer's newest heartbeat of its port of this number; 0: none yet */
     uint64_t crossed;          /* the same of another port of the peer's, which is peer_port */
-    uint32_t peer_mtu;         /* as that of `heard` says; 0: not known */
+    uint32_t peer_mtu;         /* as that of `heard` reports; 0: not known */
     unsigned peer_port;        /* below NF_PORTS_MAX */
     bool hears;                /* judged: `heard` is of late */
     enum ft_port_fault fault;  /* judged */
-    enum ft_port_fault theirs; /* of the peer's port, as the peer said; WHOLE: it has not said anything */
+    enum ft_port_fault theirs; /* of the peer's port, as the peer reported; WHOLE: it has reported none */
     bool deaf; /* a gateway that both track by it answers the peer alone: if nothing passes between the two
                   ports, it is this one's fault */
 };
@@ -42,7 +42,7 @@ struct nd_health {
     unsigned ports;
     struct nd_port_health port[NF_PORTS_MAX];
     bool meets; /* there is a connection to the peer: it should be heard */
-    bool told;  /* the peer has said of late how its ports are: `theirs` */
+    bool told;  /* the peer has lately reported how its ports are: `theirs` */
 };
 
 /* The fault of each port, by what was found. A heartbeat counts for `within` ns, and, of a thread that was
@@ -84,7 +84,7 @@ struct nd_authority {
     uint64_t now;          /* monotonic ns, as all times here */
     bool serves;           /* PROTECTED, so the standby is READY; no handover is under way */
     bool whole;            /* nothing that is known keeps the standby from carrying traffic */
-    bool told;             /* the standby has said its counter on this connection */
+    bool told;             /* the standby has reported its counter on this connection */
     uint32_t own, other;   /* counters: of this node, the primary, and of the standby */
     uint64_t higher_since; /* since when `own` has been the higher one; 0: it is not */
     uint64_t equal_since;  /* since when the pair has been PROTECTED with equal counters; 0: it is not */

@@ -5,7 +5,7 @@
  * its input and output and without a capability; and delivers events to hooks, in order, one line of JSON
  * each: to a command's standard input, one run an event and never two at once; to a FIFO; to a unix socket,
  * of datagrams or a stream. A hook has a queue of ND_HOOK_QUEUE lines; what finds it full is lost, counted,
- * and told by a line in its place as soon as there is room.
+ * and reported by a line in its place as soon as there is room.
  */
 #define _GNU_SOURCE /* close_range */
 #include "understudy/track/runner.h"
@@ -106,7 +106,7 @@ struct nd_hook_at {
     char *line[ND_HOOK_QUEUE];
     unsigned first, count;
     size_t sent;   /* bytes of the first line that a stream has taken */
-    uint64_t lost; /* that its lines tell of */
+    uint64_t lost; /* that its lines report */
 };
 
 /* ---- programs -------------------------------------------------------------------------------- */
@@ -258,7 +258,7 @@ static bool is_route_there(uint32_t addr, uint32_t mask)
     done = send(fd, &question, sizeof(question), 0) < 0;
     while (!done && !there) {
         ssize_t got =
-            recv(fd, answer, sizeof(answer), 0); /* the kernel answers until it says that it is done */
+            recv(fd, answer, sizeof(answer), 0); /* the kernel answers until it reports that it is done */
         unsigned left = got > 0 ? (unsigned)got : 0;
 
         done = left == 0;
@@ -321,7 +321,7 @@ static int start_vtysh(struct nd_check *check, const char *node, uint64_t now)
     return error;
 }
 
-/* The shell says of a daemon's socket that may not be opened what it says of one that is not there. */
+/* The shell prints the same for a daemon's socket that may not be opened as for one that is not there. */
 static bool is_denied(const struct nd_track *track)
 {
     const char *path = track->kind == ND_TRACK_BGP ? "/run/frr/bgpd.vty" : "/run/frr/bfdd.vty";
@@ -330,7 +330,7 @@ static bool is_denied(const struct nd_track *track)
            errno == EACCES;
 }
 
-/* Whether what the shell has written says that a session with the peer is up. */
+/* Whether the shell's output shows a session with the peer as up. */
 static bool is_session_up(const struct nd_check *check)
 {
     static char text[OUTPUT_BYTES]; /* of the runner's one thread */
@@ -347,7 +347,7 @@ static bool is_session_up(const struct nd_check *check)
     {
         const char *vrf = json_string_value(json_object_get(session, "vrf"));
 
-        /* bfdd tells of all VRFs. */
+        /* bfdd reports all VRFs. */
         if ((!vrf || strcmp(vrf, "default") == 0) &&
             json_unpack(session, "{s:s, s:s}", "peer", &of, "status", &state) == 0 && strcmp(of, peer) == 0)
             up = up || strcmp(state, "up") == 0;
@@ -559,7 +559,7 @@ static void write_lines(struct nd_hook_at *at, uint64_t now)
         if (n < 0) {
             close(at->fd);
             at->fd = -1;
-            at->sent = 0; /* a line that was cut off is said again, whole */
+            at->sent = 0; /* a line that was cut off is sent again, whole */
             at->next = now + AGAIN_NS;
             return;
         }

@@ -3,7 +3,7 @@
  * The runner: a process beside a node that does what may take long or hang. It looks at the interfaces,
  * routes, scripts and sessions of FRR that the node tracks, and delivers events to the node's hooks. It has
  * no capability, no thread and none of the node's sockets. The node gives it events by a socket that never
- * blocks, and finds what it says in a shared page; nothing in a node waits for it. When the node ends, the
+ * blocks, and finds its results in a shared page; nothing in a node waits for it. When the node ends, the
  * runner has RUNNER_END_MS to deliver what it was given, and ends.
  *
  * Made by the main thread before there are others; nd_runner_offer is the event writer's; the rest is the

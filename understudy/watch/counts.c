@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What of "status" are sums over lanes: counters of NFs, what passed them, tables that can be full,
- * takeovers; and what the log says of them: neighbours that moved, addresses that other hosts have, a table
- * that is nearly full. NFs and chain have told of their tables (nflib/module/module.h). Counts lie in the
+ * takeovers; and what is logged of them: neighbours that moved, addresses that other hosts have, a table that
+ * is nearly full. NFs and chain have registered their tables (nflib/module/module.h). Counts lie in the
  * region, where lanes change them. See counts.h.
  */
 #include "understudy/watch/counts.h"
@@ -16,12 +16,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CONTEST_NS 2000000000ull  /* what is said of a neighbour has been decided on by then */
+#define CONTEST_NS 2000000000ull  /* a claim of a neighbour's address has been decided on by then */
 #define QUIET_NS   30000000000ull /* between two lines of neighbours */
 #define HOSTS_NS   1000000000ull  /* between two lines of hosts at their limit */
 #define LOST_NS    5000000000ull  /* a loss of events is over when there is room and was none for so long */
-#define NEARLY     80u            /* percent at which the log tells of a table */
-#define ROOM       70u            /* below which it tells that there is room again */
+#define NEARLY     80u            /* percent at which a table is logged */
+#define ROOM       70u            /* below which it is logged that there is room again */
 
 /* A lane may be adding to it. */
 static uint64_t load_counter(const struct nd_counts *c, unsigned nf, unsigned counter)
@@ -51,7 +51,7 @@ json_t *nd_counters_status(const struct nd_counts *c, const char *nf)
     return o;
 }
 
-/* A frame in which another host said that it has an address, as text. */
+/* A frame in which another host claimed an address, as text. */
 struct claim_text {
     char addr[NF_ADDR_TEXT], mac[18];
     const char *interface;
@@ -240,7 +240,7 @@ static void note_table(struct nd_counts *c, const struct nf_table *table, unsign
     }
 }
 
-/* Every lane tells of the same tables, in the same order. */
+/* Every lane registers the same tables, in the same order. */
 static int find_tables(struct nd_counts *c, struct ft_fault *fault)
 {
     unsigned lanes = c->config->chain.lanes;
@@ -258,8 +258,8 @@ static int find_tables(struct nd_counts *c, struct ft_fault *fault)
 }
 
 /*
- * A lane that was told to wait, and has not followed what it was told next, has no state to count in: what
- * lies in the region is being filled by the peer, or wiped and made anew, with no place free in any pool.
+ * A lane that was ordered to wait, and has not followed the next order, has no state to count in: what lies
+ * in the region is being filled by the peer, or wiped and made anew, with no place free in any pool.
  */
 static bool is_state_there(const struct nd_counts *c)
 {
@@ -269,7 +269,7 @@ static bool is_state_there(const struct nd_counts *c)
     return true;
 }
 
-/* ---- what the log says of tables ---------------------------------------------------------------- */
+/* ---- tables in the log ---------------------------------------------------------------- */
 
 static void report_table(const struct nd_counts *c, const struct nd_table *t, enum ft_level level,
                          uint64_t entries, const char *what)
@@ -310,7 +310,7 @@ static void report_tables(struct nd_counts *c, const struct rp_status *s)
         look_at_table(c, &c->tables[i]);
 }
 
-/* ---- what status says of tables ----------------------------------------------------------------- */
+/* ---- tables in status ----------------------------------------------------------------- */
 
 static void add_to(json_t *sum, const char *name, const json_t *part)
 {
@@ -385,7 +385,7 @@ static bool is_log_full(const struct nd_counts *c)
     return false;
 }
 
-/* When a loss begins and when it has ended, which `show` and numbers alone do not tell. A standby's counts
+/* When a loss begins and when it has ended, which `show` and numbers alone do not show. A standby's counts
  * are its peer's, and those of a chain that was changed begin anew. */
 static void report_lost_events(struct nd_counts *c, const struct rp_status *s)
 {

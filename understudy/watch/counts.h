@@ -17,18 +17,18 @@ struct nd_takeovers {
     struct ft_histogram took;
 };
 
-/* A table of a lane, or of all, and what the log has said of it. */
+/* A table of a lane, or of all, and what was logged of it. */
 struct nd_table {
     struct nf_table table;
     char name[48]; /* "nat.flows"; "sessions" of no NF */
     uint16_t lane;
-    uint8_t told; /* percent at which the log told of it last; 0: it has room */
+    uint8_t told; /* percent at which it was last logged; 0: it has room */
 };
 
-/* What the log has last told of neighbours for which another MAC was said. Times in ns. */
+/* What was last logged of neighbours for which another MAC was claimed. Times in ns. */
 struct nd_neighbours_said {
     uint64_t contested, moved, last; /* counts of frames and neighbours; 0: nothing yet */
-    uint64_t due;                    /* 0: there is nothing to tell */
+    uint64_t due;                    /* 0: there is nothing to log */
 };
 
 /* The same of own addresses that other hosts have. */
@@ -69,9 +69,9 @@ struct nd_counts {
 int nd_counts_find(struct nd_counts *c, struct ft_fault *fault);
 
 /*
- * In each turn of the main thread. The log tells, once each, of a table that is 80 % and 100 % full, and that
- * has room again, by the primary alone; of neighbours when a contest is over; of own addresses that others
- * claim; and of hosts that have begun as many flows as they may.
+ * In each turn of the main thread. Logs, once each: a table that is 80 % and 100 % full, and that has room
+ * again, by the primary alone; neighbours when a contest is over; own addresses that others claim; and hosts
+ * that have begun as many flows as they may.
  */
 void nd_counts_turn(struct nd_counts *c, const struct rp_status *s);
 

@@ -3,8 +3,8 @@
  * What a node does about a slice that differs between it and its peer: it saves its own bytes of it, as they
  * were when the digests were taken, in STATE/NODE.diverged, for a person to compare with the peer's file. The
  * main thread finds the difference and copies the bytes, which lanes keep until then
- * (lane/verification.c). A thread that is made for this file writes it, and may wait for the disk; while
- * it does, other differences are said and not saved.
+ * (lane/verification.c). A thread that is made for this file writes it, and may wait for the disk; while it
+ * does, other differences are logged and not saved.
  */
 #define _GNU_SOURCE /* close_range */
 #include "understudy/watch/differences.h"
@@ -147,7 +147,8 @@ static void save_by_counts(struct nd_differences *all)
     }
 }
 
-/* As a primary: what the standby said. All lanes say the same of a digest of the whole region. */
+/* As a primary: the verdicts of the standby. All lanes have the same verdict on a digest of the whole
+ * region. */
 static void save_by_verdicts(struct nd_differences *all, const struct rp_status *s)
 {
     for (unsigned l = 0; s->verdicts.different != all->seen_verdicts && l < all->chain->lanes; l++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Looks after the data ports of a running node. By the rule of understudy/track/rules.h it says whether they
- * are whole: to the peer, in heartbeats; to status; to the log, once for each change. See port_watch.h.
+ * Looks after the data ports of a running node. By the rule of understudy/track/rules.h it reports whether
+ * they are whole: to the peer, in heartbeats; to status; to the log, once for each change. See port_watch.h.
  */
 #include "understudy/watch/port_watch.h"
 #include "understudy/config/peer.h"
@@ -16,8 +16,8 @@
 #define COUNT_NS   250000000ull   /* between two looks at their counters */
 #define LATE_NS    500000000ull   /* between two turns: this thread was held up, and lanes may have been */
 #define HEARD_NS   1000000000ull  /* a port without a heartbeat for so long, or detect_ms, is not heard */
-#define SILENCE_NS 10000000000ull /* without any keeper, until the log says so */
-#define STANDS_NS  250000000ull   /* faults that have been the same for so long are said in the log */
+#define SILENCE_NS 10000000000ull /* without any keeper, until that is logged */
+#define STANDS_NS  250000000ull   /* faults that have been the same for so long are logged */
 
 /* Drivers whose frames come from nowhere, or from a file: no heartbeat passes between two nodes. */
 static bool leads_to_a_network(const char *devargs)
@@ -56,7 +56,7 @@ void nd_port_watch_begin(struct nd_port_watch *watch)
 /* ---- interfaces --------------------------------------------------------------------------------- */
 
 /*
- * A driver of kernel interfaces says that a frame has left when the kernel has it, which drops what is too
+ * A driver of kernel interfaces reports that a frame has left when the kernel has it, which drops what is too
  * long for the MTU, and all that is sent while the link is down. So what the interface has sent is compared
  * with what the driver took. The driver is asked first: a frame between both questions is none that is lost.
  */
@@ -138,7 +138,7 @@ static const struct nd_port_heard *newest(const struct nd_port_watch *watch, uin
     return best;
 }
 
-/* What was heard by each port, and what the newest of it says of the peer's. */
+/* What was heard by each port, and what the newest of it reports of the peer's. */
 static void gather_received(struct nd_port_watch *watch, uint64_t incarnation, uint64_t now, uint64_t within)
 {
     struct nd_health *h = &watch->health;
@@ -167,8 +167,8 @@ static void gather_received(struct nd_port_watch *watch, uint64_t incarnation, u
 
 /* ---- the log ------------------------------------------------------------------------------------- */
 
-/* Of a pair that would be protected: else more is amiss than its ports, and the log has that. What stands is
- * said: the nodes find a fault of both, or its end, one after the other. */
+/* Of a pair that would be protected: else more is amiss than its ports, and the log has that. Only what lasts
+ * is logged: the nodes find a fault of both, or its end, one after the other. */
 static void log_faults(struct nd_port_watch *watch, enum ft_state state, uint64_t now)
 {
     if ((state != FT_PROTECTED && state != FT_READY) || now < watch->changed + STANDS_NS ||
@@ -181,7 +181,8 @@ static void log_faults(struct nd_port_watch *watch, enum ft_state state, uint64_
         ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_PORT, "data ports are whole again");
 }
 
-/* No keeper has been heard for SILENCE_NS. What has come and was not taken says where to look. */
+/* No keeper has been heard for SILENCE_NS. The counts of what has come and was not taken show where to
+ * look. */
 static void log_silence(struct nd_port_watch *watch, const struct nd_fed_counts *fed, uint64_t now)
 {
     const struct nd_node *k = watch->config->keeper;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A node's demotion counter, made of its data ports and of what it tracks; an operator's orders, of which
- * both nodes keep the newest; on the primary, the handovers that follow; and what the log says of how soon a
+ * both nodes keep the newest; on the primary, the handovers that follow; and what is logged of how soon a
  * silent primary is taken over from. See standing.h.
  */
 #include "understudy/watch/standing.h"

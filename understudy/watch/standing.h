@@ -10,9 +10,9 @@
 #include "understudy/track/runner.h"
 #include "replicator/replicator.h"
 
-/* What the log has said of how soon a silent primary is suspected. */
+/* What was logged of how soon a silent primary is suspected. */
 struct nd_detection {
-    uint64_t said, said_at; /* ns: how soon, and when it was said; 0: not yet */
+    uint64_t said, said_at; /* ns: how soon, and when that was logged; 0: not yet */
     uint64_t false_takeovers, doubled_at;
 };
 
@@ -51,7 +51,7 @@ void nd_standing_begin(struct nd_standing *st);
 void nd_standing_place(struct nd_standing *st);
 void nd_standing_turn(struct nd_standing *st, const struct rp_status *s);
 
-/* An operator's order, later than every one that is known. FT_EINVAL: the peer has said one of the far
+/* An operator's order, later than every one that is known. FT_EINVAL: the peer has sent one of the far
  * future, behind which there is no room. */
 int nd_standing_order(struct nd_standing *st, enum ft_maintenance what);
 
