@@ -10,8 +10,8 @@
  * client passes.
  *
  * A full table: of a few clients without connections the one whose rates are full, or will be soonest, makes
- * room for a new one: what is known of it is worth least. So sources that are seen once keep nobody out, and
- * who is over his limit stays known.
+ * room for a new client, since its record is worth least. So sources that are seen once keep nobody out, and
+ * a client over its limit stays known.
  *
  * State: clients, shared by all lanes, in shards by address: what is left of their rates and how many
  * connections they have. Of this instance: the connections whose packets come to this lane, and a wheel, for

@@ -343,7 +343,7 @@ static uint32_t run_side(struct nf_chain *chain, uint8_t side)
             continue;
         if (ft_unlikely(chain->guard))
             nf_payload_guard_begin(chain->guard, nf, list, left, packets, chain->state->seq);
-        list[left] = NULL; /* ends the NF's packets, also for who reads them after a crash */
+        list[left] = NULL; /* ends the NF's packets, also for the report of a crash */
         nf_mark(chain->mark, NF_DOING_PACKETS, nf->index);
         begin_nf(chain, nf);
         ft_clear_registers();

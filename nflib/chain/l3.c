@@ -593,7 +593,7 @@ static bool is_believed(const struct nf_l3 *l3, const struct nf_nd *nd, uint8_t 
 }
 
 /* A neighbour that was asked at its MAC need not repeat it in its answer (RFC 4861, 7.2.4): it is the frame's
- * sender, and confirms what is known. NULL: there is none, or another's. */
+ * sender, and confirms what is known. NULL: the answer has no MAC, or another host's. */
 static const uint8_t *find_mac(const struct nf_l3 *l3, const struct nf_packet *p, const struct nf_nd *nd)
 {
     const struct nf_neighbour *known;

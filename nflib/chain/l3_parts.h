@@ -81,10 +81,10 @@ void nf_l3_find_ahead(const struct nf_l3 *l3, struct nf_packet *const packets[],
 
 /* ---- l3_announce.c ---- */
 /*
- * Another host has claimed `addr`, which is the chain's, on `port`. Where the chain has it on that link, it
- * is announced again, at once, or a second after it was last. RFC 5227 (2.4) has 10 seconds there, against
- * two hosts that defend one address from each other for ever; the hosts behind a chain would be without it
- * for that long, and one frame a second is no flood. The MAC of any interface of the chain is no other
+ * Another host has claimed `addr`, which is the chain's, on `port`. Where the chain has the address on that
+ * link, it announces it again, at once, or a second after the last time. RFC 5227 (2.4) has 10 seconds there,
+ * against two hosts that defend one address from each other for ever; the hosts behind a chain would be cut
+ * off for that long, and one frame a second is no flood. The MAC of any interface of the chain is no other
  * host's: two of them may be on one link.
  */
 void nf_l3_note_conflict(struct nf_l3 *l3, const struct nf_addr *addr, uint8_t port, const uint8_t mac[6],

@@ -3,19 +3,19 @@
  * Neighbours of the chain's L3: MAC addresses by IP address. State in the lane's arena. There is a table for
  * IPv4, whose neighbours are found by ARP, and one for IPv6, by neighbour discovery.
  * Entries are asked for at most once a second; known ones are asked again 20 s after they were last confirmed
- * or asked, if they are next hops or in use, and forgotten 180 s after they were last confirmed. One that has
- * not answered 3 s after the first request is unreachable for as long as it stays in the table (RFC 4861,
- * 7.3.3). Such an entry is removed 3 s after the last request, and packets that want its address ask again;
- * one of a next hop stays.
+ * or asked, if they are next hops or in use, and forgotten 180 s after they were last confirmed. A neighbour
+ * that has not answered 3 s after the first request is unreachable for as long as it stays in the table (RFC
+ * 4861, 7.3.3). Such an entry is removed 3 s after the last request, and packets that want its address ask
+ * again; one of a next hop stays.
  * In a full table an entry gives way to a new one: the oldest of those to which no packet was ever forwarded,
  * or, once packets were forwarded to three quarters of the table, the one to which none was for longest. What
- * the chain and its NFs send by themselves does not count. So who asks or pings the chain in made-up names,
- * or sends to all addresses of a link, keeps no host out (RFC 6583). For addresses that packets want, 4,096
- * entries a second give way, 1,024 at once: each costs the link a request. Next hops stay. When another MAC
- * is claimed for a known neighbour, the neighbour is first asked at its known MAC: the claimed MAC replaces
- * that one once none of three requests, 0.2 s apart, was answered. It does so 0.6 s after the claim, or up to
- * a second later where the neighbour was asked like this within the last second. One that the file names is
- * never asked, changed or forgotten.
+ * the chain and its NFs send by themselves does not count. So a host that asks or pings the chain from
+ * made-up addresses, or sends to all addresses of a link, keeps no host out (RFC 6583). For addresses that
+ * packets want, 4,096 entries a second give way, 1,024 at once: each costs the link a request. Next hops
+ * stay. When another MAC is claimed for a known neighbour, the neighbour is first asked at its known MAC: the
+ * claimed MAC replaces that one once none of three requests, 0.2 s apart, was answered. It does so 0.6 s
+ * after the claim, or up to a second later where the neighbour was asked like this within the last second.
+ * A neighbour that the file names is never asked, changed or forgotten.
  */
 #ifndef NFLIB_CHAIN_NEIGHBOUR_H
 #define NFLIB_CHAIN_NEIGHBOUR_H

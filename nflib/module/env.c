@@ -61,7 +61,7 @@ uint64_t nf_siphash(const uint64_t key[2], const void *data, uint32_t n)
     return siphash(key, data, n);
 }
 
-/* The hash of how many numbers were drawn: who has seen some of the numbers, as ports on the wire, cannot
+/* The hash of how many numbers were drawn: an observer of some of the numbers, as ports on the wire, cannot
  * predict the next one. */
 uint64_t nf_random(const struct nf *nf)
 {

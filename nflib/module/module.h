@@ -477,7 +477,7 @@ uint32_t nf_show_end(struct nf_show *show);
 /* ---- tables that can be full --------------------------------------------------------------------------- */
 
 /*
- * What each is called, where its count of entries lies in the region, and its limit. Whoever makes a table
+ * The name of each table, where its count of entries lies in the region, and its limit. Whoever makes a table
  * registers it, once, and goes on counting as before. Noted while the chain is made, in memory of the
  * process; the node reads the counts while lanes run, for operators (understudy/watch/counts.c).
  */

@@ -542,8 +542,8 @@ uint64_t nf_merged_peek(const struct nf *nf, const struct nf_merged *merged)
  * The free numbers that no lane has (a ring in the shared arena, behind a section), the lane
  * that has each of the others, and in each lane's own arena a cache, a ring as well.
  *
- * A number is drawn at random by the lane's generator, so that who has seen some cannot predict the next one.
- * The ring is in the order in which numbers were given back: of those that are free the quarter that was
+ * A number is drawn at random by the lane's generator, so that an observer of some cannot predict the next
+ * one. The ring is in the order in which numbers were given back: of those that are free the quarter that was
  * given back last rests, and one of the others is drawn; what lies first takes its place in the ring. So any
  * number is found at once, also the last one.
  *

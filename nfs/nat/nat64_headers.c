@@ -66,7 +66,7 @@ static uint32_t nat64_pseudo(const struct nf_addresses *addresses, uint32_t n)
     return nat64_sum(addresses, sizeof(*addresses)) + htons((uint16_t)n) + htons(NF_PROTO_ICMPV6);
 }
 
-/* Zero means for UDP that there is none, and for an echo that is all zeros it would be wrong. */
+/* Zero means for UDP that there is no checksum, and for an echo that is all zeros it would be wrong. */
 static uint16_t not_zero(uint16_t sum)
 {
     return sum ? sum : 0xffff;
@@ -365,9 +365,10 @@ static bool is_extended(const struct nf_packet *p)
 }
 
 /* An error that would be longer than `longest` in the other family, with `headers` in front of the quoted
- * header of L4, is cut behind the `n` bytes of that one which are changed: what is behind them is not known
- * in replay, and the sum of what is left has to be. An error with an extension is cut as well, since the
- * length of its quote could not be given any more. Returns how many bytes are quoted from that header on. */
+ * header of L4, is cut behind the `n` bytes of that header which are changed: what is behind them is not
+ * known in replay, and the sum of what is left has to be. An error with an extension is cut as well, since
+ * the length of its quote could not be given any more. Returns how many bytes are quoted from that header
+ * on. */
 static uint32_t cut_quoted(struct nf_packet *p, const struct nf_inner *in, uint32_t headers, uint32_t longest,
                            uint32_t n)
 {

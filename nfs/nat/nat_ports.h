@@ -152,7 +152,7 @@ const void *nat_ports_end(const struct nat_ports_config *config, uint8_t proto, 
 uint32_t nat_outside_of(const struct nf_hosts *outside, const void *addr, uint32_t bytes);
 
 /* `clear`: all mappings end, or those of "tcp/1024" or "tcp/203.0.113.1:1024", as `has` finds for a session.
- * A flow without its mapping is nobody's: it ends for all NFs. */
+ * A flow without its mapping ends for all NFs. */
 int nat_ports_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault,
                     bool (*has)(const struct nf *nf, const struct nf_session *s, const struct nat_key *key));
 

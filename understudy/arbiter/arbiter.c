@@ -257,9 +257,9 @@ static int decide_at(struct nd_etcd *e, const char *server, void *asking, struct
 
 /*
  * The rule of ftcore/protocol/core.h for { asked, who }: *kept is the decision that stands then. `who` "":
- * the era is known to have begun, and is nobody's yet. `asked` NULL: looks, and changes nothing. FT_EBUSY: it
- * was given up; FT_EIO: no server answered; FT_EMALFORMED: an answer cannot be read; the password's file may
- * give FT_EPERM, FT_EMALFORMED or FT_EIO.
+ * the era is known to have begun, and has no winner yet. `asked` NULL: looks, and changes nothing. FT_EBUSY:
+ * it was given up; FT_EIO: no server answered; FT_EMALFORMED: an answer cannot be read; the password's file
+ * may give FT_EPERM, FT_EMALFORMED or FT_EIO.
  */
 static int decide(struct nd_etcd *e, const char *key, const struct ft_question *asked, const char *who,
                   struct ft_decision *kept, struct ft_fault *fault)

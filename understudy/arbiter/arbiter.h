@@ -2,9 +2,9 @@
 /*
  * The thread that asks the arbiter, which is etcd, through its JSON gateway, and has it decide. The
  * replicator hands it one question and takes one answer, by words that neither ever waits for; a new question
- * takes the place of the old one, and an answer to that is nobody's. A question goes before a look that is
- * under way. Where nothing is asked, it looks every LOOK_NS whether the arbiter answers, and has it keep the
- * view in which this node serves: a decision of an earlier view is then given to nobody any more.
+ * takes the place of the old one, and an answer to the old one is dropped. A question goes before a look that
+ * is under way. Where nothing is asked, it looks every LOOK_NS whether the arbiter answers, and has it keep
+ * the view in which this node serves: a decision of an earlier view is then given to nobody any more.
  *
  * The thread waits for a server, a second at most for each request (understudy/etcd/etcd.h). Answers of one
  * cluster count alone: two that decide are none. That is the cluster that answered first, or that

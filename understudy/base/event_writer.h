@@ -3,8 +3,8 @@
  * The thread that writes the event log (ftcore/base/event_log.h) to stderr, as text or as JSON, one for the
  * process. Where stderr is the journal's, lines go to the journal's socket, with priorities and fields. While
  * stderr takes nothing this thread waits, and nobody else. When it takes lines again, one more line states
- * how many were lost meanwhile. Started by who runs a node, when its files and ports are open; the parent of
- * no process. Also how a line is written, which `understudy watch` does as well.
+ * how many were lost meanwhile. Started by the process of a node, when its files and ports are open; it
+ * starts no process. Also how a line is written, which `understudy watch` does as well.
  */
 #ifndef NODE_BASE_EVENT_WRITER_H
 #define NODE_BASE_EVENT_WRITER_H

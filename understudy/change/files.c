@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A chain's files as a set: read, made one piece of and taken apart, staged, installed, and the thread that
+ * A chain's files as a set: read, joined into one piece and split, staged, installed, and the thread that
  * does so; see files.h.
  *
  * A set lies beside those files that are in use, in a directory of its own beside the chain file, until each

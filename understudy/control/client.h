@@ -19,9 +19,9 @@ struct nd_listener {
 
 /*
  * Sends `request` (borrowed) to the node listening at `path` and waits at most `timeout_ms` for the answer (a
- * new reference); *listener, unless NULL, is who answered. A user who may not open `path` is answered by the
- * socket that looks (understudy/control/server.h). FT_ENOENT: nobody listens, FT_EPERM, FT_EIO: no answer in
- * time, FT_EMALFORMED.
+ * new reference); *listener, unless NULL, is the process that answered. A user who may not open `path` is
+ * answered by the socket that looks (understudy/control/server.h). FT_ENOENT: nobody listens, FT_EPERM,
+ * FT_EIO: no answer in time, FT_EMALFORMED.
  */
 int nd_ask(const char *path, const json_t *request, int timeout_ms, json_t **answer,
            struct nd_listener *listener, struct ft_fault *fault);

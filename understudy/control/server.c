@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Listens at the two control sockets, and decides who has a place. Capacity: ND_PLACES connections of each
- * socket. When all are taken, whoever comes takes the place of the connection that has been without a request
+ * socket. When all are taken, a new client takes the place of the connection that has been without a request
  * for the longest. A client of root or of the node's own user loses its place to no other user, and takes
- * that of any other user's whose request is not at work. Whoever finds none is refused in one line.
+ * that of any other user's whose request is not at work. A client that finds no place is refused in one line.
  *
  * The socket that looks has a turn every LOOK_NS, so whatever its clients do, they cost the node one answer
  * of each place, and one page of show, in that time.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a node does so that its end explains itself: memory that outlives it, in which lanes and the handler
- * of fatal signals (handler.h) leave what they were at; and the reporter, a small process forked beside
+ * of fatal signals (handler.h) leave what they were doing; and the reporter, a small process forked beside
  * it, that waits for the node's end and then writes its report into STATE/NODE.crash-TIME/, and finishes the
  * node's recording. It has no capability, none of the node's sockets, and no key; nothing of a takeover waits
  * for it. It also writes the frames that a quarantine kept. All by the main thread, unless a comment names

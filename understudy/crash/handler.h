@@ -34,9 +34,9 @@ void nd_crash_thread(int lane);
  *
  * Time on a processor, and looks, do not pass while a machine stands, a process is stopped, or others have
  * the processors. Where a guest does not learn what its host takes, a processor that stood counts as used: so
- * a call is also seen by four looks after the first. A lane that waits for another lane does not hang; that
- * one does. Nor does one that waits in the kernel for memory or a disk, and sleep counts by the time that the
- * process was given (understudy/base/given.h).
+ * a call is also seen by four looks after the first. A lane that waits for another lane does not hang; the
+ * other lane does. Nor does a lane hang that waits in the kernel for memory or a disk, and sleep counts by
+ * the time that the process was given (understudy/base/given.h).
  *
  * It reads marks, turns and waits of lanes, allocates nothing and takes no lock.
  */

@@ -7,8 +7,9 @@
  * Where the notice names several frames, of which one killed, they are suspects, and so are all with
  * `quarantine_max` frames dropped: they are dropped until the node is PROTECTED; then each of them passes
  * once, in a burst of its own. What the node survives is no suspect any more; the quarantine stays on for its
- * time all the same, so that the next crash in that NF is known to be a second one. What kills it so is never
- * one again (FT_KILLED_ALONE), and the next notice names it and not the others, which are free.
+ * time all the same, so that the next crash in that NF is known to be a second one. A frame that kills the
+ * node so is never a suspect again (FT_KILLED_ALONE), and the next notice names it and not the others, which
+ * are free.
  *
  * Where one packet is named, and may be named by mistake, the others of its burst (FT_BESIDE) are suspects as
  * well, but wait for BESIDE_NS at most: they are innocent as a rule, and a pair that is supervised is

@@ -76,7 +76,7 @@ static __attribute__((format(printf, 2, 3))) void say(struct nd_drill *d, const 
     fputc('\n', stderr);
 }
 
-/* The first thing that went wrong is the one that is reported. */
+/* Only the first thing that went wrong is reported. */
 static __attribute__((format(printf, 2, 3))) void fail_run(struct nd_drill_run *r, const char *fmt, ...)
 {
     va_list args;

@@ -9,8 +9,8 @@
  * What is mirrored is one revision of the store, not older than a beat and a request (store.h) while the
  * mirror is connected; once it is silent the keys stay as they were, and before it is connected again all are
  * read. A revision is seen whole. A value that etcd refuses for longer than the lease's time ends the lease:
- * the one that stands is not true any more. Bounds are those of keys.h and store.h: beyond them the mirror is
- * silent and reports why.
+ * the value that stands is not true any more. Bounds are those of keys.h and store.h: beyond them the mirror
+ * is silent and reports why.
  */
 #ifndef NODE_ETCD_MIRROR_H
 #define NODE_ETCD_MIRROR_H

@@ -2,7 +2,7 @@
 /*
  * The keeper's end, without I/O: the inputs of one lane, cut into bursts, stamped, numbered and kept until
  * the present primary reports that they may be forgotten; which of its outputs leave; and who is primary.
- * Owned and used by one thread, which gives it what comes in and sends what it asks for.
+ * Owned and used by one thread, which passes it what comes in and sends what it asks for.
  *
  *   ports ─ add, cut ─▶ ring of inputs ─ turn ─▶ the primary        the primary ─ take ─▶ ports
  *
@@ -17,11 +17,11 @@
  * keeper, so that no node has bursts of both.
  *
  * One of two keepers is active while it holds the primary's word (word.h). The other one waits: it asks,
- * knows who is primary, and neither takes inputs nor lets anything leave. Who becomes active begins anew as a
- * keeper that comes back, under another incarnation. One whose word has run out and that has not heard of
- * another keeper goes on but for `leave`, which its process refuses then (kp_front_may_leave). A primary is
- * fed once it has given its word itself: before that nobody knows that this keeper has not been left out. A
- * keeper begins to feed it while its word runs, and not later: by then another one may feed.
+ * knows who is primary, and neither takes inputs nor lets anything leave. A keeper that becomes active begins
+ * anew as one that comes back, under another incarnation. A keeper whose word has run out and that has not
+ * heard of another keeper goes on but for `leave`, which its process refuses then (kp_front_may_leave). A
+ * primary is fed once it has given its word itself: before that nobody knows that this keeper has not been
+ * left out. A keeper begins to feed it while its word runs, and not later: by then another one may feed.
  *
  * Rings. Inputs: when `inputs` or `bursts` are kept, none is taken (kp_front_has_room), and frames wait in
  * the ports. To the primary: at most KP_WINDOW bursts that it has not executed are under way. Outputs: of

@@ -16,7 +16,7 @@
  * Numbers in the option are little endian. The tag is that of ftcore/record/datagram.h, over the whole
  * datagram with zeros in its place. Its key is made of the pair's key (kp_key). Both processes are named in
  * each datagram, by incarnations whose last digit is the place of the node or keeper in the file: so a
- * datagram of an earlier process, or from or to another address than that process's, is nobody's.
+ * datagram of an earlier process, or from or to another address than that process's, is dropped.
  */
 #ifndef KEEPER_MESSAGE_H
 #define KEEPER_MESSAGE_H

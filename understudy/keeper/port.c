@@ -177,8 +177,7 @@ static void take_keeper(struct kp_port *port, uint64_t incarnation)
     port->missing = port->given + 1;
 }
 
-/* A process that began after the one before, or became active: messages of the one before are nobody's
- * now. */
+/* A process that began after the one before, or became active: messages of the one before are dropped now. */
 static void take_peer(struct kp_port *port, unsigned keeper, uint64_t incarnation)
 {
     bool feeds = port->keeper == port->peer[keeper].incarnation && port->active == keeper;

@@ -62,7 +62,7 @@ struct kp_port {
         uint64_t incarnation; /* 0: not heard yet */
         uint64_t serial;      /* the highest of its messages to this process */
         uint64_t heard;       /* when that came, ns; what a stranger sends again is no sign of life */
-        uint64_t asked; /* serial of its last question: that one again, or an earlier one, is nobody's */
+        uint64_t asked; /* serial of its last question: that question again, or an earlier one, is dropped */
         uint64_t own;   /* the same of what it passes on */
         bool answer;    /* it has spoken */
     } peer[KP_KEEPERS];

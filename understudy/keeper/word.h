@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which of two keepers is active, without I/O: the one that has the primary's word. Keepers do not speak to
- * each other. Each asks the primary; the primary gives its word to one of them, in a keeper view that is
- * higher than all before it. A word runs for KP_WORD_NS from when its keeper asked, by that keeper's clock:
- * while none runs, nothing leaves. Owned by a keeper (struct kp_word) and by the port of a node's live lane
- * (struct kp_giver), each used by its own thread.
+ * Which of two keepers is active, without I/O: the one that has the primary's word. Keepers exchange no
+ * messages. Each asks the primary; the primary gives its word to one of them, in a keeper view that is higher
+ * than all before it. A word runs for KP_WORD_NS from when its keeper asked, by that keeper's clock: while
+ * none runs, nothing leaves. Owned by a keeper (struct kp_word) and by the port of a node's live lane (struct
+ * kp_giver), each used by its own thread.
  *
  * Why no two words run at once:
  *

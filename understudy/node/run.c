@@ -309,8 +309,8 @@ static int start_log(struct nd_running *r, struct ft_fault *fault)
 
 /*
  * Forgets which cluster the arbiter is. Reads anew what seals the link, the key file or the certificates, for
- * connections that are made from now on. The one that stands stays. Logs in one line what came of it; what
- * cannot be read leaves everything as it was. For the control thread, which may wait for a disk.
+ * connections that are made from now on. A connection that stands stays. Logs in one line what came of it;
+ * what cannot be read leaves everything as it was. For the control thread, which may wait for a disk.
  */
 static void reload_files(struct nd_running *r)
 {

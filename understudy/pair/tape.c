@@ -270,9 +270,9 @@ static void count_wrong(struct nd_tape *tape, struct nf_packet *p)
 /*
  * On which side each input arrives, into inputs[].side; and how many have wrong checksums. What has a source
  * in the networks `inside` (NULL: those of the chain's NAT) comes from inside; else what has its destination
- * there, or at the NAT's outside address, from outside. Where that does not decide it: who sent the first
- * packet of a flow is inside, its other end outside. (A flow here is the addresses and ports of TCP and UDP
- * on IPv4; the addresses alone for its fragments and other protocols; the MACs for all else.)
+ * there, or at the NAT's outside address, from outside. Where that does not decide it: the sender of a flow's
+ * first packet is inside, its other end outside. (A flow here is the addresses and ports of TCP and UDP on
+ * IPv4; the addresses alone for its fragments and other protocols; the MACs for all else.)
  */
 static int find_sides(struct nd_tape *tape, const struct nf_chain_config *chain,
                       const struct nf_networks *inside, struct ft_fault *fault)

@@ -3,7 +3,7 @@
  * What the flight recorder kept, executed again by lanes of its own (replay --log): which files, and what is
  * in them (files.c); the execution, and the captures of what came in and left (execute.c); what is printed of
  * it (print.c). Bursts that had not ended when the node did are listed; replay --crash (crash.c) executes the
- * one that it crashed in.
+ * burst that the node crashed in.
  *
  * Every lane but the first is a thread: the first runs on the caller's, so one lane alone is one thread, for
  * a debugger. Threads follow the dependencies as a standby's lanes do, with the same code; their order beyond

@@ -333,7 +333,7 @@ static int deal_tape(struct nd_replay *r, struct nd_tape_lanes lanes, struct ft_
 /* ---- the run --------------------------------------------------------------------------------- */
 
 /* What the options ask for, against the file and the capture. A kill beyond it is reported, and is no error:
- * who runs many captures gives all of them the same kills. */
+ * a run over many captures gives all of them the same kills. */
 static int check_kills(struct nd_replay *r)
 {
     const struct nd_replay_options *o = r->options;

@@ -157,9 +157,9 @@ int nd_replay_run(struct nd_replay *r, struct ft_fault *fault);
 
 void nd_nodes_close(struct nd_replay *r);
 
-/* Whether who executed the burst, live or (`replayed`) as a standby, edited something else than `of`, as
- * ft_audit_watch has it; *nf: the first NF in the chain, else FT_NFS_MAX (what lanes share) or 0 (the lane's
- * own), which follow from the NFs. False: nobody executed it. */
+/* Whether the node that executed the burst, live or (`replayed`) as a standby, edited something else than
+ * `of`, as ft_audit_watch has it; *nf: the first NF in the chain, else FT_NFS_MAX (what lanes share) or 0
+ * (the lane's own), which follow from the NFs. False: no node executed it. */
 bool nd_sums_differ(const struct nd_sums *sums, bool replayed, unsigned lane, uint64_t burst,
                     const uint64_t of[FT_AUDIT_SUMS], uint16_t *nf);
 

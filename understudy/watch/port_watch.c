@@ -58,7 +58,8 @@ void nd_port_watch_begin(struct nd_port_watch *watch)
 /*
  * A driver of kernel interfaces reports that a frame has left when the kernel has it, which drops what is too
  * long for the MTU, and all that is sent while the link is down. So what the interface has sent is compared
- * with what the driver took. The driver is asked first: a frame between both questions is none that is lost.
+ * with what the driver took. The driver is asked first: a frame between both questions is not counted as
+ * lost.
  */
 static void count_frames(struct nd_port_watch *watch, unsigned device, const struct rte_eth_stats *driver,
                          const struct nd_interface_now *kernel)
