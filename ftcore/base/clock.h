@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The clocks, ns: the monotonic one, and the wall clock. No system call: the kernel maps them into every
- * process. For what stands above ftcore: the core and NFs are told the time (scripts/lint).
+ * process. For code above ftcore: the core and NFs receive the time from their caller (scripts/lint).
  */
 #ifndef FTCORE_BASE_CLOCK_H
 #define FTCORE_BASE_CLOCK_H

@@ -48,7 +48,7 @@ static int make_file(const char *path, mode_t mode, bool exactly, const void *by
     if (fd < 0)
         return ft_durable_fail(path, fault);
     for (size_t at = 0; at < len && (n >= 0 || errno == EINTR); at += n > 0 ? (size_t)n : 0)
-        n = write(fd, (const char *)bytes + at, len - at); /* a disk that is full says so of the next part */
+        n = write(fd, (const char *)bytes + at, len - at); /* a full disk fails the next write */
     error = n < 0 || (exactly && fchmod(fd, mode) != 0) || fsync(fd) != 0 ? ft_durable_fail(path, fault) : 0;
     if (close(fd) != 0 && !error)
         error = ft_durable_fail(path, fault);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The queue of the event log (event_log.h): bounded, many threads add, one takes. A slot's turn says whose it
- * is: 2 n, free for the line of round n; 2 n + 1, that line is whole. Who adds a line claims a slot by
- * counting `claimed` up, and nobody waits for anybody: a thread that is slow between claiming and filling
- * delays the writer alone.
+ * The queue of the event log (event_log.h): bounded, many threads add, one takes. A slot's `turn` is 2 n
+ * while the slot is free for the line of round n, and 2 n + 1 once that line is whole. A thread that adds a
+ * line claims a slot by counting `claimed` up, and no thread waits for another: one that is slow between
+ * claiming and filling delays the writer alone.
  */
 #include "ftcore/base/event_log.h"
 

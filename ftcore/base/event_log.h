@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The event log: the lines in which a process tells people what happens. Each has a level, the name of its
- * event from one list, a message, and fields for programs. In a running node lines go through a queue to a
- * thread that writes them (understudy/base/event_writer.h), so that no lane and no replicator ever waits for
- * a pipe, a terminal or a disk. Any thread adds lines, one thread takes them. Where no such thread was
+ * The event log: the lines in which a process reports to people what happens. Each has a level, the name of
+ * its event from one list, a message, and fields for programs. In a running node lines go through a queue to
+ * a thread that writes them (understudy/base/event_writer.h), so that no lane and no replicator ever waits
+ * for a pipe, a terminal or a disk. Any thread adds lines, one thread takes them. Where no such thread was
  * started (commands, tools, tests) "understudy: MESSAGE" goes to stderr at once.
  *
  * Capacity: FT_EVENT_LINES lines of FT_EVENT_LINE bytes. A line that finds the queue full is counted and
@@ -45,16 +45,16 @@ enum ft_level { FT_LEVEL_ERROR = 3, FT_LEVEL_WARNING, FT_LEVEL_NOTICE, FT_LEVEL_
     X(TABLE, "table") /* how full it is */                                                                   \
     X(HOST, "host")   /* one has begun as many flows as it may */                                            \
     X(PORT, "port")                                                                                          \
-    X(WAY, "way")             /* one of two ways between the nodes was lost, or stands again */              \
-    X(LINK_PORT, "link_port") /* the lanes' port to the peer carries, is silent, or gets others' frames */   \
-    X(NEIGHBOUR, "neighbour") /* another MAC was said for one that is known */                               \
-    X(CONFLICT, "conflict")   /* another host has an address of the chain */                                 \
-    X(TRACK, "track")         /* the demotion counter, and why */                                            \
-    X(AUTHORITY, "authority") /* the role is to move, or not: counters, pins, holds */                       \
-    X(HOOK, "hook")           /* events that a hook did not get; no hook is told of it */                    \
-    X(EXPORT, "export")       /* what the log of flows goes to takes it, or not */                           \
-    X(DPDK, "dpdk")           /* what DPDK and its drivers say */                                            \
-    X(CRASH, "crash")         /* a node crashed or was killed: this one's reporter, or its peer, says so */  \
+    X(WAY, "way")               /* one of two ways between the nodes was lost, or stands again */            \
+    X(LINK_PORT, "link_port")   /* the lanes' port to the peer carries, is silent, or gets others' frames */ \
+    X(NEIGHBOUR, "neighbour")   /* another MAC was announced for a known neighbour */                        \
+    X(CONFLICT, "conflict")     /* another host has an address of the chain */                               \
+    X(TRACK, "track")           /* the demotion counter, and why */                                          \
+    X(AUTHORITY, "authority")   /* the role is to move, or not: counters, pins, holds */                     \
+    X(HOOK, "hook")             /* events that a hook did not get; no hook receives this one */              \
+    X(EXPORT, "export")         /* what the log of flows goes to takes it, or not */                         \
+    X(DPDK, "dpdk")             /* messages of DPDK and its drivers */                                       \
+    X(CRASH, "crash")           /* a node crashed or was killed: by its reporter, or its peer */             \
     X(QUARANTINE, "quarantine") /* frames like those that the peer crashed on are dropped, or no more */     \
     X(START, "start")           /* why the node does not start, or starts as it should not */                \
     X(ABORT, "abort") /* a broken invariant, or an NF that breaks its contract: the process ends */          \

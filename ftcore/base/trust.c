@@ -119,7 +119,7 @@ static int enter_parent(struct walk *w)
     return enter(w, openat(w->at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC));
 }
 
-/* What the link says takes the place of its name. */
+/* The link's target takes the place of its name. */
 static int follow(struct walk *w, int link)
 {
     char target[PATH_MAX], rest[PATH_MAX];

@@ -30,10 +30,10 @@ void ft_trust_user(struct ft_trust *trust, const char *name);
 
 /*
  * Opens the file, for reading unless `unread`, close-on-exec, after a walk from / in which every directory,
- * symbolic link and the file were looked at: who is not believed can exchange none of them, so the path leads
- * there again. The descriptor; or with one line in `fault` and errno set what the system said (FT_ENOENT,
- * FT_EPERM, FT_EIO), or with errno 0 what was found: FT_EPERM (path, owner, mode, what was expected),
- * FT_EMALFORMED (no regular file; nothing but a regular file is opened).
+ * symbolic link and the file were looked at: no untrusted user can exchange any of them, so the path leads
+ * there again. Returns the descriptor; or with one line in `fault` and errno set the system's error
+ * (FT_ENOENT, FT_EPERM, FT_EIO), or with errno 0 what was found: FT_EPERM (path, owner, mode, what was
+ * expected), FT_EMALFORMED (no regular file; nothing but a regular file is opened).
  */
 int ft_trust_open(const char *path, const struct ft_trust *trust, struct ft_fault *fault);
 

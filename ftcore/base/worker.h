@@ -42,7 +42,7 @@ static inline bool ft_worker_ends(const struct ft_worker *w)
     return atomic_load(&w->ends);
 }
 
-/* Tells the thread to end and does not wait: for users that have to wake it from something else as well. */
+/* Asks the thread to end and does not wait: for users that have to wake it from something else as well. */
 void ft_worker_ask_end(struct ft_worker *w);
 
 /* Ends the thread and waits for it, until this time of the monotonic clock, ns; UINT64_MAX: for as long as it

@@ -219,8 +219,8 @@ int ft_closed_fits(const struct ft_closed *set, const struct ft_chunk *chunk)
     if (chunk->lane >= set->lanes)
         return FT_EMALFORMED;
     const struct end *end = &set->lane[chunk->lane].last;
-    /* Only a delta segment, before which no record is held since the last delta, tells more than is held;
-     * behind the first chunk of an incremental checkpoint more may have come. */
+    /* Only a delta segment, before which no record is held since the last delta, may cover more bursts than
+     * are held; behind the first chunk of an incremental checkpoint more may have come. */
     bool incremental = chunk->flags & FT_CHUNK_INCREMENTAL, later = incremental && chunk->number > 0;
     bool records = incremental || end->burst != end->cut_burst;
     bool less = chunk->burst < end->burst || chunk->access < end->access;

@@ -31,7 +31,7 @@ void ft_closed_shut(struct ft_closed *set);
 void ft_closed_reset(struct ft_closed *set, const uint64_t burst[], const uint64_t access[]);
 
 /* The lane's bursts up to this one are known to be inside, and its accesses up to that one: what is added
- * next follows them. Its deltas stay what they are: what no delta tells is still to be replayed. */
+ * next follows them. Its deltas stay as they are: a burst that no delta covers is still to be replayed. */
 void ft_closed_advance(struct ft_closed *set, unsigned lane, uint64_t burst, uint64_t access);
 
 /* A burst now held. FT_EORDER unless it is its lane's next; FT_EMALFORMED for a dependency that names an
@@ -41,16 +41,16 @@ int ft_closed_add(struct ft_closed *set, const struct ft_record *record);
 /*
  * A lane's delta is now held whole; `last` is its last chunk. `cut` must be the one after the lane's last
  * delta, and `from` where that ended, or the snapshot. Either no record is held since (a delta segment:
- * `burst` and `access` are any from there on), or it tells all of them again (a checkpoint: `burst` and
- * `access` are the last ones held, or were when the first chunk of an incremental one came). Else FT_EORDER.
- * FT_EMALFORMED for an impossible lane, FT_EFULL as for a burst. The delta is inside only together with those
- * of all lanes with the same cut.
+ * `burst` and `access` are any from there on), or the delta covers all of them again (a checkpoint: `burst`
+ * and `access` are the last ones held, or were when the first chunk of an incremental one came). Else
+ * FT_EORDER. FT_EMALFORMED for an impossible lane, FT_EFULL as for a burst. The delta is inside only together
+ * with those of all lanes with the same cut.
  */
 int ft_closed_fits(const struct ft_closed *set, const struct ft_chunk *chunk); /* would it be taken? */
 int ft_closed_add_delta(struct ft_closed *set, const struct ft_chunk *last);
 
 /* Number of the last delta inside, 0: none since the reset; and per lane the burst at which it ends (the
- * snapshot's: none), up to which deltas tell everything, so that no record is needed. */
+ * snapshot's: none), up to which deltas cover everything, so that no record is needed. */
 uint64_t ft_closed_cut(const struct ft_closed *set, uint64_t burst[]);
 
 /* What is known to be recoverable of a lane though the set does not hold it: each word by itself is true. */

@@ -82,7 +82,8 @@ static bool follow_waits(const struct ft_published published[], unsigned lanes, 
             atomic_load_explicit(&published[whom - 1].access, memory_order_acquire) >=
                 atomic_load_explicit(&published[lane].needs, memory_order_acquire))
             return false;
-        /* What it needs may be of a later wait; then it has said meanwhile that this one is over. */
+        /* The access read in `needs` may belong to a later wait; then the lane's wait word has changed
+         * meanwhile. */
         if (atomic_load_explicit(&published[lane].wait, memory_order_acquire) != word)
             return false;
         lane = whom - 1;
@@ -107,8 +108,8 @@ static bool is_lowest(const struct path *path, unsigned lanes)
 }
 
 /*
- * The lane waits for an access that cannot come. Of a cycle only its lowest lane is told so. The lanes on the
- * way, its own first, are written to `cycle`. The last one is itself again, or waits for all.
+ * The lane waits for an access that cannot come. In a cycle this is true for the lowest lane only. The lanes
+ * on the way, its own first, are written to `cycle`. The last one is itself again, or waits for all.
  */
 static bool is_deadlocked(struct ft_sections *s)
 {

@@ -145,11 +145,11 @@ uint64_t ft_section_mark(struct ft_sections *s);
  * Who waits for whom while lanes replay, and whether lanes are deadlocked. What lanes recorded has no
  * cycle (section.c), but a log may be damaged, or come from a peer that is.
  *
- * A lane that has to wait says for what, beside its access number in struct ft_published: for an access of
- * another lane, or for all lanes (at a barrier, which nobody leaves before all have come). So each waits for
- * one thing at most, and it is deadlocked when going from one to the next leads into a cycle, or to a lane
- * that waits for all. Every wait has a number, and all that was seen on the way must be the same when it is
- * seen again: then all of them waited at the moment in between, and from there on none of them moves.
+ * A lane that has to wait publishes what it waits for, beside its access number in struct ft_published: an
+ * access of another lane, or for all lanes (at a barrier, which nobody leaves before all have come). So each
+ * waits for one thing at most, and it is deadlocked when going from one to the next leads into a cycle, or to
+ * a lane that waits for all. Every wait has a number, and all that was seen on the way must be the same when
+ * it is seen again: then all of them waited at the moment in between, and from there on none of them moves.
  *
  * Written by the lane that waits; a wait for all also by the lane that ends it. Read by lanes that wait.
  */

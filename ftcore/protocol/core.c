@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The protocol core: dispatch of events, what is said, and what belongs to no role: the arbiter's answer, an
- * operator's word, the invariants. The five files of this directory are one state machine: they own struct
- * ft_core, which nobody else writes, and call each other (parts.h), since a role ends where the next one
- * begins. join.c decides who is primary; primary.c and standby.c are the two roles.
+ * The protocol core: dispatch of events, messages to the peer, and what belongs to no role: the arbiter's
+ * answer, an operator's word, the invariants. The five files of this directory are one state machine: they
+ * own struct ft_core, which nobody else writes, and call each other (parts.h), since a role ends where the
+ * next one begins. join.c decides who is primary; primary.c and standby.c are the two roles.
  *
  * The arbiter is asked by a node that has lost the other one without a certain word of its end: where a pair
  * without an arbiter decides by elapsed time. One decision for each era, made once: there is no lease at the
@@ -114,7 +114,7 @@ bool ft_reached(const struct ft_core *core, const uint64_t have[], const uint64_
 
 /* ---- heads of messages -------------------------------------------------------------------------- */
 
-/* All of the head but the echo. `said` remembers since when the peer is told this state and view. */
+/* All of the head but the echo. `said` remembers since when messages carry this state and view. */
 static void fill_head(struct ft_core *core, enum ft_message_type type, uint64_t now, struct ft_message *m)
 {
     memset(m, 0, sizeof(*m));
@@ -145,8 +145,8 @@ void ft_core_head(struct ft_core *core, enum ft_message_type type, uint64_t now,
 }
 
 /*
- * After so many ns without a word to the peer it gets a heartbeat. A standby answers each of the primary's at
- * once, and so is woken once for both; by itself it says one only where the primary's is late.
+ * After so many ns without a message to the peer a heartbeat is sent. A standby answers each of the primary's
+ * heartbeats at once, and so is woken once for both; it sends one by itself only when the primary's is late.
  */
 static uint64_t period_of(const struct ft_core *core)
 {
@@ -292,7 +292,8 @@ static void another_shard(struct ft_core *core, const struct ft_members *kept, s
         ft_become(core, actions, core->state, "%s", why);
 }
 
-/* `kept`: why. Who is in its view and who is not learns it here, where nobody else tells. */
+/* `kept`: the decision that was lost to. From it this node learns the members of that view, where no other
+ * node reports them. */
 static void lost(struct ft_core *core, const struct ft_decision *kept, struct ft_actions *actions)
 {
     bool later = kept->any && kept->era.view > core->view;
@@ -316,7 +317,7 @@ static void lost(struct ft_core *core, const struct ft_decision *kept, struct ft
         core->arbiter.again = ft_later(core->arbiter.again, core->now + ft_ms(core->config.solo_after_ms));
         if (reached > core->view || foreign)
             ft_join_view(core, kept, reached, actions);
-        else if (core->arbiter.silent) /* it was said that it does not answer */
+        else if (core->arbiter.silent) /* its silence was reported */
             ft_become(core, actions, FT_JOINING, "%s; the arbiter keeps view %lu", core->arbiter.why,
                       kept->era.view);
         return;
@@ -479,7 +480,7 @@ static void handle_lost(struct ft_core *core, enum ft_lost how, struct ft_action
 
     if (!core->peer.up)
         return; /* we closed it ourselves */
-    /* One that never proved who it is: its end says nothing about the peer. */
+    /* The other end never proved its identity: the end of the connection is no news of the peer. */
     if (!core->peer.known)
         how = FT_LOST_ERROR;
     ft_peer_gone(core);
@@ -526,7 +527,7 @@ static void give_up_connection(struct ft_core *core, const char *text, struct ft
         ft_primary_gives_up(core, text, core->now, actions);
         return;
     }
-    /* Nobody has proved himself there, so it says nothing of the peer, and costs no state. */
+    /* The other end never proved its identity: this is no news of the peer, and costs no state. */
     if (!core->peer.known) {
         ft_peer_gone(core);
         ft_act(actions, FT_ACT_CLOSE);
@@ -546,7 +547,7 @@ static void handle_malformed(struct ft_core *core, const char *text, struct ft_a
     give_up_connection(core, text, actions);
 }
 
-/* Standby: it has left the era that it asks for, so what it says must not prolong a lease. */
+/* Standby: it has left the era that it asks for, so its messages must not prolong a lease. */
 static bool is_mute(const struct ft_core *core)
 {
     return core->arbiter.asking && core->state == FT_READY && !FT_PLANTED("asks-aloud");
@@ -577,7 +578,7 @@ static bool read_head(struct ft_core *core, const struct ft_message *m, struct f
     if (ft_joins(core) && !ft_join_admitted(core, m, actions))
         return false;
     if (m->view < core->view) {
-        /* A primary of the past. Our view in any message tells it. */
+        /* A primary of the past. It learns of our view from any message. */
         ft_say(core, actions, FT_MSG_HEARTBEAT);
         return false;
     }
@@ -594,9 +595,9 @@ static bool read_head(struct ft_core *core, const struct ft_message *m, struct f
 }
 
 /*
- * A new connection may say any view up to the limit: the peer has served without us. On one that stands,
- * views follow each other: who begins one takes the next after all that it has heard of, or the one after
- * that (resume_as_primary in primary.c), and says so at once.
+ * On a new connection the peer may claim any view up to the limit: it may have served without us. On an
+ * established connection views follow each other: a node that begins a view takes the next after all that it
+ * has heard of, or the one after that (resume_as_primary in primary.c), and announces it at once.
  */
 static int check_view(const struct ft_core *core, uint64_t view, struct ft_fault *fault)
 {

@@ -45,8 +45,8 @@ struct ft_era {
  */
 struct ft_question {
     struct ft_era era;
-    struct ft_members members; /* of its view; without names where nobody has said */
-    bool new_shard; /* who asks knows of no name: the shard's is a new one, for where none is kept */
+    struct ft_members members; /* of the era's view; without names where they are not known */
+    bool new_shard; /* the asking node knows no name of the shard: this new one is used where none is kept */
     bool look;      /* what is kept stays */
     bool empty;     /* the view is to begin without a state, so it may be none that has begun */
 };
@@ -114,8 +114,8 @@ static inline enum ft_answer ft_decided(const struct ft_decision *kept, const st
     return same && strncmp(kept->winner, who, FT_NAME_MAX) == 0 ? FT_ANSWER_WON : FT_ANSWER_LOST;
 }
 
-/* What takes the place of `kept` then. Whose question has no members leaves those that are kept. The shard
- * keeps the name that it has: who asked may not have been told. */
+/* What takes the place of `kept` then. A question without members leaves those that are kept. The shard keeps
+ * its name: the asking node may not know it yet. */
 static inline struct ft_decision ft_decision_of(const struct ft_decision *kept,
                                                 const struct ft_question *asked, const char *who)
 {
@@ -144,13 +144,13 @@ struct ft_core_config {
     uint8_t role; /* the file's: 0 primary, 1 standby */
     bool strict;  /* never release without a standby */
     bool warm;    /* a standby stores and replays only at takeover: what it holds counts as replayed */
-    uint64_t incarnation, secret[2]; /* as hellos say them */
+    uint64_t incarnation, secret[2]; /* as hellos carry them */
     uint64_t view;                   /* from the view file, where it is on the disk; 0: never served */
     struct ft_members members;       /* of that view; of view 0 those of the pair file */
     uint64_t new_shard[2];           /* random: the name of a shard that begins with this process */
     bool spare;       /* this node is no member and knows of none, until a primary takes it for its standby */
     bool spares;      /* the pair file has nodes that are no members: a strict primary can take one */
-    bool keeps_views; /* FT_EV_STORED tells of each view that is on the disk; false: nothing waits for that */
+    bool keeps_views; /* FT_EV_STORED reports each view that is on the disk; false: nothing waits for that */
     uint32_t heartbeat_ms, lease_ms, detect_ms, promote_within_ms, solo_after_ms;
     uint32_t
         degrade_ms; /* a PROTECTED primary is DEGRADED when no answer has come for so long; 0: lease_ms */
@@ -169,7 +169,7 @@ struct ft_core_config {
     uint32_t drain_ms;            /* a planned handover that takes longer is aborted */
     bool arbiter;                 /* where nodes decide by elapsed time, it is asked first. Not with strict */
     uint16_t newest, oldest;      /* versions of the format that it speaks; 0: all that this program does */
-    char program[FT_PROGRAM_MAX]; /* its release, as hellos say it */
+    char program[FT_PROGRAM_MAX]; /* its release, as hellos carry it */
     const char *identity;         /* of the chain, lines of text */
     uint32_t identity_len;
     uint64_t chain; /* hash of the identity: what a snapshot is of */
@@ -177,12 +177,12 @@ struct ft_core_config {
 
 enum ft_event_kind {
     FT_EV_TIME,      /* time passed */
-    FT_EV_CONNECTED, /* a connection to the peer stands; `greeted`: our hello has been said on it already */
+    FT_EV_CONNECTED, /* a connection to the peer stands; `greeted`: our hello has been sent on it already */
     FT_EV_LOST,      /* it ended; `how` */
     FT_EV_MESSAGE,   /* `message`, checked by its decoder. LOG, DELTA and SNAPSHOT come after their bulk was
                         stored */
     FT_EV_MALFORMED, /* the peer sent what cannot be read, or what contradicts itself: `text` */
-    FT_EV_PORT_HEARTBEAT, /* the peer's heartbeat on a data port: the `view` it tells, and when it `came` */
+    FT_EV_PORT_HEARTBEAT, /* the peer's heartbeat on a data port: the `view` in it, and when it `came` */
     FT_EV_DEATH_NOTICE,   /* the death notice of the process `incarnation` */
     FT_EV_LANES,          /* what lanes reached: closed[], and the fields below it */
     FT_EV_CUT,            /* the cut asked for was made after closed[]; the snapshot can be read */
@@ -195,8 +195,8 @@ enum ft_event_kind {
     FT_EV_STORED,         /* the file on this node's disk has `view` */
     FT_EV_ANSWER,         /* of the arbiter, to the question for `era`: `answer` */
     FT_EV_REQUEST, /* an operator wants `request`, or something else a RESYNC, for the reason in `text`; a
-                      REPAIR with the node that `text` names, and of the one that `lost` names, if any, a
-                      person says that it is dead */
+                      REPAIR with the node that `text` names; a person claims that the node in `lost`, if any,
+                      is dead */
 };
 
 enum ft_lost { FT_LOST_EOF = 1, FT_LOST_RESET, FT_LOST_ERROR };
@@ -214,7 +214,7 @@ struct ft_event {
         enum ft_lost how;
         enum ft_request request;
         uint64_t view;    /* FT_EV_PORT_HEARTBEAT, FT_EV_STORED */
-        uint64_t greeted; /* FT_EV_CONNECTED: `sent` of the ft_core_hello said there, 0: none */
+        uint64_t greeted; /* FT_EV_CONNECTED: `sent` of the ft_core_hello sent there, 0: none */
         enum ft_answer answer;
     };
     struct ft_era era;                  /* FT_EV_ANSWER */
@@ -244,10 +244,10 @@ enum ft_action_kind {
     /* This node's view is now `view`, of `members`. It goes to the writer of the view file as with
      * FT_ACT_STORE. */
     FT_ACT_VIEW,
-    /* `view`, of `members`, is to be in the view file soon; FT_EV_STORED will tell. No action waits for the
-     * disk: the writer gets the view last, when all actions of the step are carried out and what they say has
-     * been sent. So at a takeover it comes after the heartbeat with the new view and after the orders to the
-     * lanes. */
+    /* `view`, of `members`, is to be in the view file soon; FT_EV_STORED will report it. No action waits for
+     * the disk: the writer gets the view last, when all actions of the step are carried out and their
+     * messages are sent. So at a takeover it comes after the heartbeat with the new view and after the orders
+     * to the lanes. */
     FT_ACT_STORE,
     FT_ACT_CLEAR, /* stop the lanes and wait until they are quiesced; what is held of log and snapshot is void
                    */
@@ -289,7 +289,7 @@ enum ft_resync {
     FT_RESYNC_CUT,      /* cut asked for */
     FT_RESYNC_SNAPSHOT, /* lines are on their way, and the log behind them */
     FT_RESYNC_CATCHUP,  /* the snapshot is whole there; the standby replays faster than lanes go on */
-    FT_RESYNC_SWITCH,   /* lanes are told to guard the gate; they say after which bursts they do (`hold`) */
+    FT_RESYNC_SWITCH,   /* lanes are ordered to guard the gate, and report after which burst (`hold`) */
     FT_RESYNC_HOLD,     /* outputs after `hold` are held until the standby has replayed up to it */
 };
 
@@ -297,22 +297,22 @@ enum ft_handover {
     FT_HAND_NONE,
     FT_HAND_STEER,  /* standby is asked to draw the frames to itself */
     FT_HAND_DRAIN,  /* what still lies in our ports is worked off */
-    FT_HAND_GIVEN,  /* said HANDOVER; waiting for the new view */
+    FT_HAND_GIVEN,  /* sent HANDOVER; waiting for the new view */
     FT_HAND_TAKING, /* standby: HANDOVER heard, replaying to its vector */
 };
 
 enum ft_repair {
     FT_REPAIR_NONE,
     FT_REPAIR_RELEASE, /* until this primary is SOLO: its standby gives up its state */
-    FT_REPAIR_ASK,   /* the arbiter is to keep the view that begins; whatever it says, no era begins before */
-    FT_REPAIR_STORE, /* it has; and now this node's disk */
+    FT_REPAIR_ASK,     /* the arbiter is to keep the view that begins; no era begins before its answer */
+    FT_REPAIR_STORE,   /* it has; and now this node's disk */
 };
 
 /* What a strict primary knows of a right that another node may have to take over from it. */
 enum ft_right {
     FT_RIGHT_UNKNOWN, /* it began to serve without a word of the other member */
-    FT_RIGHT_NONE, /* there is none: the other member said so, or is certainly dead, or was taken over from */
-    FT_RIGHT_GIVEN, /* a standby got one, and has it yet or has used it */
+    FT_RIGHT_NONE,    /* none: the other member reported that, or is certainly dead, or was taken over from */
+    FT_RIGHT_GIVEN,   /* a standby got one, and has it yet or has used it */
 };
 
 #define FT_DOUBLED_NS      (3600000 * FT_MS) /* for so long a takeover from a living primary counts */
@@ -331,7 +331,7 @@ struct ft_silence {
     uint64_t slept;                                       /* how long the gap was that ended at `awake` */
     uint64_t doubled_at; /* when a takeover from a living primary, by either node, was last known as one */
     unsigned doubled;    /* so often by then */
-    uint32_t lease_ms;   /* the primary's, as its hello said it */
+    uint32_t lease_ms;   /* the primary's, from its hello */
 };
 
 enum ft_slow_side {
@@ -373,7 +373,7 @@ struct ft_core {
     enum ft_state state;
     uint64_t since; /* monotonic ns */
     char why[FT_REASON_MAX];
-    enum ft_event_name event; /* what the next FT_ACT_STATE tells of */
+    enum ft_event_name event; /* what the next FT_ACT_STATE reports */
     bool planned;             /* of that: it was asked for, or is a step towards protection: nothing failed */
     uint64_t view;
     uint64_t stored;   /* the view on the disk */
@@ -398,12 +398,12 @@ struct ft_core {
     struct {
         bool up, known;          /* connection; its hello, and the proof that it is no replay */
         uint64_t asked;          /* `sent` of our hello on this connection: only who hears it can echo it */
-        bool greeted;            /* it said a hello that fits */
-        bool joins;              /* that was of no member, or of one without a view on its disk */
+        bool greeted;            /* its hello came, and fits */
+        bool joins;              /* that hello was of no member, or of one without a view on its disk */
         struct ft_message hello; /* that hello without its bulk; believed once `asked` is echoed */
         /* Of the format that both speak, by the last hello heard. It outlives the connection. */
         uint16_t version;
-        bool agreed; /* by a hello on this connection: nothing else is said before */
+        bool agreed; /* by a hello on this connection: nothing else is sent before */
         char name[FT_NAME_MAX];
         char program[FT_PROGRAM_MAX]; /* its release by its last hello, printable */
         uint8_t role;
@@ -415,14 +415,14 @@ struct ft_core {
         uint64_t newest;   /* newest `sent` heard from it, which this node echoes */
         uint64_t echoed;   /* newest of our `sent` that it echoed on this connection */
         uint64_t port_heartbeat;
-        uint64_t heartbeat_view; /* what the last heartbeat on a data port told */
+        uint64_t heartbeat_view; /* the view in the last heartbeat on a data port */
     } peer;
 
     char partner[FT_NAME_MAX]; /* the name of the last peer known, printable: for reasons. It outlives it */
     uint64_t sent; /* the last `sent` given: no two messages share one, so an echo names a message */
     struct {
         enum ft_state state;
-        uint64_t view, since; /* since: `sent` of the first message that told them */
+        uint64_t view, since; /* since: `sent` of the first message that carried them */
     } said;
 
     struct ft_silence silence;
@@ -440,16 +440,16 @@ struct ft_core {
                      no lease until a new snapshot took them away */
     bool steered; /* standby: was asked to draw the frames to itself */
 
-    /* What this node's lanes reached, as struct ft_event says; and what the peer acknowledged of it. */
+    /* What this node's lanes reached, as in struct ft_event; and what the peer acknowledged of it. */
     uint64_t closed[FT_LANES_MAX], replayed[FT_LANES_MAX], taken[FT_LANES_MAX];
     uint64_t peer_closed[FT_LANES_MAX], peer_replayed[FT_LANES_MAX], peer_taken[FT_LANES_MAX];
     uint64_t hold[FT_LANES_MAX];     /* outputs of later bursts are held: see FT_RESYNC_HOLD */
     bool snapshot_whole, hold_known; /* standby */
     bool kept; /* JOINING: its right has ended, and what it held as a READY standby is held yet */
-    /* Standby: what the last ACK said, and when it was sent. */
+    /* Standby: the contents of the last ACK, and when it was sent. */
     uint64_t acked[FT_LANES_MAX], acked_replayed[FT_LANES_MAX], acked_taken[FT_LANES_MAX];
     uint64_t acked_at;
-    uint64_t snapshots; /* standby: snapshots begun, ever; whoever keeps their log begins anew with each */
+    uint64_t snapshots; /* standby: snapshots begun, ever; a keeper of their log begins anew with each */
 
     enum ft_resync resync;
     uint64_t resync_began, switch_began, resync_again; /* again: not before this time */
@@ -465,7 +465,7 @@ struct ft_core {
 
     enum ft_handover hand;
     uint64_t hand_began;
-    bool reclaims; /* primary: aborted one, and the standby has not said that it draws no frames any more */
+    bool reclaims; /* primary: aborted one; the standby has not yet reported that it draws no frames */
     char hand_outcome[FT_REASON_MAX]; /* why the last one was aborted; "" when it was not */
     uint64_t final[FT_LANES_MAX];
 
@@ -485,7 +485,7 @@ struct ft_core {
         bool lapsed;       /* standby: its right has ended once in this era */
         bool heard;        /* standby, asking: the primary speaks again */
         bool silent;       /* asking, and it could not be reached */
-        bool other;        /* what it keeps is another shard's, as it said last */
+        bool other;        /* what it keeps is another shard's, by its last answer */
         struct ft_question asked;
         uint64_t granted; /* JOINING: this view may begin empty; 0: none */
         uint64_t again;   /* JOINING: it is not asked for one before that time, local monotonic ns */
@@ -516,11 +516,11 @@ struct ft_core {
         bool open; /* the standby has not been ready since; what else is heard of it is the same loss */
         char why[FT_REASON_MAX];
     } loss;
-    struct ft_visitor visitor; /* whose hello came last: it was told who the members are */
-    struct ft_visitor former;  /* the last of these that said that it is a member, while this node is one and
-                                  has another peer: it has not learnt that it was removed */
+    struct ft_visitor visitor; /* whose hello came last: our hello told it the members */
+    struct ft_visitor former;  /* the last visitor that claimed to be a member while this node is one and has
+                                  another peer: it has not learnt that it was removed */
     struct {
-        uint64_t count; /* times that what the peer sent could not be read, or contradicted itself */
+        uint64_t count; /* messages of the peer that could not be read, or contradicted themselves */
         char text[FT_REASON_MAX]; /* what was wrong the last time */
     } malformed;
     uint64_t solos, degradations, false_alarms;
@@ -533,27 +533,27 @@ void ft_core_init(struct ft_core *core, const struct ft_core_config *config, uin
 void ft_step(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions);
 
 /*
- * Fills our hello. For a connection on which the peer has said one while an older connection lives: the new
- * one is to take over only when the peer has echoed this hello's `sent` there (then FT_EV_CONNECTED tells it
- * as `greeted`). An overheard hello cannot do that.
+ * Fills our hello. For a connection on which the peer has sent its hello while an older connection lives: the
+ * new one is to take over only when the peer has echoed this hello's `sent` there (then FT_EV_CONNECTED
+ * passes it as `greeted`). The sender of an overheard hello cannot do that.
  */
 void ft_core_hello(struct ft_core *core, uint64_t now, struct ft_message *m);
 
-/* A node that is not this one's peer has said this hello, and is answered with ft_core_hello. It becomes the
+/* A node that is not this one's peer has sent this hello, and is answered with ft_core_hello. It becomes the
  * peer where it is a primary that has taken this node, which is no member yet, for its standby. */
 void ft_core_visited(struct ft_core *core, uint64_t now, const struct ft_message *hello,
                      struct ft_actions *actions);
 
-/* Whether this node is to say its hello to other nodes than its peer, who can tell it that it is no member
- * any more, or that it is one: it hears nobody, and releases nothing. */
+/* Whether this node is to send its hello to other nodes than its peer, from which it can learn that it is no
+ * member any more, or that it is one: it hears nobody, and releases nothing. */
 bool ft_core_visits(const struct ft_core *core);
 
 /* A primary of this pair can get another standby: it has an arbiter, or it is strict, and its file has a
  * spare or the shard a name: one has got another before. */
 bool ft_core_repairs(const struct ft_core *core);
 
-/* Why this node cannot take `name` for its standby now; NULL: it can. `lost`: the standby of which a person
- * says that it is dead; NULL: none. */
+/* Why this node cannot take `name` for its standby now; NULL: it can. `lost`: the standby that a person
+ * claims to be dead; NULL: none. */
 const char *ft_core_refuses_repair(const struct ft_core *core, const char *name, const char *lost);
 
 /*
@@ -565,8 +565,8 @@ void ft_core_head(struct ft_core *core, enum ft_message_type type, uint64_t now,
 /* True when the bulk of this message may be stored: it is of the primary that this node follows, in its view,
  * and its head can be true. SNAPSHOT only before the snapshot is whole. */
 bool ft_core_accepts(const struct ft_core *core, const struct ft_message *m);
-/* True when this message says that the snapshot is whole, and the step will believe it: the state has to be
- * checked before. */
+/* True when this message ends the snapshot, and the step will believe it: the state has to be checked
+ * before. */
 bool ft_core_ends_snapshot(const struct ft_core *core, const struct ft_message *m);
 
 /* How long a silence has to be that makes this standby suspect its primary, ns; false: that is detect_ms at

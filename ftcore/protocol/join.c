@@ -194,7 +194,7 @@ static int refuse_formats(const struct ft_core *core, const struct ft_message *m
                     name[0], program[0], formats[0], name[1], program[1], formats[1], name[older != turned]);
 }
 
-/* Nothing else that it says is believed. */
+/* Nothing else in that node's hello is believed. */
 static int refuse_shard(const char *const name[2], bool turned, const struct ft_members *own,
                         const struct ft_members *its, char *text, size_t cap)
 {
@@ -221,9 +221,9 @@ static int refuse_chain(const struct ft_core_config *c, const struct ft_message 
 }
 
 /*
- * 0, or in `text` why the node that said this hello cannot be the peer, and what to do. `version`: what both
- * speak; 0: there is none. Each of the two says why, and hears why of the other: the node whose name comes
- * first is named first on both, so that it is one reason and not two that take turns in the log.
+ * 0, or in `text` why the sender of this hello cannot be the peer, and what to do. `version`: what both
+ * speak; 0: there is none. Each of the two nodes sends its reason and receives the other's: both name the
+ * node whose name sorts first before the other, so that the log has one reason and not two that take turns.
  */
 static int fit_hello(const struct ft_core *core, const struct ft_message *m, unsigned version, char *text,
                      size_t cap)
@@ -288,14 +288,14 @@ static void refuse_peer(struct ft_core *core, const char *text, struct ft_action
     snprintf(why, sizeof(why), "the peer differs: %s", text);
     snprintf(core->differs, sizeof(core->differs), "%s", text);
     core->event = FT_SAYS_REFUSED;
-    if (core->state == FT_JOINING && strcmp(why, core->why) != 0) /* a node that waits is told each time */
+    if (core->state == FT_JOINING && strcmp(why, core->why) != 0) /* it reports each new reason */
         ft_become(core, actions, FT_JOINING, "%s", why);
-    else if (core->state != FT_JOINING && tell) /* and one that serves, which stays what it is, and why */
+    else if (core->state != FT_JOINING && tell) /* it serves on, its state and reason stay */
         ft_report(core, actions, why);
     core->event = FT_SAYS_STATE;
 }
 
-/* Ends a connection with a node that is not this one's peer; it says nothing of the peer. */
+/* Ends a connection with a node that is not this one's peer; that is no news of the peer. */
 static void leave(struct ft_core *core, struct ft_actions *actions)
 {
     uint64_t alone = core->alone;
@@ -306,7 +306,7 @@ static void leave(struct ft_core *core, struct ft_actions *actions)
     ft_act(actions, FT_ACT_CLOSE);
 }
 
-/* It said this hello, and offers this node nothing. */
+/* The sender of this hello is not this node's peer, and offers it nothing. */
 static bool is_no_peer(const struct ft_core *core, const struct ft_message *m)
 {
     const char *peer = ft_other_member(core);
@@ -315,7 +315,7 @@ static bool is_no_peer(const struct ft_core *core, const struct ft_message *m)
                         : m->joins || !ft_members_have(&m->members, core->config.name);
 }
 
-/* Another node than the peer differs: that keeps this node from nothing. People are told at first, and once a
+/* Another node than the peer differs: that keeps this node from nothing. It is reported at first, and once a
  * minute. */
 static void refuse_other(struct ft_core *core, const struct ft_message *m, const char *text,
                          struct ft_actions *actions)
@@ -347,7 +347,7 @@ static void note_program(struct ft_core *core, const struct ft_message *m)
     if (version)
         core->peer.version = (uint16_t)version;
     else
-        core->peer.greeted = false; /* what it said before is not what it is now */
+        core->peer.greeted = false; /* its earlier hello is not true any more */
 }
 
 void ft_join_hello(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
@@ -358,7 +358,7 @@ void ft_join_hello(struct ft_core *core, const struct ft_message *m, struct ft_a
         refuse_peer(core, m->text, actions, false);
         return;
     }
-    if (!core->peer.known) /* who is known has said what it is */
+    if (!core->peer.known) /* a known peer has sent its program */
         note_program(core, m);
     if (fit_hello(core, m, core->peer.agreed ? core->peer.version : 0, text, sizeof(text)) != 0) {
         ft_make_printable(text);
@@ -374,7 +374,7 @@ void ft_join_hello(struct ft_core *core, const struct ft_message *m, struct ft_a
     core->differs[0] = '\0';
     core->peer.newest = ft_later(core->peer.newest, m->sent);
     FT_NEXT_SAY(core, actions)
-    /* Our answer is what proves us there. Who is known already says nothing new. */
+    /* Our answer proves our identity to the peer. The hello of a known peer brings nothing new. */
     ft_say(core, actions, FT_MSG_HEARTBEAT);
     if (core->peer.known)
         return;
@@ -385,16 +385,16 @@ void ft_join_hello(struct ft_core *core, const struct ft_message *m, struct ft_a
     ft_join_prove(core, m, actions);
 }
 
-/* Of this node's shard, and no later than the view that its own file tells of. */
+/* The hello is of this node's shard, and its view no later than the one in this node's file. */
 static bool is_over(const struct ft_core *core, const struct ft_message *m)
 {
     return ft_same_shard(&core->members, &m->members) && m->view <= core->view;
 }
 
 /*
- * A node that has met another one than its peer: each has told the other who the members of its view are.
- * True: the hello is dealt with, and nothing is joined. Of two views the later one counts; only members speak
- * of theirs.
+ * This node has met another one than its peer: each has sent the other the members of its view. True: the
+ * hello is dealt with, and nothing is joined. Of two views the later one counts; only members speak of
+ * theirs.
  */
 static bool meets_other(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
@@ -417,7 +417,8 @@ static bool meets_other(struct ft_core *core, const struct ft_message *m, struct
         core->repair.step >= FT_REPAIR_ASK && m->view == core->view + 1 &&
         ft_members_have(&m->members, core->config.name); /* the view that this primary is about to begin */
 
-    /* A node that has a state, and knows no name, cannot tell whether another shard's is its own's. */
+    /* A node that has a state but no name of its shard cannot know whether the other's name is that of its
+     * own shard. */
     bool unknown = (core->state != FT_JOINING || core->kept) && core->view > 0 &&
                    !ft_has_shard(&core->members) && ft_has_shard(&m->members) &&
                    strncmp(peer, m->name, FT_NAME_MAX) != 0;
@@ -545,7 +546,7 @@ static void accept_peer(struct ft_core *core, const struct ft_message *m, struct
         return;
     }
     if (!ft_core_primary(core)) {
-        if (m->view >= core->view) /* else it is a primary of the past: our view tells it */
+        if (m->view >= core->view) /* else it is a primary of the past: it learns that from our view */
             ft_standby_receive(core, m, actions);
         return; /* ft_step asks ft_join_consider next */
     }
@@ -570,9 +571,9 @@ static void accept_peer(struct ft_core *core, const struct ft_message *m, struct
 }
 
 /*
- * A hello may be an old one, overheard and said again from the peer's address. So it is not acted on,
- * whatever it says, before a message of the same connection echoes the hello that we said there. That
- * message's head is news, the hello's may have aged.
+ * A hello may be an old one, overheard and replayed from the peer's address. So it is not acted on, whatever
+ * it contains, before a message of the same connection echoes the hello that we sent there. That message's
+ * head is news, the hello's may have aged.
  */
 void ft_join_prove(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
@@ -632,7 +633,7 @@ static bool may_begin_empty(struct ft_core *core, uint64_t view, struct ft_actio
     if (question.new_shard)
         memcpy(question.members.shard, core->config.new_shard, sizeof(question.members.shard));
     ft_arbiter_ask(core, &question, why, actions);
-    if (!core->arbiter.other) /* the answer will be the same, and is said */
+    if (!core->arbiter.other) /* the answer will be the same, and is reported already */
         ft_become(core, actions, FT_JOINING, "%s; asks the arbiter for view %lu", why, view);
     return false;
 }
@@ -682,8 +683,9 @@ static void begin_alone(struct ft_core *core, struct ft_actions *actions, const 
 }
 
 /*
- * The peer has heard what we are now. A hello is said before the last of the connection before it is read,
- * and that may have told us of a later view. Then the peer decides by what the hello said, and we must wait.
+ * The peer has heard our present state and view. A hello is sent before the last message of the previous
+ * connection is read, and that message may have brought us a later view. Then the peer decides by the hello,
+ * and we must wait.
  */
 static bool make_state_known(struct ft_core *core, struct ft_actions *actions)
 {
@@ -705,7 +707,7 @@ static bool arbiter_permits(struct ft_core *core, struct ft_actions *actions)
     return false;
 }
 
-/* Meets nobody, and has served: others may be the members by now, and nobody is there who would say so. */
+/* Meets nobody, and has served: other nodes may be the members by now, and none is there to report it. */
 static void ask_for_members(struct ft_core *core, struct ft_actions *actions)
 {
     if (core->arbiter.asking || core->now < core->arbiter.again ||
@@ -828,7 +830,7 @@ void ft_join_again(struct ft_core *core, struct ft_actions *actions, const char 
     ft_become(core, actions, FT_JOINING, "%s", why);
 }
 
-/* This primary's reign is over; `why` says so. `given`: by its own will. */
+/* This primary's reign is over, for the reason `why`. `given`: by its own will. */
 static void end_reign(struct ft_core *core, uint64_t view, bool given, const char *why,
                       struct ft_actions *actions)
 {
@@ -874,7 +876,7 @@ void ft_join_fence(struct ft_core *core, uint64_t view, struct ft_actions *actio
 static void take_members(struct ft_core *core, uint64_t view, const struct ft_members *members,
                          struct ft_actions *actions)
 {
-    if (core->view > view) /* of no known shard: that it is on the disk says nothing of this one */
+    if (core->view > view) /* our view is of no known shard, so the new one is not on the disk yet */
         core->stored = 0;
     core->members = *members;
     core->member = !members->name[0][0] || ft_members_have(members, core->config.name);
@@ -913,7 +915,7 @@ bool ft_join_admitted(struct ft_core *core, const struct ft_message *m, struct f
         return false;
     if (!m->members.name[0][0] && !core->member)
         return false;
-    /* A primary of release 0.2 has one peer and tells of no members. */
+    /* A primary of release 0.2 has one peer and sends no members. */
     take_members(core, m->view, m->members.name[0][0] ? &m->members : &core->members, actions);
     return true;
 }

@@ -19,7 +19,7 @@ struct ft_action *ft_act(struct ft_actions *actions, enum ft_action_kind kind);
 struct ft_message *ft_say(struct ft_core *core, struct ft_actions *actions, enum ft_message_type type);
 void ft_become(struct ft_core *core, struct ft_actions *actions, enum ft_state state, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
-/* Tells people `text` of this state and of the event that is set, and changes neither state nor reason. */
+/* Logs `text` with this state and the event that is set, and changes neither state nor reason. */
 void ft_report(struct ft_core *core, struct ft_actions *actions, const char *text);
 void ft_order(struct ft_core *core, struct ft_actions *actions, enum ft_order order);
 /* What counts towards being up to date: the bursts that are replayed; with a warm standby, which replays only
@@ -48,7 +48,7 @@ void ft_aim(struct ft_core *core, const char *name, struct ft_actions *actions);
 void ft_write_view(struct ft_actions *actions, enum ft_action_kind kind, uint64_t view,
                    const struct ft_members *members);
 
-/* Of this node's view; "": it is in none, or nobody has said. */
+/* The other member of this node's view; "": this node is in no view, or the members are not known. */
 static inline const char *ft_other_member(const struct ft_core *core)
 {
     return !core->member
@@ -70,7 +70,7 @@ static inline bool ft_is_alone(const struct ft_core *core)
 /* Who the peer was is of no interest any more: it is another node from now on. */
 void ft_forget_peer(struct ft_core *core);
 
-/* How the peer is called; "?" while nobody has said. */
+/* The peer's name; "?" while it is not known. */
 static inline const char *ft_peer_name(const struct ft_core *core)
 {
     return core->partner[0] ? core->partner : "?";
@@ -90,7 +90,7 @@ void ft_join_hello(struct ft_core *core, const struct ft_message *m, struct ft_a
 void ft_join_prove(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 void ft_join_consider(struct ft_core *core,
                       struct ft_actions *actions);    /* JOINING: is it on us to be primary? */
-bool ft_join_meets_blank(const struct ft_core *core); /* only a person can say that this node may begin */
+bool ft_join_meets_blank(const struct ft_core *core); /* only a person can decide that this node may begin */
 /* Drops state and rights. */
 void ft_join_again(struct ft_core *core, struct ft_actions *actions, const char *why);
 void ft_join_fence(struct ft_core *core, uint64_t view, struct ft_actions *actions);
@@ -99,19 +99,20 @@ void ft_join_fence(struct ft_core *core, uint64_t view, struct ft_actions *actio
  * seen there. */
 void ft_join_removed(struct ft_core *core, uint64_t view, const struct ft_members *members,
                      struct ft_actions *actions);
-/* The shard has got its name since this node was last told of it. */
+/* The shard has got its name since this node last heard of it. */
 void ft_join_shard(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 /* JOINING: the arbiter's decision is of later members, or of this view. */
 void ft_join_view(struct ft_core *core, const struct ft_decision *kept, uint64_t view,
                   struct ft_actions *actions);
-/* This node joins: whether the primary that says this has taken it for its standby. Then it is a member. */
+/* This node joins: whether the primary that sent this message has taken it for its standby. Then it is a
+ * member. */
 bool ft_join_admitted(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 
 /* ---- primary.c ---- */
 
 /* SOLO, or holds if strict. */
 void ft_primary_alone(struct ft_core *core, struct ft_actions *actions, const char *why);
-/* The arbiter decided for it; and it goes on alone because of that, or of a person. `by` says so. */
+/* The arbiter decided for this primary; and it goes on alone because of that, or of a person: `by`. */
 void ft_primary_decided(struct ft_core *core, const char *by, struct ft_actions *actions);
 void ft_primary_goes_on(struct ft_core *core, const char *by, struct ft_actions *actions);
 void ft_primary_lost(struct ft_core *core, const char *why, bool certain, struct ft_actions *actions);
@@ -134,7 +135,7 @@ void ft_primary_powerless(struct ft_core *core, const struct ft_message *m, stru
 void ft_resync_consider(struct ft_core *core, struct ft_actions *actions);
 /* By an operator, or by lanes whose changes outgrew what a delta may be. */
 void ft_resync_asked(struct ft_core *core, const char *why, struct ft_actions *actions);
-/* An operator wants another standby; and what the arbiter says of it. */
+/* An operator wants another standby; and the arbiter's answers to that. */
 void ft_repair_asked(struct ft_core *core, const char *name, const char *lost, struct ft_actions *actions);
 void ft_repair_end(struct ft_core *core, const char *outcome);
 void ft_repair_consider(struct ft_core *core, struct ft_actions *actions);
@@ -153,7 +154,7 @@ void ft_handover_reclaim(struct ft_core *core, struct ft_actions *actions);
 #define FT_SLOW_NS (1000 * FT_MS) /* over which is judged, and for which a slow standby has to keep up */
 #endif
 
-/* Lanes have said what they waited: a second is judged once it is over. */
+/* Lanes have reported how long they waited: a second is judged once it is over. */
 void ft_slow_judge(struct ft_core *core, const struct ft_cost cost[], struct ft_actions *actions);
 /* The peer is heard, by the link or by a data port (`port`), before that is noted anywhere else. */
 void ft_slow_note_heard(struct ft_core *core, bool port);
@@ -174,20 +175,20 @@ void ft_standby_message(struct ft_core *core, const struct ft_message *m, struct
 void ft_standby_event(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions);
 void ft_standby_time(struct ft_core *core, struct ft_actions *actions);
 void ft_standby_promote(struct ft_core *core, const char *why, struct ft_actions *actions);
-/* The arbiter decided for it: `by` says so. */
+/* The arbiter decided for this standby: `by`, for the reason. */
 void ft_standby_decided(struct ft_core *core, const char *by, struct ft_actions *actions);
 /* Its right has ended; what it holds is kept for a person to promote. */
 void ft_standby_keep(struct ft_core *core, const char *why, struct ft_actions *actions);
 void ft_standby_lost(struct ft_core *core, enum ft_lost how, struct ft_actions *actions);
 bool ft_standby_right(const struct ft_core *core);
-/* A certain word of the primary's end is enough. With an arbiter not once the right has ended: it may have
- * gone on alone, and a later answer of it does not say that it did not. */
+/* A certain word of the primary's end is enough. With an arbiter not once the right has ended: the primary
+ * may have gone on alone, and a later answer of it does not rule that out. */
 bool ft_standby_certain(const struct ft_core *core);
 void ft_standby_receive(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 
 void ft_silence_step(struct ft_core *core, uint64_t now);    /* before core->now becomes `now` */
 uint64_t ft_standby_suspects_at(const struct ft_core *core); /* when silence becomes suspicion */
-uint64_t ft_standby_reports_at(const struct ft_core *core);  /* when it tells how far it has replayed */
+uint64_t ft_standby_reports_at(const struct ft_core *core);  /* when it reports how far it has replayed */
 void ft_silence_pass(struct ft_core *core);                  /* time passes */
 void ft_silence_fenced(struct ft_core *core);                /* this primary was taken over from */
 /* The peer's process is heard at `at`, by a message or by a port; before that is noted anywhere else. */

@@ -22,13 +22,13 @@
  * the rest waits. A strict primary does not wait, since nothing leaves it without a standby. A certain death,
  * a resync that fails earlier and a standby that a re-pair gives up do not count.
  *
- * At a handover the standby draws the frames to itself, we work off what still lies in our ports, then say
+ * At a handover the standby draws the frames to itself, we work off what still lies in our ports, then send
  * HANDOVER: from there on the standby may be primary whenever it has replayed. A peer lost after HANDOVER may
  * have been primary and released before it died, and not even the end of its connection proves that its last
- * words reached us. So we keep our state, fenced, until we know: it says that it joins (nothing leaves a
- * successor by handover before its view is on its disk or we have heard of it, so of one that comes back in
- * our view nothing has left), or a person says so. Silence says nothing here: taking over was what it was
- * about to do.
+ * words reached us. So we keep our state, fenced, until we know: the peer reports that it joins (nothing
+ * leaves a successor by handover before its view is on its disk or we have heard of it, so of one that comes
+ * back in our view nothing has left), or a person decides. Silence proves nothing here: the peer was about to
+ * take over.
  */
 #include "ftcore/protocol/parts.h"
 #include "ftcore/base/plant.h"
@@ -118,7 +118,7 @@ unsigned ft_core_back_off(const struct ft_core *core, uint64_t *left)
     return over ? 0 : core->back_off.count;
 }
 
-/* What is told behind why it is alone. */
+/* The end of the reason why this primary is alone. */
 static const char *taken_back(const struct ft_core *core, char text[64])
 {
     uint64_t left;
@@ -214,7 +214,7 @@ static void begin_switch(struct ft_core *core, struct ft_actions *actions)
 /*
  * Once every lane of the standby is close to its primary's, the gate is guarded and outputs are held for it.
  * Lanes replay beside each other, and with deltas a lane is behind by what is executed between two cuts and
- * on the way, so the sum over lanes says nothing.
+ * on the way, so the sum over lanes has no meaning.
  */
 static void consider_switch(struct ft_core *core, struct ft_actions *actions)
 {
@@ -227,7 +227,7 @@ static void consider_switch(struct ft_core *core, struct ft_actions *actions)
         begin_switch(core, actions);
 }
 
-/* The standby says READY: it holds everything up to H and, if it is hot, has replayed it. */
+/* The standby reports READY: it holds everything up to H and, if it is hot, has replayed it. */
 static void consider_ready(struct ft_core *core)
 {
     if (core->resync != FT_RESYNC_HOLD ||
@@ -250,7 +250,7 @@ static void resync_event(struct ft_core *core, const struct ft_event *event, str
         memset(core->peer_closed, 0, sizeof(core->peer_closed));
         memset(core->peer_replayed, 0, sizeof(core->peer_replayed));
         memset(core->peer_taken, 0, sizeof(core->peer_taken));
-        /* Told to forget, it protects nothing more: what is left of a lease ends here. */
+        /* Once ordered to forget, the standby protects nothing more: the rest of a lease ends here. */
         if (core->guarded)
             cut_off(core, actions, "the standby gets a new snapshot");
         m = ft_say(core, actions, FT_MSG_SNAPSHOT_BEGIN);
@@ -452,9 +452,9 @@ void ft_handover_reclaim(struct ft_core *core, struct ft_actions *actions)
 /* ---- the loss of a standby ---------------------------------------------------------------------- */
 
 /*
- * This primary serves on, without its standby. What follows from one loss is no other; but who knows for
- * certain that it is dead knows better than who saw its connection break. Returns the sentence that says so,
- * which stays until the next loss.
+ * This primary serves on, without its standby. What follows from one loss is no other loss; but a certain
+ * death replaces the reason of a broken connection. Returns the sentence that reports the loss, which stays
+ * until the next one.
  */
 static const char *note_loss(struct ft_core *core, const char *why, bool certain)
 {
@@ -477,7 +477,7 @@ static const char *note_loss(struct ft_core *core, const char *why, bool certain
 }
 
 /*
- * A standby that says it is JOINING, or that has answered our SNAPSHOT_BEGIN, holds no right: nothing can
+ * A standby that reports JOINING, or that has answered our SNAPSHOT_BEGIN, holds no right: nothing can
  * promote it before our next HOLDING. So we need not wait for anything before we go on alone.
  */
 void ft_primary_powerless(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
@@ -519,9 +519,10 @@ static void lose_cut_off(struct ft_core *core, const char *why, struct ft_action
 }
 
 /*
- * The standby is lost. `certain`: it, its kernel or its guardian said so. While the lease runs it cannot have
- * promoted itself, so a certain loss lets us go on at once, and so does any loss of one that never heard
- * HOLDING; otherwise solo_after_ms has to pass (ft_primary_time), or it comes back without its rights.
+ * The standby is lost. `certain`: it, its kernel or its guardian reported that. While the lease runs it
+ * cannot have promoted itself, so a certain loss lets us go on at once, and so does any loss of one that
+ * never heard HOLDING; otherwise solo_after_ms has to pass (ft_primary_time), or it comes back without its
+ * rights.
  */
 void ft_primary_lost(struct ft_core *core, const char *why, bool certain, struct ft_actions *actions)
 {
@@ -530,9 +531,9 @@ void ft_primary_lost(struct ft_core *core, const char *why, bool certain, struct
 
     if (core->abandoning) {
         core->abandoning = false;
-        /* A standby that is told so joins before it closes. Had the lease run out, it might have promoted
-         * itself meanwhile, unheard; then it has to come back and say what it is, or solo_after_ms has to
-         * pass. */
+        /* A standby that receives ABANDON joins before it closes. Had the lease run out, it might have
+         * promoted itself meanwhile, unheard; then it has to come back and report its state, or solo_after_ms
+         * has to pass. */
         if (certain && core->now < core->abandon_lease)
             ft_primary_alone(core, actions, core->loss.why);
         return;
@@ -581,9 +582,8 @@ static bool must_ask(const struct ft_core *core)
 }
 
 /*
- * The link is silent, but a data port says that the peer is primary in a view after ours. We may have slept
- * and been replaced. Heartbeats on data ports are nobody's word that could fence; enough to hold until the
- * link tells.
+ * The link is silent, but by a data port the peer is primary in a view after ours. We may have slept and been
+ * replaced. A heartbeat on a data port cannot fence; it is enough to hold until the link speaks.
  */
 static bool perhaps_replaced(const struct ft_core *core)
 {
@@ -591,7 +591,7 @@ static bool perhaps_replaced(const struct ft_core *core)
            core->now - core->peer.port_heartbeat < ft_ms(core->config.solo_after_ms);
 }
 
-/* `told`: the standby has said that it has no right any more; else it did not answer. */
+/* `told`: the standby has reported that it has no right any more; else it did not answer. */
 static void close_abandoned(struct ft_core *core, bool told, struct ft_actions *actions)
 {
     core->abandoning = false;
@@ -612,14 +612,14 @@ static void close_abandoned(struct ft_core *core, bool told, struct ft_actions *
 
 /*
  * Another standby: this primary's view ends, and the next one has other members. First its standby gives up
- * its state, so that the primary is alone; then the arbiter keeps the view that is to begin, so that whoever
- * asks for an earlier one has lost; then it is on this node's disk; then it begins. So nothing that is
- * durable has to be taken back. From the question to its answer the primary stays alone: the arbiter may have
- * kept the view though no answer came.
+ * its state, so that the primary is alone; then the arbiter keeps the view that is to begin, so that a node
+ * that asks for an earlier one has lost; then the view is on this node's disk; then it begins. So nothing
+ * that is durable has to be taken back. From the question to its answer the primary stays alone: the arbiter
+ * may have kept the view though no answer came.
  *
- * A strict pair has no arbiter. Its standby has given up its state when it says so, or a person says that it
- * is dead: a silent one may have taken over, and have another standby of its own by now. Nor may its primary
- * have gone on without it: its gate is shut.
+ * A strict pair has no arbiter. Its standby has given up its state when it reports that, or when a person
+ * claims that it is dead: a silent one may have taken over, and have another standby of its own by now. Nor
+ * may its primary have gone on without it: its gate is shut.
  */
 
 /* Why a strict primary takes nobody in the place of a standby that is silent. */
@@ -730,7 +730,7 @@ static void ask_for_view(struct ft_core *core, struct ft_actions *actions)
         ft_arbiter_ask(core, &question, "re-pair", actions);
 }
 
-/* From here on whoever else comes is told that he is no member. */
+/* From here on any other node that comes learns that it is no member. */
 static void begin_view(struct ft_core *core, struct ft_actions *actions)
 {
     core->members = repaired(core);
@@ -802,8 +802,9 @@ void ft_primary_gives_up(struct ft_core *core, const char *text, uint64_t since,
 {
     if (core->abandoning)
         return;
-    /* While the standby may hold rights, closing would tell it that we died; but not where we have heard no
-     * hello, and it nothing that proves who we are. There it would not believe what we said, either. */
+    /* While the standby may hold rights, it would take a closed connection for our death; but not where we
+     * have heard no hello, and it has no proof of our identity. There it would not believe ABANDON,
+     * either. */
     if (!core->solo && core->peer.up && core->peer.greeted) {
         say_abandon(core, text, since, actions);
         return;
@@ -908,7 +909,8 @@ static bool silent_for_long(const struct ft_core *core)
            ft_ms(FT_PLANTED("solo-early") ? core->config.lease_ms : core->config.solo_after_ms);
 }
 
-/* Elapsed time alone does not say that the standby of this era will not take over: the arbiter does. */
+/* Elapsed time alone does not prove that the standby of this era will not take over: the arbiter's answer
+ * does. */
 static void ask_arbiter(struct ft_core *core, const char *why, struct ft_actions *actions)
 {
     note_loss(core, why, false);

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A standby that is slow is a fault too. Protection may cost a primary slow_percent of its time: over a
- * second, no lane waits longer than that for the standby (lane/cost.c says what waiting is). A standby that
- * costs more is given up as one on whose connection nothing can be: it gives up its rights and says so, or
+ * second, no lane waits longer than that for the standby (lane/cost.c defines waiting). A standby that costs
+ * more is given up like one that sends malformed messages: it gives up its rights and reports that, or
  * solo_after_ms pass, and then the primary goes on alone. It is taken back after a back-off that doubles from
  * the first time on (primary.c), and then has to keep up for a second of catch-up, for which nothing is held:
  * close behind each lane and not silent, but for slow_percent of the time.
  *
- * A second in which this node itself did not get its processor for a tenth says nothing: whoever shares a
- * machine waits for the machine. Nor does one in which the standby was not READY throughout.
+ * A second in which this node itself did not get its processor for a tenth is not judged: a node that shares
+ * a machine waits for the machine. Nor is one in which the standby was not READY throughout.
  *
- * With strict nothing leaves without a standby, so it is kept, and the cost is told, once until a second is
- * within what it may cost.
+ * With strict nothing leaves without a standby, so the standby is kept, and the cost is reported, once until
+ * a second is within what it may cost.
  */
 #include "ftcore/protocol/parts.h"
 #include "ftcore/base/plant.h"
@@ -32,7 +32,7 @@ const char *ft_slow_text(enum ft_slow_side side)
     return text[side];
 }
 
-/* A silence that is longer says that somebody stands: who does not says something each heartbeat. */
+/* After a longer silence some process stands: a running one sends something each heartbeat. */
 static uint64_t longest_silence(const struct ft_core *core)
 {
     return ft_ms(core->config.slow_ms) + 2 * ft_ms(core->config.heartbeat_ms);

@@ -7,12 +7,12 @@
  * that the primary answered. A standby that slept, or only lost its link, finds its right gone and joins
  * again; it never promotes a stale state.
  *
- * An ACK says which bursts the standby holds (the closed set), which it has replayed, and how many bytes of
- * entries (records and chunks) it has taken out of its rings: replayed, applied, or skipped as covered. The
- * primary's credit follows from that.
+ * An ACK reports which bursts the standby holds (the closed set), which it has replayed, and how many bytes
+ * of entries (records and chunks) it has taken out of its rings: replayed, applied, or skipped as covered.
+ * The primary's credit follows from that.
  *
  * How long a primary has to be silent before its standby suspects it: silence is what neither the link nor a
- * data port ends. The file may say how long (detect_ms). Else the node measures it: a standby suspects its
+ * data port ends. The file may state how long (detect_ms). Else the node measures it: a standby suspects its
  * primary after SILENCES_MAX times the longest silence that it has heard a living primary end in the last ten
  * minutes; never sooner than this node itself had to wait for its processor in that time, since the other
  * one's machine is mostly such a machine; never before twice the primary's lease, and never after
@@ -103,7 +103,7 @@ static uint64_t detect_limit(const struct ft_core *core)
     return ft_ms(c->listen_ms && c->detect_most_ms > c->detect_ms ? c->detect_most_ms : c->detect_ms);
 }
 
-/* A node waited for its processor. What is longer than any silence may be says nothing of how long one should
+/* A node waited for its processor. A gap longer than any silence may be is no measure of how long one should
  * be; and a node that joins has work that takes long. */
 static void note_stall(struct ft_core *core, uint64_t gap)
 {
@@ -116,9 +116,9 @@ static void note_stall(struct ft_core *core, uint64_t gap)
 }
 
 /*
- * We slept: SIGSTOP, a paused machine, others on our processor. What we have not heard meanwhile says nothing
- * about the peer. A gap between two steps that ends before the next one was due is none of these: what the
- * peer says ends a rest. After a gap longer than the lease, silence counts from now, since the peer may have
+ * We slept: SIGSTOP, a paused machine, others on our processor. What we have not heard meanwhile is no news
+ * of the peer. A gap between two steps that ends before the next one was due is none of these: a message of
+ * the peer ends a rest. After a gap longer than the lease, silence counts from now, since the peer may have
  * slept with us. Where silences are measured a shorter gap is taken out of the silence that it is a part of,
  * or the standby would measure itself. Gaps delay a takeover to detect_ms at most, or to what is measured
  * where that is more: a standby that gets its processor in pieces has read, between any two of them, what had
@@ -207,7 +207,7 @@ void ft_silence_fenced(struct ft_core *core)
 /*
  * A process that was taken over from, and speaks sooner after it fell silent than the longest silence may be,
  * had not failed, whether it still takes itself for the primary or not: the takeover was a false alarm. A
- * heartbeat that came before the takeover and was read after it tells nothing.
+ * heartbeat that came before the takeover and was read after it proves nothing.
  */
 static void judge_takeover(struct ft_core *core, uint64_t at)
 {
@@ -270,7 +270,7 @@ static bool replay_is_unreported(const struct ft_core *core)
     return false;
 }
 
-/* It was replayed some time ago, and no ACK says so. */
+/* A burst was replayed some time ago, and no ACK has reported it. */
 static bool ack_is_late(const struct ft_core *core)
 {
     return core->now - core->acked_at >= ACK_SOON && replay_is_unreported(core);
@@ -279,7 +279,7 @@ static bool ack_is_late(const struct ft_core *core)
 /*
  * When ack_is_late will hold, if all that is stored has been replayed by then. It may not be, where the lane
  * waits for a processor: then after as long again as that has taken, so that looks do not take the processor
- * from it. FT_ALL: all of it was told.
+ * from it. FT_ALL: all of it was reported.
  */
 uint64_t ft_standby_reports_at(const struct ft_core *core)
 {
@@ -404,8 +404,8 @@ void ft_standby_decided(struct ft_core *core, const char *by, struct ft_actions 
 
 /*
  * Who goes on? With an arbiter the right of a standby does not end by time: its primary cannot go on alone in
- * this era without the arbiter's word, either. Time is what certain words need: they say that the primary has
- * ended, not that it did not go on alone before.
+ * this era without the arbiter's word, either. Certain words do depend on time: they report that the primary
+ * has ended, not that it did not go on alone before.
  */
 static void ask_arbiter(struct ft_core *core, const char *why, struct ft_actions *actions)
 {
@@ -428,7 +428,7 @@ void ft_standby_lost(struct ft_core *core, enum ft_lost how, struct ft_actions *
     if (core->state == FT_READY && how != FT_LOST_ERROR && core->config.arbiter)
         ask_arbiter(core, "the connection was closed after the right had ended", actions);
     if (core->state == FT_READY && (ft_standby_right(core) || core->config.arbiter))
-        return; /* we cannot tell; silence will */
+        return; /* we do not know yet; silence will decide */
     if (core->state != FT_JOINING || core->snapshot_whole)
         ft_join_again(core, actions, "lost the primary before being ready");
 }
@@ -467,8 +467,9 @@ static void begin_snapshot(struct ft_core *core, const struct ft_message *m, str
 }
 
 /*
- * What the state of the primary says about our rights. One that releases without a standby does not count on
- * us: what it released since, we may not hold. One that has dropped its state leaves ours as the only one.
+ * What the state of the primary means for our rights. A primary that releases without a standby does not
+ * count on us: we may not hold what it released since. One that has dropped its state leaves ours as the only
+ * one.
  */
 void ft_standby_receive(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
@@ -551,7 +552,7 @@ void ft_standby_message(struct ft_core *core, const struct ft_message *m, struct
     }
 }
 
-/* What lanes reached counts before the event that tells of it: a takeover goes on from there. */
+/* What lanes reached counts before the event that carries it: a takeover goes on from there. */
 void ft_standby_reached(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions)
 {
     if (core->state != FT_SYNCING && core->state != FT_READY)
@@ -605,8 +606,8 @@ void ft_standby_event(struct ft_core *core, const struct ft_event *event, struct
 }
 
 /*
- * The primary may go on alone from here on, and whether it does, the link alone tells. Until it speaks what
- * is held here may be all that there is: it is kept, for a person to promote. A word of the primary that it
+ * The primary may go on alone from here on, and only by the link do we learn whether it does. Until then the
+ * state held here may be the only one: it is kept, for a person to promote. A message of the primary that it
  * is SOLO, or a snapshot, ends that.
  */
 void ft_standby_keep(struct ft_core *core, const char *why, struct ft_actions *actions)
@@ -627,7 +628,7 @@ void ft_standby_time(struct ft_core *core, struct ft_actions *actions)
 {
     if (core->state != FT_READY)
         return;
-    /* With an arbiter it has no end by time, unless a data port says that the primary lives: then there is
+    /* With an arbiter the right has no end by time, unless by a data port the primary lives: then there is
      * nothing to ask, and a standby that gives up is sooner brought up to date. */
     bool lives =
         core->peer.port_heartbeat && core->now - core->peer.port_heartbeat < ft_ms(core->config.detect_ms);

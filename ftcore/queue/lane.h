@@ -2,7 +2,7 @@
 /*
  * What passes between a lane and the replicator: rings and words, each written by one side. Neither calls the
  * other or waits for it. An order wakes a lane that sleeps, and so does a gate that opens, or more to replay,
- * where it says that it sleeps; the first entry of the log wakes a replicator that rests.
+ * where the lane has announced that it sleeps; the first entry of the log wakes a replicator that rests.
  *
  *   replicator → lane: struct ft_lane_orders, and the rings of what a standby replays
  *   lane → replicator: struct ft_lane_report, and the ring of what a primary logs
@@ -83,14 +83,14 @@ struct ft_lane_orders {
     _Atomic uint64_t announce; /* serial number: claim the addresses by gratuitous ARP */
     _Atomic uint64_t rests;    /* primary: serial number of the replicator's rest, in which a lane that
                                   logs something rings `bell` once; 0: it is awake */
-    _Atomic bool calm; /* nothing is wanted but what lanes and the peer say by themselves; a lane is woken
+    _Atomic bool calm; /* nothing is wanted but what lanes and the peer report by themselves; a lane is woken
                           when that ends */
     _Atomic uint64_t peer_incarnation; /* of the process whose heartbeats count; 0: nobody's do */
     _Atomic uint64_t peer_secret[2];   /* its key, see ftcore/record/datagram.h */
     _Atomic uint64_t peer_version;     /* of the format that it and this node speak; 0: not known: heartbeats
                                           have the newest, and no input is recorded by its session */
     _Atomic uint64_t digest;         /* serial number: let a record or a delta carry a digest of the state */
-    _Atomic uint64_t snapshot_burst; /* standby: last burst that the snapshot holds, as its sender says */
+    _Atomic uint64_t snapshot_burst; /* standby: last burst that the snapshot holds, as its sender states */
     /* Standby: announce again and again, and leave frames unread. Goes on when it is ordered to go live,
      * since a lane that has not seen the order yet would drop them; live lanes do not look at it. */
     _Atomic bool steer;
@@ -139,7 +139,7 @@ struct ft_lane_report {
     _Atomic bool steered;          /* standby: `steer` is done */
 
     _Atomic uint64_t port_heard;     /* when a frame of the peer's came by the lane's port, ns; 0: never */
-    _Atomic uint64_t port_stable;    /* primary: last burst that the standby said by it to be closed */
+    _Atomic uint64_t port_stable;    /* primary: last burst that the standby reported by it as closed */
     _Atomic uint64_t port_stable_at; /* primary: bytes of `log` up to there; before port_stable */
     _Atomic uint64_t carry_seen;     /* primary: the `carry` that port_stable and port_stable_at are of */
 
@@ -204,8 +204,8 @@ struct ft_lane_shared {
 
     struct ft_lane_counters count;
     /* Where the records of the last bursts begin in `log`, by burst modulo FT_PAST_BURSTS, in bytes ever
-     * published. What is read there may be overwritten. Written by the lane, for who tells what its process
-     * died of (understudy/crash). */
+     * published. What is read there may be overwritten. Written by the lane, for the reporter of its
+     * process's death (understudy/crash). */
     _Atomic uint64_t record_at[FT_PAST_BURSTS];
 };
 

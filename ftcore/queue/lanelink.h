@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What two lanes say to each other by a port of the link: the layout of a frame, and the two ends of its
- * stream of records. Numbers in, decisions out: no port, key or clock here (lane/link.c has them). Owned by
- * the lane.
+ * What two lanes send each other by a port of the link: the layout of a frame, and the two ends of its stream
+ * of records. Numbers in, decisions out: no port, key or clock here (lane/link.c has them). Owned by the
+ * lane.
  *
  *     Ethernet, FT_LINK_TYPE | head | sealed: body, payload | tag
  *
@@ -12,8 +12,8 @@
  * of another version, direction, lane, view or process is nobody's either.
  *
  * The sender's window is the lane's log ring: a record is read from there, however often it is sent. The
- * receiver takes records in their order alone. What it says back is up to which burst it has stored, and up
- * to which of that is closed, the newest frame it opened, how much room it has, and whether something is
+ * receiver takes records in their order alone. It reports back up to which burst it has stored, and up to
+ * which of that is closed, the newest frame it opened, how much room it has, and whether something is
  * missing: then the sender goes back to the first record that is not stored (go-back-N), once for all frames
  * that were under way. So it does, too, when nothing moved for FT_LINK_AGAIN_NS.
  */
@@ -70,12 +70,12 @@ bool ft_link_get_body(const uint8_t *from, size_t payload, struct ft_link_body *
 
 struct ft_link_sender {
     uint64_t number; /* of the last frame sent */
-    uint64_t stable; /* the peer has said that this is closed; 0: nothing in this stream */
+    uint64_t stable; /* the peer has acknowledged this as closed; 0: nothing in this stream */
     uint64_t closed; /* that, or what began before */
     uint64_t stored; /* what need not be sent again */
     uint64_t next;   /* burst to be sent next; 0: nothing is to be sent */
     uint64_t most;   /* the last burst ever sent */
-    uint64_t room;   /* as the peer said last */
+    uint64_t room;   /* as the peer reported last */
     uint64_t heard;  /* of our numbers: the newest that it has opened */
     uint64_t backed; /* our last number when it went back: what the peer had missed before is sent again */
     uint64_t moved;  /* when something was stored last, or nothing was under way, ns */
@@ -83,7 +83,7 @@ struct ft_link_sender {
     uint64_t again;  /* times it went back */
 };
 
-/* Records behind `burst` are to be sent. What was said of them before counts no more. */
+/* Records behind `burst` are to be sent. Earlier reports of them count no more. */
 void ft_link_begin(struct ft_link_sender *s, uint64_t burst, uint64_t now);
 /* The next burst may go: it is below the window's end. */
 bool ft_link_may_send(const struct ft_link_sender *s);
@@ -106,7 +106,7 @@ struct ft_link_receiver {
     uint64_t number;    /* the newest opened */
     uint64_t part;      /* burst of which pieces have come; 0: none */
     uint32_t have, all; /* bytes of it, from the first on */
-    bool missing;       /* since what was said last */
+    bool missing;       /* since the last report */
 };
 
 /* Not one that was opened before, nor older. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A ring of records of varying size (ring.h). Owns the buffer. The writer reads the reader's cache line only
- * when its copy of `tail` says full. */
+ * when the ring is full by its copy of `tail`. */
 #define _GNU_SOURCE /* memfd_create */
 #include "ftcore/queue/ring.h"
 #include "ftcore/base/check.h"

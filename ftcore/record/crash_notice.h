@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The crash notice: the datagram in which a node that crashed tells its peer of what, and by which frames the
- * successor knows the packet again. Made by the handler of the fatal signal, with the node's secret; sent by
- * the guardian in front of the death notice; decoded by the peer's link. With signal 0 it is of a node that
- * lives, and says by which fingerprints that drops frames: so its standby knows them, whatever makes it take
- * over.
+ * The crash notice: the datagram in which a node that crashed reports to its peer what it crashed of, and the
+ * fingerprints by which the successor knows the packet again. Made by the handler of the fatal signal, with
+ * the node's secret; sent by the guardian in front of the death notice; decoded by the peer's link. With
+ * signal 0 it comes from a node that lives, and contains the fingerprints by which that node drops frames: so
+ * its standby knows them, whatever makes it take over.
  *
  *     "understu" | u32 version, 0 | u32 kind, 4 | u32 signal | u32 lane | u64 burst | u32 packet |
  *     u32 doing | 32 bytes NF | 32 bytes NF of the quarantine before | u32 fingerprints | u32 hung |
@@ -26,7 +26,7 @@
 #define FT_CRASH_COPIES       4u  /* of which so many may be of one death, so that older ones find room */
 #define FT_CRASH_FINGERPRINTS 40u /* those, and a burst's 32 suspects; the datagram fits into 1,500 bytes */
 #define FT_CRASH_HEAD_BYTES   112u
-#define FT_FINGERPRINT_BYTES  272u /* of a frame that tell it from others: headers, and 128 of payload */
+#define FT_FINGERPRINT_BYTES  272u /* of a frame, enough to distinguish it: headers, and 128 of payload */
 #define FT_CRASH_BYTES        (FT_CRASH_HEAD_BYTES + 32u * FT_CRASH_FINGERPRINTS + FT_TAG_BYTES)
 
 enum ft_suspicion {
@@ -48,7 +48,7 @@ struct ft_fingerprint {
 };
 
 struct ft_crash_notice {
-    uint32_t signal; /* 1 … 64; 0: it lives: only what is said below of that is not 0 */
+    uint32_t signal; /* 1 … 64; 0: the node lives: only fields with a meaning for that are not 0 */
     uint32_t lane;   /* FT_CRASH_NO_LANE: it was none that crashed; so where it lives */
     uint64_t burst;  /* where it lives: for how long it goes on to drop such frames, ms */
     uint32_t packet; /* in the burst, from 1; 0: not known, or none. Where it lives: the notice's

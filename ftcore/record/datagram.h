@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a node says outside of the replication link, in 64 bytes that only its peer can tell from a forgery:
- * the death notice, which its guardian sends when its process is dead, and the heartbeat, which lane 0 sends
- * on the data ports. Death notices are encoded when a node starts and decoded by the peer's link; heartbeats
- * are encoded and decoded by lanes.
+ * What a node sends outside of the replication link, in 64 bytes that only its peer can verify: the death
+ * notice, which its guardian sends when its process is dead, and the heartbeat, which lane 0 sends on the
+ * data ports. Death notices are encoded when a node starts and decoded by the peer's link; heartbeats are
+ * encoded and decoded by lanes.
  *
  *     "understu" | u32 version | u32 kind | u64 view | u64 sent | u32 port | u32 mtu | 8 bytes, one for
  *     each of the sender's ports: its fault | 16 bytes of tag; little endian
@@ -12,7 +12,7 @@
  * death notice has none, 0, and no field of a later version: it is encoded before the peer is known.
  *
  * The tag is the first half of HMAC-SHA256 over the sender's incarnation and the 48 bytes before it. Its key
- * is the sender's secret. Secret and incarnation are random, of one process, and told in its hello alone,
+ * is the sender's secret. Secret and incarnation are random, of one process, and sent in its hello alone,
  * which a sealed link carries; neither is in a datagram.
  */
 #ifndef FTCORE_RECORD_DATAGRAM_H

@@ -11,9 +11,9 @@
  * The body is three parts without padding, and nothing after them. Varints and zigzag are those of a record.
  *
  *     lines    Runs as in memory and as in a snapshot: u64 first line | u32 count | u32 flags, then the lines
- *              unless flag 1 says that they are zero. Lines rise: no run begins before the end of the last.
+ *              unless flag 1 states that they are zero. Lines rise: no run begins before the end of the last.
  *     heads    Each output is
- *                  varint (len - 14) * 16 + flags, then what the flags say is explicit, in this order:
+ *                  varint (len - 14) * 16 + flags, then what the flags mark as explicit, in this order:
  *
  *                  flag 1   number, burst and seq are explicit: varint number - next number,
  *                           varint burst - last burst, and unless flag 2: varint zigzag(seq - next seq)

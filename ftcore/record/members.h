@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The two nodes of a view, and the shard that they are of: what has one state, whichever nodes have it
- * (docs/decisions.md, "Members belong to the view"). What a name may be, and how a shard is written, wherever
- * people or files say it.
+ * (docs/decisions.md, "Members belong to the view"). Which names are allowed, and how a shard is written, for
+ * people and in files.
  */
 #ifndef FTCORE_RECORD_MEMBERS_H
 #define FTCORE_RECORD_MEMBERS_H
@@ -17,7 +17,7 @@
 
 struct ft_members {
     uint64_t shard[2];         /* random, made once; both 0: it has no name yet */
-    char name[2][FT_NAME_MAX]; /* "": nobody has said */
+    char name[2][FT_NAME_MAX]; /* "": not known */
 };
 
 static inline bool ft_has_shard(const struct ft_members *members)

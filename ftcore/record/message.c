@@ -20,7 +20,7 @@
  *
  * HELLO and REFUSE have version 0 and are read by every program, whatever it speaks: their head and the
  * fields below them never change. Later versions append fields, which a program that does not know them
- * passes over; of a hello, the sender's newest version says which it has. Where the two programs have no
+ * passes over; of a hello, the sender's newest version states which it has. Where the two programs have no
  * version in common, the hello is read up to the node's name. A field is
  *
  *     number     unsigned, shortest form when written, any unsigned form when read
@@ -410,7 +410,7 @@ static int get_field(struct ft_reader *in, const struct ft_field *f, struct ft_m
     }
 }
 
-/* The array's length, version and type: what says how to read the rest. *count is the length. */
+/* The array's length, version and type, which determine how to read the rest. *count is the length. */
 static int get_shape(struct ft_reader *in, const struct ft_shape **s, struct ft_message *m, uint64_t *count)
 {
     const uint8_t *at;

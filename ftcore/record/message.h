@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Messages between the two nodes of a pair: their struct form; message.c holds encode and decode side by
- * side, and says what the wire form is. Bulk: log records, chunks of deltas, lines. */
+ * side, and defines the wire form. Bulk: log records, chunks of deltas, lines. */
 #ifndef FTCORE_RECORD_MESSAGE_H
 #define FTCORE_RECORD_MESSAGE_H
 
@@ -53,7 +53,7 @@ enum ft_message_type {
     FT_MSG_REFUSE,    /* we do not fit together: `text` */
     FT_MSG_VERDICT, /* standby: digest of lane `lane` after `burst[0]`: `number` recorded, `number2` computed.
                        `burst[0]` 0: all `number` slices of a round of that lane's were equal */
-    FT_MSG_DRILL,   /* kill yourself the way `text` says, if your file permits it */
+    FT_MSG_DRILL,   /* kill yourself as `text` demands, if your file permits it */
     FT_MSG_DELTA,   /* bulk: encoded chunks of deltas */
     FT_MSG_COUNTER, /* both: demotion counter `number`, because of `text`; `maintenance`, since `number2`;
                        `cluster` */
@@ -95,7 +95,7 @@ struct ft_message {
     uint32_t lease_ms, detect_ms, promote_within_ms, solo_after_ms;
     struct ft_members members; /* of its view; SNAPSHOT_BEGIN too */
     uint8_t
-        joins; /* it is no member, or has no view on its disk where others may know better: it says view 0 */
+        joins; /* it is no member, or has no view on its disk where others may know better: it sends view 0 */
     uint32_t identity_len; /* of `bulk`: the chain's identity, lines of text */
     FT_NEXT_MEMBERS
 

@@ -221,7 +221,7 @@ static int get_inputs(struct ft_body *b, struct ft_record *r, unsigned version, 
     struct input_origin origin = first_input;
     struct ft_body next = *b;
     uint64_t taken = 0;
-    int byte = -1; /* that the input before was all of, and said that nothing is other */
+    int byte = -1; /* that was all of the input before, and means that nothing differs */
 
     for (unsigned i = 0; i < r->inputs; i++, in++) {
         if (next.at < next.end && *next.at == byte) { /* the same again, and checked */
@@ -284,7 +284,7 @@ static int get_body(struct ft_body *b, struct ft_record *r, unsigned version, st
     return ft_body_done(b, why);
 }
 
-/* What a head says, within its ranges. */
+/* The numbers of a head, within their ranges. */
 static int take_head(struct ft_record *r, const struct ft_head *head, const uint8_t *in,
                      struct ft_fault *fault)
 {

@@ -56,9 +56,9 @@ enum ft_record_flags {
 
 enum ft_input_flags {
     FT_IN_OUTSIDE = 1, /* arrived on a port of the chain's outer side */
-    /* Captured is not the frame's beginning but FT_SESSION_BYTES that tell the packet by the session it comes
-     * with: its number times 2 plus which of its keys (u32), bytes of the IP packet (u16), TCP's flags, DSCP
-     * and ECN (a byte each), little-endian. From version 4 on. */
+    /* Captured is not the frame's beginning but FT_SESSION_BYTES that identify the packet by the session it
+     * comes with: its number times 2 plus which of its keys (u32), bytes of the IP packet (u16), TCP's flags,
+     * DSCP and ECN (a byte each), little-endian. From version 4 on. */
     FT_IN_SESSION = 2,
     /* It has its sequence number, and no NF gets it: nothing of it is captured (docs/guarantees.md, G7). From
      * version 4 on. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The rules that a log record keeps beside the ranges of its numbers: each is stated once, here, for encoder
- * and decoder. Private to the record. A rule returns 0 or FT_EMALFORMED and says in `why` what is wrong and
- * what was expected; its caller knows where that is in its form and puts the offset in front with ft_fail_at.
+ * and decoder. Private to the record. A rule returns 0 or FT_EMALFORMED and writes into `why` what is wrong
+ * and what was expected; its caller knows where that is in its form and puts the offset in front with
+ * ft_fail_at.
  */
 #ifndef FTCORE_RECORD_RULES_H
 #define FTCORE_RECORD_RULES_H

@@ -76,7 +76,7 @@ struct ft_audit_at {
 };
 extern _Thread_local struct ft_audit_at ft_audit_here;
 
-/* What this thread runs from now on, for the line that is told: an NF of lane `lane`; NULL: none. `name`
+/* What this thread runs from now on, for the line in the log: an NF of lane `lane`; NULL: none. `name`
  * stays. */
 static inline void ft_audit_running(const char *name, unsigned lane)
 {

@@ -15,7 +15,7 @@
 struct saved_lane {
     _Alignas(64) uint64_t end; /* behind the last line of its arenas, and so behind the last place */
     uint64_t next;             /* place of what it saves next */
-    uint64_t found;            /* `at` tells of the places below */
+    uint64_t found;            /* `at` covers the places below */
 };
 
 struct ft_saved {

@@ -4,9 +4,9 @@
  * knows of itself lies in it, and there are no pointers in that, so it can be checked when a peer has written
  * it. What is given out depends on the calls alone: the same calls give the same addresses on every node.
  *
- * Pages are of 4 KiB. A page has blocks of one size, one of HEAP_CLASSES, told apart by a bitmap; what is
- * larger than 2 KiB has pages of its own, one behind the other. The lowest place that fits is taken, so that
- * pages in use stay few. Cost: a look into a bitmap, in the worst case a bit for each page of the heap.
+ * Pages are of 4 KiB. A page has blocks of one size, one of HEAP_CLASSES, and a bitmap of those in use; what
+ * is larger than 2 KiB has pages of its own, one behind the other. The lowest place that fits is taken, so
+ * that pages in use stay few. Cost: a look into a bitmap, in the worst case a bit for each page of the heap.
  *
  * Capacity: the pages that it was made with. Full: ft_heap_alloc gives NULL and counts it.
  *

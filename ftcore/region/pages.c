@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define PAGE     FT_HEAP_PAGE
-#define RUNS_MAX 128u /* pages in a row that one question tells of */
+#define RUNS_MAX 128u /* runs of pages that one question returns */
 
 /* Of the kernel's interface, newer than this system's headers. */
 #define WP_UNPOPULATED (1u << 13)
@@ -92,7 +92,7 @@ static void mark(struct ft_region *region, uint64_t from, uint64_t to)
     ft_lines_add_alone(&region->dirty, from >> FT_LINE_SHIFT, (to - from) >> FT_LINE_SHIFT);
 }
 
-/* What was written of [from, to), whole pages, is protected again. False: the kernel does not say. */
+/* What was written of [from, to), whole pages, is protected again. False: the kernel does not report it. */
 static bool ask(struct ft_region *region, uint64_t from, uint64_t to, bool marks)
 {
     uint64_t base = (uintptr_t)region->base;

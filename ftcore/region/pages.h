@@ -15,7 +15,7 @@
 #include "ftcore/region/region.h"
 
 /* All lanes are quiesced, and nothing is marked: from now on writes are found. False: there are heaps, and
- * the kernel does not tell of their pages. */
+ * the kernel does not report writes to their pages. */
 bool ft_pages_begin(struct ft_region *region);
 /* Marks the lines of pages in the lane's heaps that were written since it was last called; by the lane, or
  * with FT_LANES_MAX those of all lanes, while they are quiesced. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The region: the shared memory that holds all replicated state of the chain, mapped at the same
- * address on every node. It owns the mapping, the arenas in it, and the sets of lines that say what
- * changed (dirty) or must be copied before it changes (pending).
+ * address on every node. It owns the mapping, the arenas in it, and the sets of lines that changed (dirty) or
+ * must be copied before they change (pending).
  *
  * Written by lanes, through ft_edit only; read by everybody. Layout: for every lane one arena per NF
  * (index 0 is the lane's own state), then the shared arena. Arenas start at multiples of
@@ -35,7 +35,7 @@ enum ft_tracking {
     FT_TRACK_DIRTY = 1,    /* mark edited lines for the next delta */
     FT_TRACK_SNAPSHOT = 2, /* a snapshot is being copied: save a pending line before it changes */
     FT_TRACK_AUDIT = 4,    /* note edits of this burst, to compare against what really changed */
-    FT_TRACK_WATCH = 8,    /* who watches the chain (nflib/state/watch.h) is told of each edit */
+    FT_TRACK_WATCH = 8,    /* each edit is reported to the chain's watcher (nflib/state/watch.h) */
 };
 
 struct ft_arena {
@@ -128,7 +128,7 @@ void ft_edit_track(struct ft_region *region, const void *p, size_t n);
 /*
  * Nearly every edit while changes are marked: its line is marked already, since others of its packets or of
  * its burst came before. True: there is nothing more to do about an edit within the line of `p`. The region
- * begins at a multiple of the largest there is, so the address tells the line.
+ * begins at a multiple of the largest there is, so the address gives the line.
  */
 _Static_assert(FT_REGION_BASE % FT_REGION_MAX == 0, "the low bits of an address are its offset");
 static inline bool ft_edit_settled(const struct ft_region *region, uint32_t tracking, const void *p)
