@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What lanes want of each other between two bursts, asked once a turn (nd_lane_between_bursts), which also
- * says what the coming burst needs. An ordinary burst finds that nothing is wanted and nothing under way, in
- * one look at each of those who may want something: cuts (cut.c), snapshots and the flight recorder
+ * decides what the coming burst needs. An ordinary burst finds that nothing is wanted and nothing under way,
+ * in one look at each of those who may want something: cuts (cut.c), snapshots and the flight recorder
  * (snapshot.c), digests (verification.c), a change of the chain (group.c), a handover.
  *
  * Barrier. When one lane wants something of all, all come to a barrier between bursts (group.h), all within a
@@ -12,7 +12,7 @@
 #include "lane/parts.h"
 #include "nflib/chain/chain.h"
 
-#define QUIET_NS 2000000ull /* without a burst, until the standby is told what was released meanwhile */
+#define QUIET_NS 2000000ull /* without a burst, until what was released is reported to the standby */
 
 /*
  * What live lanes come to the barrier for, whichever of it they came for: all that is wanted is done. A
@@ -78,8 +78,8 @@ static inline bool is_ordinary(const struct nd_lane *lane, enum nd_stream_kind s
            lane->doing != FT_LANE_DRAIN && !atomic_load_explicit(&lane->group->change, memory_order_acquire);
 }
 
-/* Says what this lane wants, has done what any lane wants, and goes on with what is under way. False: the
- * lane may run no burst in this turn. */
+/* Announces what this lane wants, has all lanes' wishes carried out, and goes on with what is under way.
+ * False: the lane may run no burst in this turn. */
 static __attribute__((noinline)) bool settle(struct nd_lane *lane)
 {
     bool drained = has_drained(lane); /* what comes now is the other node's */
@@ -91,7 +91,7 @@ static __attribute__((noinline)) bool settle(struct nd_lane *lane)
     if (FT_ORDER_GET(lane->shared, logging) && !drained)
         nd_cut_want(lane);
     /* Before the barrier: at each of its turns a slow lane would find the cut behind another one's burst.
-     * Where an input keeper says when a burst is, a lane has none to give. */
+     * Where an input keeper cuts the bursts, a lane has none of its own. */
     bool behind = !drained && nd_lane_stream(lane) != ND_STREAM_NONE && !lane->io->burst &&
                   nd_cut_needs_burst(lane) && nd_cut_permits(lane) && !lane->turn.no_room;
 
@@ -105,7 +105,7 @@ struct nd_needs nd_lane_between_bursts(struct nd_lane *lane)
 
     if (!ordinary && !settle(lane))
         return (struct nd_needs){.may_run = false};
-    /* Logging and recording begin between bursts only, by this lane, so what is said here holds for the
+    /* Logging and recording begin between bursts only, by this lane, so what is read here holds for the
      * burst. */
     if (!ordinary)
         stream = nd_lane_stream(lane);
@@ -118,7 +118,7 @@ struct nd_needs nd_lane_between_bursts(struct nd_lane *lane)
                              .marks = !ordinary && nd_cut_marks(lane, stream)};
 }
 
-/* The standby keeps outputs that were released after the last record, until one more record says so. */
+/* The standby keeps outputs that were released after the last record, until one more record reports them. */
 static bool owes_released(const struct nd_lane *lane)
 {
     return lane->now - lane->timers.busy_at > QUIET_NS &&
@@ -129,7 +129,7 @@ bool nd_stream_needs_burst(const struct nd_lane *lane, const struct nd_needs *ne
 {
     if (needs->stream == ND_STREAM_NONE)
         return false;
-    /* The next delta says what has been released, if there is a burst to be cut behind. */
+    /* The next delta reports what has been released, if there is a burst to be cut behind. */
     return needs->digest || nd_cut_needs_burst(lane) ||
            (owes_released(lane) && !(needs->stream == ND_STREAM_DELTAS && nd_cut_unrecorded(lane)));
 }

@@ -5,7 +5,7 @@
  *
  * Cuts. A stream of deltas is cut every commit interval; a stream of records is cut for a warm standby's
  * checkpoints only. Each lane then copies its own delta in its own turns, lane 0 that of the shared arena
- * first. When lanes may run bursts says enum nd_copy. The clock of cuts is the chain's time where an input
+ * first. enum nd_copy states when lanes may run bursts. The clock of cuts is the chain's time where an input
  * keeper stamps bursts (so that a capture gives the same stream at any speed), else the lane's. Lines are
  * marked for deltas and checkpoints alone.
  *
@@ -24,8 +24,8 @@
  *
  * Lanes that are done with their lines make their last chunks when all are: what comes behind a lane's last
  * chunk is not stable before the others' are there (ftcore/order/closed.c). The last chunk carries the
- * outputs of before the cut that are still held. Records tell of those as well, so they leave soon; the chunk
- * waits for that, and carries none, unless it takes LEAVE_NS.
+ * outputs of before the cut that are still held. Records cover those outputs as well, so they leave soon; the
+ * chunk waits for that, and carries none, unless it takes LEAVE_NS.
  */
 #include "lane/parts.h"
 #include "ftcore/base/event_log.h"
@@ -396,7 +396,7 @@ static bool wants_cut(struct nd_lane *lane)
         return nd_cut_unrecorded(lane) &&
                (passed >= interval || idle || nd_lane_draining(lane) || lane->turn.no_room ||
                 lane->cut.carry_bytes > pending_bytes(lane) / 8); /* the standby may keep no more */
-    if (!is_warm(lane)) /* its standby replays what records tell, and needs no checkpoint */
+    if (!is_warm(lane)) /* its standby replays the records, and needs no checkpoint */
         return false;
     weigh_delta(lane);
     return lane->cut.burst != nf_chain_state(lane->chain)->burst && checkpoint_due(lane);
@@ -439,7 +439,7 @@ static void end_delta(struct nd_lane *lane)
 {
     struct nd_stream *s = &lane->group->stream;
 
-    if (!is_incremental(s)) /* else records tell of more already */
+    if (!is_incremental(s)) /* else records have reported more already */
         FT_REPORT_SET(lane->shared, recorded, lane->delta.head.burst);
     if (lane->index == 0)
         atomic_store_explicit(&s->shared_copied, s->number, memory_order_release);

@@ -34,7 +34,7 @@ static uint64_t exported(const struct nd_export *e, uint64_t tail)
     return tail > e->from ? e->at + (tail - e->from) : e->at;
 }
 
-/* While it hands its role over, the lane adds nothing: what is exported until then its last bursts tell. */
+/* While it hands its role over, the lane adds nothing: its last bursts record what is exported until then. */
 void nd_lane_export(struct nd_lane *lane)
 {
     const struct nf_log *log = nf_chain_log(lane->chain);

@@ -33,8 +33,8 @@ struct nd_export {
 
 struct nd_lane;
 
-/* The lane goes live, or has another log: it goes on where the state says that the export has come to. What
- * lies in the queue is given up. */
+/* The lane goes live, or has another log: it goes on where, by the state, the export has come to. What lies
+ * in the queue is given up. */
 void nd_lane_export_begin(struct nd_lane *lane);
 /* The lane is not live any more: its successor exports what lies in the queue. */
 void nd_lane_export_end(struct nd_lane *lane);

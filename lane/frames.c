@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Frames of the node's own (frames.h): heartbeats, questions to tracked gateways, and claims of the chain's
- * addresses; what they say, and how they are sent. When addresses are claimed is the turn's (turn.c) and the
- * orders' (lane.c); what comes in of such frames is in inputs.c.
+ * addresses; their contents, and how they are sent. The turn (turn.c) and orders (lane.c) decide when
+ * addresses are claimed; inputs.c takes such frames in.
  */
 #include "lane/frames.h"
 #include "lane/parts.h"
@@ -12,7 +12,7 @@
 
 #define HEARD_NS 1000000000ull /* a peer's port that was heard within it is sent heartbeats alone */
 
-/* ---- what they say ------------------------------------------------------------------------------- */
+/* ---- their contents ------------------------------------------------------------------------------ */
 
 static const uint8_t everybody[6] = {0x07, 0x75, 0x73, 0x62, 0x65, 0x61};
 

@@ -5,8 +5,7 @@
  * not held.
  *
  * A heartbeat: to a multicast address that bridges pass on, from the node's own MAC, ethertype 0x88B5 (IEEE
- * local experimental), then a datagram with a tag (ftcore/record/datagram.h), which the peer alone can tell
- * from a forgery.
+ * local experimental), then a datagram with a tag (ftcore/record/datagram.h), which only the peer can verify.
  */
 #ifndef LANE_FRAMES_H
 #define LANE_FRAMES_H

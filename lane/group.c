@@ -121,7 +121,7 @@ bool nd_group_barrier_at(struct nd_lane *lane, struct nd_barrier *place, void (*
  * the next.
  */
 
-/* Who has a state, and so the addresses, says whose they are now. */
+/* A node that has a state, and so the addresses, announces them anew. */
 static void take_interfaces(struct nd_group *group, const struct nf_l3_config *from,
                             const struct nf_l3_config *to, bool empty)
 {

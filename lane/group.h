@@ -33,7 +33,7 @@ enum nd_stream_kind {
 
 /*
  * How lanes copy the delta of the last cut. `copying` counts the lanes whose delta is not whole; at 0 nothing
- * is copied, whatever is said here, and there may be another cut.
+ * is copied, whatever this value is, and there may be another cut.
  *
  *   cut ──▶ STOPPED ──────────────────────────────────────────────▶ copying == 0
  *   cut ──▶ BESIDE ──▶ copying == 0
@@ -46,8 +46,8 @@ enum nd_copy {
 };
 
 /*
- * The stream that live lanes make together (cut.c). Written in barriers, but for the atomic words. Whether
- * a lane still takes part in it says ft_lane_orders.logging.
+ * The stream that live lanes make together (cut.c). Written in barriers, but for the atomic words.
+ * ft_lane_orders.logging states whether a lane still takes part in it.
  */
 struct nd_stream {
     enum nd_stream_kind kind;
@@ -87,10 +87,10 @@ enum nd_change_stage {
 
 /*
  * A chain that is changed while lanes have packets: what the main thread makes ready, and one lane carries
- * out while all are quiesced. The stage says whose it is: the main thread's but for ARMED to WORKING.
+ * out while all are quiesced. The stage determines the owner: the main thread, but for ARMED to WORKING.
  *
  *   OFFERED ─▶ ARMED ─▶ WORKING ─▶ DONE, FAILED     live lanes: at the cut of the next snapshot, or alone
- *          └▶ WANTED ─▶ WORKING ─▶ DONE, FAILED     lanes that are told to wait, without a state
+ *          └▶ WANTED ─▶ WORKING ─▶ DONE, FAILED     lanes that are ordered to wait, without a state
  */
 struct nd_change {
     _Atomic int stage;

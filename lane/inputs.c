@@ -36,9 +36,9 @@ static bool too_many_heartbeats(struct nd_lane *lane, unsigned port)
 
 /*
  * When a heartbeat came. The lane may have had no processor since the turn before, and the frame waited in
- * the port's queue meanwhile. It came after that turn, and by its sender's clock so long after the heartbeat
- * before it as it says (`sent`). A heartbeat that counted from when it is read would put the end of a primary
- * later that fell silent while this lane did not run, and the standby's right would end first.
+ * the port's queue meanwhile. It came after that turn, and after the heartbeat before it by the time between
+ * both on its sender's clock (`sent`). If a heartbeat counted from when it is read, the end of a primary that
+ * fell silent while this lane did not run would be taken for later, and the standby's right would end first.
  */
 static uint64_t arrival(const struct nd_lane *lane, uint64_t sent, uint64_t now)
 {

@@ -65,8 +65,9 @@ struct nd_io {
      * and port. So records need not hold it (FT_REC_BY_SEQ). Beside `rest`; NULL: it is not to be had. */
     bool (*input)(void *ctx, unsigned lane, uint64_t seq, uint8_t *frame, uint32_t *len, uint8_t *port);
     uint32_t frame_max; /* with `input` or `tell`: no frame is longer */
-    /* An input keeper that must be told, by a live lane in each turn, how far it is. Outputs that `send` took
-     * and that are not known to have left: they do not count as released. NULL: what `send` took has left. */
+    /* Reports to an input keeper, by a live lane in each turn, how far the lane is. Returns how many outputs
+     * `send` took that are not known to have left: they do not count as released. NULL: what `send` took has
+     * left. */
     uint32_t (*tell)(void *ctx, unsigned lane, struct nd_progress *progress);
 
     /* Who keeps the log: every record of a live lane is given to it, whole, before anybody else sees
@@ -85,8 +86,9 @@ struct nd_io {
  * flow by its first fragment alone, so what comes before that waits here, in its buffer, before anything is
  * recorded: a replay finds fragments in the order in which they went on.
  *
- * A lane keeps its own (inputs.c). With several lanes who deals frames out does (understudy/ports/ports.c),
- * one for each queue, since only the first fragment tells whose the others are; lanes then keep none.
+ * A lane keeps its own (inputs.c). With several lanes the dealer of frames does (understudy/ports/ports.c),
+ * one for each queue, since only the first fragment shows to which lane the others belong; lanes then keep
+ * none.
  *
  * Capacity: ND_FRAGMENTS_WAIT frames, for ND_FRAGMENTS_NS each. When the time is over, or there is no room,
  * the oldest goes on without its first one. What is known to have passed is ND_FRAGMENTS_SETS sets of

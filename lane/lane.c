@@ -436,8 +436,8 @@ static uint64_t sleep_ns(const struct nd_lane *lane)
     return ns < SLEEP_REST ? ns : SLEEP_REST;
 }
 
-/* Says that it sleeps, and looks once more: what it finds may have come too early for whoever brought it to
- * see that. */
+/* Announces that it sleeps, and looks once more: a writer that came too early did not see the
+ * announcement. */
 static void sleep_until_woken(struct nd_lane *lane, uint64_t ns)
 {
     struct ft_lane_shared *shared = lane->shared;

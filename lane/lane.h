@@ -43,7 +43,7 @@ struct nd_question {
     uint32_t cap, len;
 };
 
-/* What heartbeats say of this node's ports. Written by the main thread, read by lane 0. */
+/* What heartbeats report of this node's ports. Written by the main thread, read by lane 0. */
 struct nd_ports_told {
     _Atomic uint8_t fault[NF_PORTS_MAX]; /* enum ft_port_fault */
     _Atomic uint32_t mtu[NF_PORTS_MAX];  /* 0: not known */
@@ -62,7 +62,7 @@ struct nd_port_heard {
     _Atomic uint64_t faults;    /* of the peer's ports, a byte each, as in struct ft_datagram */
 };
 
-/* The command that each lane runs in its first live burst after a takeover, because `on_crash` says so for
+/* The command that each lane runs in its first live burst after a takeover, because `on_crash` demands it for
  * the NF in which the predecessor crashed. Written by the replicator's thread before it takes over. */
 struct nd_remedy {
     _Atomic uint32_t serial; /* 0: none yet */
@@ -86,7 +86,7 @@ struct nd_lane_setup {
     uint64_t round_ns;                /* in which all slices are compared once; 0: verify_every_s */
     struct ft_datagram_key self;      /* this process, to the peer that hears its heartbeats */
     const _Atomic uint64_t *view;     /* the node's; heartbeats and recordings carry it */
-    const struct nd_ports_told *told; /* NULL: its heartbeats say nothing of its ports */
+    const struct nd_ports_told *told; /* NULL: its heartbeats report nothing of its ports */
     struct nd_gateways *gateways;     /* that the node tracks; NULL: none */
     const struct nd_link_port *wire;  /* its port to the peer's lane; NULL: none */
     const _Atomic bool *stop;         /* ends nd_lane_run */
@@ -96,7 +96,7 @@ struct nd_lane_setup {
  * Where frames wait that a lane has taken from its ports and has no room to work on (inputs.c).
  *
  * A lane whose hold is full leaves frames in its ports' queues, and hears no heartbeat behind them. A primary
- * whose lease has run out may have been replaced, and a heartbeat on a data port may be all that tells it so
+ * whose lease has run out may have been replaced, and a heartbeat on a data port may be the only news of that
  * before it would go SOLO. So while it has no room and may not release, it goes on receiving: heartbeats and
  * claims are taken, the rest waits here, in order, and is worked on before anything else once there is room.
  * When this is full, too, what comes is dropped and counted (`waiting_full`), as a port's queue would do.
@@ -140,7 +140,7 @@ struct nd_cost {
 
 #define ND_ANNOUNCE_AGAIN 3u /* times that an announcement is repeated */
 
-/* Times are monotonic, ns, unless said otherwise. */
+/* Times are monotonic, ns, unless stated otherwise. */
 struct nd_lane {
     /* Given, as setup is. */
     unsigned index;
@@ -164,7 +164,7 @@ struct nd_lane {
     struct nd_link *link; /* NULL: it has no port to the peer's lane */
     bool by_seq;          /* records hold sequence numbers instead of inputs: the input keeper has those */
     bool whole_capture;   /* records hold whole packets: some NF reads payload, or capture: full */
-    bool by_session; /* records tell packets by their sessions where they can: no NF reads more of them */
+    bool by_session; /* records identify packets by their sessions where possible: no NF reads more of them */
 
     uint32_t
         remedied; /* serial number of the last remedy that it has applied, or that came before its state */
@@ -234,7 +234,7 @@ struct nd_lane {
         bool last_was_chunk;     /* the last entry taken from the stream was a chunk, no record */
         uint64_t outputs_before; /* outputs that had been made at the begun delta's start */
         uint64_t carried;        /* outputs that it brought */
-        uint64_t digest;         /* of the whole region at its end, or of a slice, as the primary says */
+        uint64_t digest;         /* of the whole region at its end, or of a slice, by the primary */
         bool is_slice;           /* it is of this slice */
         uint64_t slice;
     } apply;
@@ -250,7 +250,7 @@ struct nd_lane {
     struct nd_export export;                     /* its queue is given */
     struct nd_port_heard heard[NF_PORTS_MAX][2]; /* [port][1: of another port of the peer's] */
     uint8_t peer_mac[NF_PORTS_MAX][6];           /* of [port][0]: where the last one came from */
-    uint64_t recorded_released;                  /* outputs released, as the last record or delta says */
+    uint64_t recorded_released;                  /* outputs released, by the last record or delta */
     uint32_t unconfirmed; /* outputs that an input keeper was sent, and has not let leave yet */
     struct {              /* the burst whose packets are being received, or that is replayed */
         struct nf_packet packets[NF_BURST_MAX];
@@ -308,7 +308,7 @@ void nd_lane_drop_held(struct nd_lane *lane);       /* and what waits */
 /* A takeover: replayed outputs that the old primary perhaps did not release. */
 void nd_lane_emit_tail(struct nd_lane *lane);
 
-/* Interfaces have other numbers than before, `to` as nf_l3_match says. What waits, on its way in or out,
+/* Interfaces have other numbers than before, `to` as nf_l3_match fills it. What waits, on its way in or out,
  * keeps its interface, or is dropped with it; what was heard by ports is forgotten. While all lanes are
  * quiesced. */
 void nd_lane_renumber(struct nd_lane *lane, const uint8_t to[NF_PORTS_MAX]);

@@ -11,8 +11,8 @@
  * Standby. What came is stored in `direct`, a ring of the lane's own, behind what the replicator brought: a
  * record that follows neither is not taken. Each lane adds what it stores to the group's closed set
  * (ftcore/order/closed.h), and computes it where no other lane does at the moment. Closed is stable
- * (docs/ARCHITECTURE.md, "A port of the lanes' own"), so it is said at once, before any of it is replayed. A
- * record that both bring is the same one, and the lane replays it once.
+ * (docs/ARCHITECTURE.md, "A port of the lanes' own"), so it is acknowledged at once, before any of it is
+ * replayed. A record that comes by both ways is the same one, and the lane replays it once.
  */
 #include "lane/link.h"
 
@@ -29,9 +29,9 @@
 #define LOOK       8u /* frames taken in one look */
 #define BUSY_NS    1000000u
 #define AWAKE_NS   300000000u /* longer than a port carries a stream without packets */
-#define LAG_SAY    100u       /* us of lag that are told again without being asked */
-#define LAG_OLD_NS 50000000u  /* what was said so long ago says nothing: the port may be dead */
-#define SAY_NS     100000u    /* no more often than this */
+#define LAG_SAY    100u       /* us of lag that are reported again without being asked */
+#define LAG_OLD_NS 50000000u  /* a report so old counts no more: the port may be dead */
+#define SAY_NS     100000u    /* reports come no more often than this */
 #define SECRET     4u         /* words of 64 bits */
 #ifndef ND_LINK_EPOCH
 #define ND_LINK_EPOCH 22u /* bits of the numbers that have one key: fewer frames than AES-GCM permits */
@@ -52,7 +52,7 @@ struct nd_link {
     struct sealing to_seal, to_open, to_try; /* to_try: by the number of a frame that nobody has proven yet */
     struct gcm_context_data context;
 
-    /* As the replicator said it last. */
+    /* As the replicator published it last. */
     uint64_t generation; /* 0: the port does not count */
     uint64_t secret[SECRET];
     struct ft_link_head own, peer; /* number: not used */
@@ -65,7 +65,7 @@ struct nd_link {
     /* Live. Where records begin in the log, by burst; `known` is the first of which that is not known. */
     uint64_t at[FT_LINK_WINDOW], known, known_at;
     uint64_t stable_at;      /* the first byte of the log that is not known to be stored */
-    uint64_t lag_ns, lag_at; /* as the standby said it, and when */
+    uint64_t lag_ns, lag_at; /* as the standby reported it, and when */
     uint32_t fill, most;     /* bytes of records in `frame`; room for them */
     uint64_t first;          /* its first burst */
     uint8_t *frame;          /* body and payload of the frame that gathers */
@@ -74,11 +74,11 @@ struct nd_link {
     /* Standby. */
     uint64_t stored; /* the last burst that the closed set has; what the link brought may be more */
     uint64_t took;   /* the last one of them that came by the port */
-    uint64_t closed; /* the last one that was said to be closed */
+    uint64_t closed; /* the last one that was acknowledged as closed */
     uint64_t released;
     uint64_t scanned;       /* of `replay`: bytes before this are in the closed set, or were not to be */
     uint64_t mark, mark_ns; /* when `direct` had been filled up to there */
-    uint64_t lag_us, said;  /* told last, and when */
+    uint64_t lag_us, said;  /* reported last, and when */
     uint8_t *opened;        /* body and payload of a frame */
 };
 
@@ -121,7 +121,7 @@ void nd_link_free(struct nd_link *link)
     free(link);
 }
 
-/* ---- what the replicator says -------------------------------------------------------------------- */
+/* ---- what the replicator publishes --------------------------------------------------------------- */
 
 static void forget_stream(struct nd_link *link)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A lane's own way to the peer's lane: a port of the link, by which it sends the records that it makes and
- * hears what is stored, in its own turn (ftcore/queue/lanelink.h). The replicator says when it counts, with
- * which key, and from where on in the log it carries the stream; else the link's connection does.
+ * learns what is stored, in its own turn (ftcore/queue/lanelink.h). The replicator decides when the port
+ * counts, with which key, and from where on in the log it carries the stream; else the link's connection
+ * does.
  */
 #ifndef LANE_LINK_H
 #define LANE_LINK_H
@@ -37,18 +38,18 @@ void nd_link_free(struct nd_link *link);
 
 /* Live, after the burst: sends what is due, hears what came. True if there was work. */
 bool nd_link_turn(struct nd_lane *lane);
-/* Standby, between two records: stores what came, and says so. True if something came. */
+/* Standby, between two records: stores what came, and acknowledges it. True if something came. */
 bool nd_link_look(struct nd_lane *lane);
 /* Another order is followed: what was stored or heard belongs to a state that is given up. */
 void nd_link_forget(struct nd_lane *lane);
 
-/* Live: the peer has stored bursts up to here, as it said by the port; 0: nothing. */
+/* Live: the peer has reported by the port that it stored bursts up to here; 0: nothing. */
 uint64_t nd_link_stable(const struct nd_lane *lane);
 /* Standby: bursts of this lane up to here are in the closed set of what came by ports; 0: none. */
 uint64_t nd_link_closed(const struct nd_lane *lane);
 /* That set moves no more, whatever other lanes store: this one is to replay what is in it, and no more. */
 void nd_link_shut(struct nd_lane *lane);
-/* Standby: outputs released, as the last record that came says. */
+/* Standby: outputs released, by the last record that came. */
 uint64_t nd_link_released(const struct nd_lane *lane);
 #define ND_LINK_GATHER_NS 2000u
 /* Live: the port carries the stream. No burst waits longer than ND_LINK_GATHER_NS for more packets then. */

@@ -124,22 +124,22 @@ struct nd_needs {
     bool record;                /* a record is made of it, for the stream or for somebody else */
     bool digest;                /* that record carries a digest */
     bool marks;                 /* its outputs are weighed, for a delta or checkpoint */
-    enum nd_stream_kind stream; /* what tells the standby of it */
+    enum nd_stream_kind stream; /* what reports it to the standby */
 };
 
-/* Once a turn of a live lane: what this lane wants of all others is said, and done at the barrier; what the
- * last cut left to be copied is copied; what the coming burst needs is decided. */
+/* Once a turn of a live lane: announces what this lane wants of all others, and has it done at the barrier;
+ * copies what the last cut left to be copied; decides what the coming burst needs. */
 struct nd_needs nd_lane_between_bursts(struct nd_lane *lane);
 /* A burst is due though no packet came: for a digest that somebody waits for, or for what has been released.
  */
 bool nd_stream_needs_burst(const struct nd_lane *lane, const struct nd_needs *needs);
-/* The stream tells of all that the lane did, no lane has a delta to finish, without which what was recorded
+/* The stream covers all that the lane did, no lane has a delta to finish, without which what was recorded
  * behind it does not count, and none a digest to carry, at which the standby's other lanes would wait. */
 bool nd_stream_is_complete(const struct nd_lane *lane);
 
 /* ---- cut.c --------------------------------------------------------------------------------------- */
 
-/* What tells the standby of the lane's bursts, at present. */
+/* What reports the lane's bursts to the standby, at present. */
 static inline enum nd_stream_kind nd_lane_stream(const struct nd_lane *lane)
 {
     return FT_ORDER_GET(lane->shared, logging) ? lane->group->stream.kind : ND_STREAM_NONE;
@@ -154,14 +154,14 @@ static inline bool nd_cut_rests(const struct nd_lane *lane, enum nd_stream_kind 
            ((stream == ND_STREAM_RECORDS && !lane->protect->stores) ||
             (stream == ND_STREAM_NONE && lane->cut.left));
 }
-/* The lane's stream is wanted: says so if a cut is due. A copy of the last one that is under way when the
- * next is due is finished before any further burst. */
+/* The lane's stream is wanted: announces a cut if one is due. A copy of the last one that is under way when
+ * the next is due is finished before any further burst. */
 void nd_cut_want(struct nd_lane *lane);
 /* All lanes are quiesced: a cut, if one is wanted and due. */
 void nd_group_cut_stream(struct nd_group *group);
 /* The last cut lets the lane run a burst; until it does the lane copies. */
 bool nd_cut_permits(struct nd_lane *lane);
-/* No record or delta tells of its last burst yet. */
+/* No record or delta covers its last burst yet. */
 bool nd_cut_unrecorded(const struct nd_lane *lane);
 /* A digest goes with the next delta, which needs a burst to be cut behind, and no more than one. */
 bool nd_cut_needs_burst(const struct nd_lane *lane);
@@ -211,7 +211,7 @@ void nd_verification_begin(struct nd_lane *lane);
 /* All lanes are quiesced, and lane 0 found a slice due: it is lane 0's last burst. */
 struct nd_slice_digest nd_group_take_slice(struct nd_group *group);
 /* Standby: this lane has replayed or applied as much as the primary's had when it took the digest. False:
- * they differ, which is told and kept, and the lane's replay has diverged. */
+ * they differ, which is reported and kept, and the lane's replay has diverged. */
 bool nd_lane_compare_slice(struct nd_lane *lane, const struct nd_slice_digest *theirs);
 
 /* All lanes are quiesced, at a cut or for records: the digest of the region. */
@@ -245,9 +245,9 @@ static inline bool nd_digests_rest(const struct nd_lane *lane, enum nd_stream_ki
             (group->lanes == 1 || (group->digest_taken == seen &&
                                    !atomic_load_explicit(&group->slice_due, memory_order_acquire))));
 }
-/* Lane 0 says that a slice is due, of several lanes to all. Not before all have carried the last one: whoever
- * comes to the barrier waits for those who have not. Nor while a handover drains: the standby's lanes would
- * wait at that digest instead of taking over. */
+/* Lane 0 announces that a slice is due, to all lanes if there are several. Not before all have carried the
+ * last one: a lane that comes to the barrier waits for those that have not. Nor while a handover drains: the
+ * standby's lanes would wait at that digest instead of taking over. */
 void nd_slice_want(struct nd_lane *lane);
 /* All lanes are quiesced: the last digest has not gone into the records of all. No other one, and no other
  * kind of segment, before it has: the standby would compare what belongs to different moments. */
@@ -262,7 +262,7 @@ void nd_lane_carry_digest(struct nd_lane *lane, uint64_t burst);
 
 /* ---- standby.c ----------------------------------------------------------------------------------- */
 
-/* Says so, stops this lane's replay and aborts that of the others. Always false. */
+/* Reports the divergence, stops this lane's replay and aborts that of the others. Always false. */
 bool nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t seq, const char *what, uint64_t expected,
                       uint64_t got);
 /* Something up to burst `upto`, or of a whole delta, is still to be replayed or applied. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a lane is told by values and tables, so that it knows nobody who fills them in: how its chain is
+ * What a lane gets as values and tables, so that it need not know who fills them in: how its chain is
  * protected, what frames it is not to let pass. Made before the lane, by the node or a tool; read by lanes.
  */
 #ifndef LANE_SETTINGS_H
@@ -40,7 +40,7 @@ struct nd_protect {
     uint32_t pending_mb;         /* per-lane records the standby keeps for replay */
     uint32_t quarantine_s;       /* frames that the peer crashed on are dropped, 0 … 86400; 0: never */
     uint32_t quarantine_max;     /* of them, 1 … 1000000 */
-    uint32_t hold_asked;         /* 128 … 1048576; 0: the file says nothing */
+    uint32_t hold_asked;         /* 128 … 1048576; 0: the file has no such key */
     uint32_t hold_packets;       /* per-lane outputs held, as far as there are buffers for them */
 };
 
@@ -57,8 +57,8 @@ struct nd_suspects {
     const _Atomic uint32_t *count; /* 0: every frame passes, and nobody is asked; NULL: there is no quarantine
                                       and none can begin */
     void *of;
-    /* may_judge: the gate says that a standby is there now, which the main thread learns of a turn later; and
-     * no suspect passes in the burst yet. JUDGES: `clear` is called with `*bits` once it has passed. */
+    /* may_judge: by the gate a standby is there now, which the main thread learns of a turn later; and no
+     * suspect passes in the burst yet. JUDGES: `clear` is called with `*bits` once it has passed. */
     enum nd_verdict (*look)(void *of, const struct nd_suspect *s, bool may_judge, uint64_t *bits);
     void (*clear)(void *of, uint64_t bits);
 };

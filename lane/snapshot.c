@@ -2,8 +2,8 @@
 /*
  * Snapshots, at which all lanes stop between two bursts. Of a resync: the cut at which the replicator's
  * snapshot begins and the stream begins anew, and the copies of pending lines; the replicator reads what is
- * copied. Of the flight recorder, which says whether a file is due: the stop of all lanes for it, copies of
- * some of it. Owns the lane's `snapshot`. Runs on the lanes' threads.
+ * copied. Of the flight recorder, which decides whether a file is due: the stop of all lanes for it, copies
+ * of some of it. Owns the lane's `snapshot`. Runs on the lanes' threads.
  */
 #include "lane/parts.h"
 #include "ftcore/base/clock.h"
@@ -39,7 +39,7 @@ void nd_group_cut_for_snapshot(struct nd_group *group)
         lg_recorder_yield(first->setup.recorder); /* a standby matters more than a recording */
     ft_snapshot_end(first->region);
     nd_group_change(group, ND_CHANGE_ARMED); /* so the snapshot is the new chain's */
-    /* Else the cut was taken back, or there is no memory, which the resync's deadline will tell. */
+    /* Else the cut was taken back, or there is no memory, which the resync's deadline will reveal. */
     begun = released < cut && ft_snapshot_begin(first->region) == 0;
     for (unsigned l = 0; l < group->lanes; l++) {
         group->lane[l].snapshot.cut = cut;

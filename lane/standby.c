@@ -5,9 +5,9 @@
  * incremental checkpoints, in its checkpoint ring, in the lane's order. On the lane's own thread; what lanes
  * agree on lies in struct nd_group.
  *
- * Replay. Packets are worked on where the record lies; outputs are kept until the primary says that it
+ * Replay. Packets are worked on where the record lies; outputs are kept until the primary reports that it
  * released them. Replay checks itself: numbers, sequence numbers, determinants consumed exactly, digests; on
- * divergence it stops and says what it expected and got.
+ * divergence it stops and reports what it expected and got.
  *
  * Deltas. The lane writes the lines of its delta into its own arenas, lane 0 those of the shared arena as
  * well, and keeps the outputs that the primary held. None is touched before the whole delta, with the deltas
@@ -22,9 +22,9 @@
  *
  *   - before a record that carries a digest, as the primary had executed when it took the digest;
  *   - at closed_to, while it does not move. Lane 0 asks for that (`stop_point`), lanes move nothing by what
- *     came by their ports, the replicator stops moving it and says so (`stop_point_seen`). Lanes that stop at
- * a digest on their way there count as well: others that wait for what comes behind it would have to be
- * behind theirs.
+ *     came by their ports, the replicator stops moving it and acknowledges that (`stop_point_seen`). Lanes
+ *     that stop at a digest on their way there count as well: others that wait for what comes behind it would
+ *     have to be behind theirs.
  *
  * Any state in which all lanes have stopped between bursts is a state of the chain, so the last one to stop
  * can take a digest or begin a snapshot. A lane that has stopped goes on with its turns but does not replay;
@@ -424,7 +424,7 @@ static void wait_for_shared(struct nd_lane *lane, uint64_t cut)
     }
 }
 
-/* All lanes are where the delta ends. Each tells its own verdict on the digest of the whole region; slices
+/* All lanes are where the delta ends. Each reports its own verdict on the digest of the whole region; slices
  * are lane 0's. */
 static void compare_at_delta(struct nd_group *group)
 {
@@ -540,8 +540,8 @@ static bool at_one_digest(struct nd_group *group)
     return one;
 }
 
-/* All lanes have stopped before records that carry a digest. Each tells its own verdict on that of the whole
- * region; slices are lane 0's. */
+/* All lanes have stopped before records that carry a digest. Each reports its own verdict on that of the
+ * whole region; slices are lane 0's. */
 static void compare_at_stop(struct nd_group *group)
 {
     const struct ft_record *r = group->lane[0].stop_point.digest;

@@ -58,7 +58,7 @@ static uint64_t release_to(const struct nd_lane *lane)
         return FT_ALL;
     uint64_t stable = FT_ORDER_GET(lane->shared, stable), by_port = nd_link_stable(lane);
 
-    /* What the port says counts where the gate is guarded, as the lease says as well. */
+    /* The port's acknowledgement counts where the gate is guarded, which the lease proves as well. */
     return stable && by_port > stable ? by_port : stable;
 }
 
@@ -122,7 +122,7 @@ static const char *take_command(struct nd_lane *lane, bool *asked)
     return nd_lane_claim_question(lane, ND_ASK_COMMAND) ? q->text : NULL;
 }
 
-/* A burst is due without packets: for timers, or for what the stream has to tell. */
+/* A burst is due without packets: for timers, or for what the stream has to report. */
 static bool burst_is_due(const struct nd_lane *lane, const struct nd_needs *needs)
 {
     return nf_chain_due(lane->chain, lane->now + lane->time_offset) || nd_stream_needs_burst(lane, needs);
@@ -343,7 +343,7 @@ static inline __attribute__((always_inline)) void capture_burst(struct nd_lane *
         capture_frames(lane, 0, record);
 }
 
-/* Of a burst that deltas tell of and nobody records, what makes its frames' fingerprints lies in the ring all
+/* For a burst that deltas cover and nobody records, what makes its frames' fingerprints lies in the ring all
  * the same until something else comes there, for the handler of a fatal signal (understudy/crash/handler.c).
  */
 static void capture(struct nd_lane *lane, const struct burst *burst)
@@ -622,7 +622,7 @@ static void note_release(struct nd_lane *lane, uint64_t at)
 
     if (atomic_load_explicit(&shared->count.first_release_ns, memory_order_relaxed) == 0)
         FT_GAUGE_SET(shared, first_release_ns, ft_now());
-    lane->turn.sent = true; /* the next turn's clock will say until when at the latest */
+    lane->turn.sent = true; /* the next turn's clock will show until when at the latest */
     FT_GAUGE_SET(shared, last_release_ns, at);
 }
 
@@ -807,7 +807,7 @@ static void send_announcements(struct nd_lane *lane)
 }
 
 /* While draining: the ports were read for a while and gave nothing, all that was made has left, and the
- * stream has told of it. */
+ * stream has reported it. */
 static void consider_drained(struct nd_lane *lane, bool may_receive)
 {
     if (!may_receive)
@@ -840,7 +840,7 @@ bool nd_lane_live(struct nd_lane *lane)
     struct nd_needs needs = nd_lane_between_bursts(lane);
     bool worked = false, may_receive = false, beside;
 
-    if (ft_unlikely(lane->export.queue != NULL)) /* before the burst, which may tell of it */
+    if (ft_unlikely(lane->export.queue != NULL)) /* before the burst, whose record may cover it */
         nd_lane_export(lane);
     send_announcements(lane);
     if (ft_unlikely(lane->replayed.count))

@@ -4,7 +4,7 @@
  * after slice (ftcore/region/slice.h), round after round. A round takes verify_every_s. Each turn of it is
  * one slice: the primary's lane takes its digest between two bursts, the record or the delta there carries
  * it, and the standby's lane compares where it has replayed or applied as much. So a lane digests at most
- * FT_SLICE bytes between two bursts, and with its other lanes waiting only where it says so:
+ * FT_SLICE bytes between two bursts, and its other lanes wait only where that is stated:
  *
  *   - Log, hot standby: each lane takes the slices of its own arenas by itself, with one lane those of the
  *     shared arena too. With several lanes the slices of the shared arena are lane 0's turns, and all lanes

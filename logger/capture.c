@@ -15,7 +15,7 @@ void lg_capture_begin(struct lg_capture *capture, unsigned index, uint64_t burst
     r->seq = seq;
     r->time = time;
     r->access = 1;
-    /* lg_capture_inputs_end counts up to this again; until then it says where the bytes begin. */
+    /* lg_capture_inputs_end counts up to this again; until then it holds where the bytes begin. */
     r->inputs = (uint16_t)inputs;
     capture->record = r;
     capture->next = 0;

@@ -23,7 +23,7 @@ struct lg_delta {
     void *arg;
 
     bool active;          /* may be set to false when nobody wants the delta any more */
-    struct ft_chunk head; /* what all chunks of the delta say */
+    struct ft_chunk head; /* what all chunks of the delta have in common */
     unsigned arena;       /* whose lines are copied; region's lanes * nfs: the shared one, lane 0's first */
     uint64_t line;        /* next line to look at */
     bool lines_done;
@@ -31,7 +31,7 @@ struct lg_delta {
     uint64_t bytes;     /* of the chunks made so far, in memory */
 };
 
-/* At the cut: `head` says what chunks have in common; the outputs held from `first` on are the delta's. */
+/* At the cut: `head` holds what chunks have in common; the outputs held from `first` on are the delta's. */
 void lg_delta_begin(struct lg_delta *delta, const struct ft_chunk *head, uint64_t first);
 /* Makes chunks while the ring has room. True when the last is published. */
 bool lg_delta_turn(struct lg_delta *delta);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Replayed outputs: what replay produced and the primary has not yet said it released. At takeover they are
- * the tail. Owned by the standby's lane. When its ring is full the oldest are forgotten and counted as
+ * Replayed outputs: what replay produced and the primary has not yet reported as released. At takeover they
+ * are the tail. Owned by the standby's lane. When its ring is full the oldest are forgotten and counted as
  * suppressed (docs/guarantees.md, G4).
  */
 #ifndef LOGGER_REPLAYED_H

@@ -6,9 +6,9 @@
  *     frame: u32 length | u32 type | u64 XXH3 of the content | u64 XXH3 of these 16 bytes | content
  *
  * The head's checksum is seeded with the frame's offset in the file, so a frame that was moved is found, and
- * so that a wrong length is told from a file that ends too early: a file is torn when a good head promises
- * more than is there, or when less than a head is left, or nothing but zeros (a machine lost power). Whatever
- * else is wrong is damage, and refused.
+ * so that a wrong length is not taken for a file that ends too early: a file is torn when a good head
+ * promises more than is there, or when less than a head is left, or nothing but zeros (a machine lost power).
+ * Whatever else is wrong is damage, and refused.
  *
  *     HEADER      struct lg_file_header, struct lg_position of lanes 1, 2, …, then the chain's identity,
  *                 lines of text: once, first
@@ -23,11 +23,11 @@
  *     END         the file was closed
  *
  * The file's records are the bursts after the snapshot, for each lane without gaps, and in no order between
- * lanes: dependencies say what there was. A snapshot is copied while the lanes go on, so records stand
- * between its LINES, and a reader takes all LINES first. The last records may have dependencies to accesses
- * that are not in the file; the reader leaves out what cannot be executed. A file whose predecessor ends
- * where its own snapshot begins continues it: the predecessor's state, replayed, is that snapshot, which is
- * checked.
+ * lanes: dependencies hold the order that there was. A snapshot is copied while the lanes go on, so records
+ * stand between its LINES, and a reader takes all LINES first. The last records may have dependencies to
+ * accesses that are not in the file; the reader leaves out what cannot be executed. A file whose predecessor
+ * ends where its own snapshot begins continues it: the predecessor's state, replayed, is that snapshot, which
+ * is checked.
  */
 #ifndef LOGGER_RECORDER_FRAME_H
 #define LOGGER_RECORDER_FRAME_H
@@ -59,9 +59,8 @@ enum lg_frame_type {
     LG_TYPES
 };
 
-/* What the wall clock said when a record had just been written, which was after its chain time: of two
- * neighbours the smaller difference is the nearer to what it was. The wall clock may have been set between
- * two. */
+/* The wall clock when a record had just been written, which was after its chain time: of two neighbours the
+ * smaller difference is nearer to the true one. The wall clock may have been set between two. */
 struct lg_clock {
     uint64_t time, wall; /* chain time of the record; ns since 1970 */
 };

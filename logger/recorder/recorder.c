@@ -5,11 +5,11 @@
  * kind and content into the queues. It costs a lane a copy of each record and, while a snapshot is copied,
  * TURN_LINES twice.
  *
- * All of it lies in memory that outlives the node, so that whoever outlives it can finish the file
+ * All of it lies in memory that outlives the node, so that a process that outlives it can finish the file
  * (lg_recorder_drain). That needs no word of two threads at once: an entry stays in its queue until its
  * frames are in the file. The writer notes in the entry where its frame ends, then writes the frames, then
- * notes how far the file has been written, then frees the entries. Wherever it dies, the file's last whole
- * frame tells what has to be done again.
+ * notes how far the file has been written, then frees the entries. Wherever the writer dies, the file's last
+ * whole frame shows what has to be done again.
  */
 #include "ftcore/base/check.h"
 #include "ftcore/base/clock.h"
@@ -808,8 +808,8 @@ void lg_recorder_counts(struct lg_recorder *rec, struct lg_recorder_counts *out)
  * the same memory. The writer is dead by then, so nobody waits for anybody.
  */
 
-/* Where the last whole frame of data[0..size) ends, if what is before `at` is known to be whole. An END, and
- * how the node was to end, are cut off, too: both will be said once more. */
+/* Where the last whole frame of data[0..size) ends, if what is before `at` is known to be whole. An END and a
+ * NODE_END are cut off, too: both will be written once more. */
 static uint64_t find_end(const uint8_t *data, uint64_t size, uint64_t at)
 {
     uint8_t head[LG_FRAME_HEAD];

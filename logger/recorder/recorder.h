@@ -16,8 +16,8 @@
  * When the process dies, another one finishes the file from memory that both map: nothing is lost that a lane
  * had handed over.
  *
- * Records are written in no order between lanes; dependencies say what order there was. Entries name their
- * file, so what was queued before a snapshot goes to the file before it.
+ * Records are written in no order between lanes; dependencies hold the order that there was. Entries name
+ * their file, so what was queued before a snapshot goes to the file before it.
  */
 #ifndef LOGGER_RECORDER_RECORDER_H
 #define LOGGER_RECORDER_RECORDER_H
@@ -51,7 +51,7 @@ void lg_recorder_free(struct lg_recorder *recorder); /* NULL is nothing */
 /* Texts are copied. FT_ENOMEM; FT_EPERM or FT_EIO when the directory cannot be written. */
 int lg_recorder_open(struct lg_recorder *recorder, const struct lg_recorder_config *config,
                      struct ft_fault *fault);
-/* Writes what is queued, says that the node stopped, ends the file and the thread. The lanes have stopped.
+/* Writes what is queued, records that the node stopped, ends the file and the thread. The lanes have stopped.
  * NULL is nothing. */
 void lg_recorder_close(struct lg_recorder *recorder);
 /* Any thread. */

@@ -395,7 +395,7 @@ bool lg_recording_next(const struct lg_recording *r, uint64_t *at, struct lg_fra
 
 bool lg_recording_follows(const struct lg_recording *before, const struct lg_recording *next)
 {
-    bool began = false; /* chain time tells one life from another, once there is any */
+    bool began = false; /* chain time distinguishes one life from another, once there is any */
 
     if (before->head.lanes != next->head.lanes)
         return false;

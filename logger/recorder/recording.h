@@ -29,12 +29,12 @@ struct lg_recording {
     bool ended; /* the recorder closed it */
     uint64_t records;
     struct lg_clock *clock;               /* [clocks], by chain time */
-    uint64_t clocks;                      /* 0: nothing tells the wall clock */
+    uint64_t clocks;                      /* 0: the wall clock is not known */
     struct lg_position end[FT_LANES_MAX]; /* where they are after the last records; `outputs` is not known */
     /* The burst behind `end` that had begun and not ended when the node did: its record, in a BEGUN, or in a
-     * RECORD by whoever replays, who hands it over before he executes it. content NULL: none. */
+     * RECORD by a replaying program, which hands it over before it executes it. content NULL: none. */
     struct lg_frame begun[FT_LANES_MAX];
-    struct lg_node_end node_end; /* how the node ended; `how` 0: nothing tells */
+    struct lg_node_end node_end; /* how the node ended; `how` 0: not known */
     char line[LG_LINE_MAX + 1];  /* the same as text */
 };
 
