@@ -2,9 +2,9 @@
 /*
  * Between the protocol core and the rest of the node, by the replicator's thread. Carries out what the core
  * decided, in order: orders to the lanes, messages, views for their writer, questions to the arbiter, none of
- * which waits. Tells the core, once each, and the peer what lanes have reached, as they say in struct
- * ft_lane: how far they are, the cut, the gate, the end of a drain, the digest, a divergence. Follows the
- * chain, which lanes change between bursts or while they wait. And shows what the core is as the status,
+ * which waits. Reports to the core, once each, and to the peer what lanes have reached, as published in
+ * struct ft_lane: how far they are, the cut, the gate, the end of a drain, the digest, a divergence. Follows
+ * the chain, which lanes change between bursts or while they wait. And shows what the core is as the status,
  * with the wall-clock times of the last takeover, loss and fence, which the core has no clock for.
  */
 #include "ftcore/region/audit.h"
@@ -321,7 +321,7 @@ void rp_carry_out(struct rp_replicator *rp)
 {
     for (uint32_t i = 0; i < rp->actions.count; i++)
         carry_out(rp, &rp->actions.list[i]);
-    /* What a takeover or a fence has to say must be on its way before the lanes act on it. */
+    /* The messages of a takeover or a fence must be on their way before the lanes act on it. */
     if (rp->link)
         rp_link_flush(rp->link);
     /* Last: its writer may get this thread's processor as soon as it is woken. */
@@ -469,8 +469,8 @@ static bool gather_closed(struct rp_replicator *rp, uint64_t closed[])
 }
 
 /*
- * A lane can send no delta that the standby has room for: a snapshot takes its place. Until it is begun,
- * nobody reads what lanes say about the stream before it.
+ * A lane can send no delta that the standby has room for: a snapshot takes its place. Until the snapshot is
+ * begun, nobody reads what lanes report of the stream before it.
  */
 static void report_overrun(struct rp_replicator *rp)
 {

@@ -3,11 +3,11 @@
  * The link: the connection to the peer, what waits to be written to it and what was read from it, and the
  * guardians' datagrams. Used by the replicator's thread alone.
  *
- * A connection ends in this order: data read to the end, its frames handed out, the loss told once, and only
- * then the next connection begins, so what the two said is never mixed. Of two the newest wins, as soon as it
- * has said a whole hello and echoed ours: the peer makes a second one only when it knows nothing of the
- * first. Whoever else is on the peer's host (a port scan, a health check, a recording of an old hello) must
- * not end a connection that lives, since that would look like our death.
+ * A connection ends in this order: data read to the end, its frames handed out, the loss reported once, and
+ * only then the next connection begins, so messages of the two are never mixed. Of two the newest wins, as
+ * soon as a whole hello and an echo of ours have come by it: the peer makes a second one only when it knows
+ * nothing of the first. Anything else on the peer's host (a port scan, a health check, a recording of an old
+ * hello) must not end a connection that lives, since that would look like our death.
  *
  * The connection has two buffers. Both are straight, twice as large as what they may hold, and a frame is
  * always in one piece. What was read moves to the front when at least four times as much has been taken, so
@@ -63,7 +63,7 @@ static size_t input_room(struct rp_input *in)
     return IN_CAP - in->end;
 }
 
-/* True when input_next has something to say: a whole frame, or one that can be refused already. */
+/* True when input_next has something to return: a whole frame, or one that can be refused already. */
 static bool input_whole(const struct rp_input *in)
 {
     size_t have = in->end - in->at;
@@ -137,14 +137,14 @@ static void end_connection(struct rp_link *link, enum rp_lost why, const char *t
     link->stream = NULL;
     rp_attempts_close(link);
     link->out.at = link->out.end = 0;
-    link->lost = why; /* `fresh` stays: what it said before it ended is said on a connection that was told */
+    link->lost = why; /* `fresh` stays: frames read before the end need a connection that was reported */
     ft_fail(&link->fault, FT_EIO, "%s", text);
 }
 
 /*
- * A reset by the peer's kernel says that its process is dead. Where the link is sealed it says nothing, for
- * anybody on the way can make one: the death notice tells, or silence. EPIPE: an earlier reset was already
- * reported to somebody.
+ * A reset by the peer's kernel means that its process is dead. On a sealed link it proves nothing, for
+ * anybody on the way can make one: the death notice proves it, or silence does. EPIPE: an earlier reset was
+ * already reported to somebody.
  */
 static void end_by_errno(struct rp_link *link, int error)
 {
@@ -228,7 +228,7 @@ static void read_some(struct rp_link *link, size_t budget, bool all)
 static void take_handshakes(struct rp_link *link, uint64_t now)
 {
     rp_handshakes_accept(link, now);
-    /* Until the end of the connection before it was told none is taken. */
+    /* None is taken until the end of the connection before it was reported. */
     if (link->next.stream || !rp_handshakes_look(link, now, &link->next))
         return;
     read_some(link, IN_CAP, true);
@@ -514,7 +514,7 @@ static int take_notices(struct rp_link *link, const struct rp_place *p, const st
         bool own = from.sin_addr.s_addr == p->peer.sin_addr.s_addr;
 
         if (own && ft_crash_notice_decode(bytes, (size_t)n, peer, &died) == 0) {
-            /* Of what it died is the last that it says; anybody may send an earlier notice again. */
+            /* The cause of death comes last; anybody may send an earlier notice again. */
             if (died.signal || (!crash->signal && died.packet > crash->packet))
                 *crash = died;
             continue;

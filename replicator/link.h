@@ -5,12 +5,12 @@
  * first listens, the other connects; a connection that breaks is made again. Frames are
  * ftcore/record/message.h's.
  *
- * Where the file has more than two nodes, the peer can become another one (rp_link_aim). A node that has
- * no peer waits for whichever comes, and one that hears nobody may connect to the others in turn
- * (rp_link_visit). Who comes and is not the peer says a hello, is told one, and is sent away.
+ * Where the file has more than two nodes, the peer can become another one (rp_link_aim). A node that has no
+ * peer waits for whichever comes, and one that hears nobody may connect to the others in turn
+ * (rp_link_visit). A node that comes and is not the peer sends a hello, receives one, and is sent away.
  *
- * Capacity: what cannot be written waits in a buffer of RP_LINK_OUT bytes; rp_link_room tells what fits. The
- * rule when it is full: the caller stops producing bulk (its own rings then fill); heads (heartbeats,
+ * Capacity: what cannot be written waits in a buffer of RP_LINK_OUT bytes; rp_link_room returns what fits.
+ * The rule when it is full: the caller stops producing bulk (its own rings then fill); heads (heartbeats,
  * acknowledgements) have RP_LINK_RESERVE kept for them.
  */
 #ifndef REPLICATOR_LINK_H
@@ -27,10 +27,10 @@
 
 enum rp_lost {
     RP_LOST_NONE,
-    RP_LOST_EOF,   /* the peer closed it: it says so itself; where the link is not sealed, its kernel does */
-    RP_LOST_RESET, /* the peer's kernel says: nobody there */
-    RP_LOST_ERROR, /* our side cannot tell (timeout, unreachable) */
-    RP_LOST_MALFORMED, /* we could not read what it sent; fault says what. The connection is still up */
+    RP_LOST_EOF,       /* the peer closed it: by its own word; where the link is not sealed, its kernel's */
+    RP_LOST_RESET,     /* the peer's kernel reports that nobody is there */
+    RP_LOST_ERROR,     /* the cause is not known here (timeout, unreachable) */
+    RP_LOST_MALFORMED, /* what the peer sent could not be read; fault names it. The connection is still up */
 };
 
 #define RP_NODES 8u /* of a file */
@@ -44,7 +44,7 @@ struct rp_node {
 };
 
 /* What an operator wants of a primary: that `node` becomes its standby. `lost`: the standby that is dead, by
- * the operator's word; "": none is. `meets`: for now the node is only to be heard when it says hello. */
+ * the operator's word; "": none is. `meets`: for now the node is only to be heard when it sends a hello. */
 struct rp_repair {
     struct rp_node node;
     char lost[FT_NAME_MAX];
@@ -115,22 +115,22 @@ int rp_link_add(struct rp_link *link, const struct rp_node *node, struct ft_faul
 const struct rp_node *rp_link_node(struct rp_link *link, const char *name);
 /* While `on`, and no connection stands, connects to the others in turn as well. */
 void rp_link_visit(struct rp_link *link, bool on);
-/* A node that is not the peer has said this hello: true once. It is to be answered (rp_link_answer: our own
+/* A node that is not the peer has sent this hello: true once. It is to be answered (rp_link_answer: our own
  * hello, which echoes it), and goes. */
 bool rp_link_visitor(struct rp_link *link, struct ft_message *m);
 void rp_link_answer(struct rp_link *link, const struct ft_message *m);
 /*
- * While one connection lives, another one said a hello, whose `sent` is *sent: true until rp_link_greet. The
- * caller says its own hello there (`m`, not queued behind anything). The new connection takes over when the
- * peer has echoed m->sent on it; a recording of an old hello cannot.
+ * While one connection lives, a hello came by another one, whose `sent` is *sent: true until rp_link_greet.
+ * The caller sends its own hello there (`m`, not queued behind anything). The new connection takes over when
+ * the peer has echoed m->sent on it; a recording of an old hello cannot.
  */
 bool rp_link_needs_hello(struct rp_link *link, uint64_t *sent);
 void rp_link_greet(struct rp_link *link, const struct ft_message *m);
-/* `sent` of the hello said so on the connection that stands now; 0: none. */
+/* `sent` of the hello that rp_link_greet sent on the connection that stands now; 0: none. */
 uint64_t rp_link_greeted(const struct rp_link *link);
 /*
- * After data has been read to the end: why the connection ended. Frames read before the end come first. Told
- * once; the next connection begins only then, or after a drop (which is not told).
+ * After data has been read to the end: why the connection ended. Frames read before the end come first.
+ * Reported once; the next connection begins only then, or after a drop (which is not reported).
  */
 enum rp_lost rp_link_lost(struct rp_link *link, struct ft_fault *fault);
 
@@ -158,7 +158,7 @@ int rp_link_send(struct rp_link *link, const struct ft_message *m, unsigned lane
 void rp_link_flush(struct rp_link *link);
 /* The last flush left something: the connection takes less than it is offered. */
 bool rp_link_stalled(const struct rp_link *link);
-/* False: no connection, or the system does not say. */
+/* False: no connection, or the system does not report it. */
 bool rp_link_times(const struct rp_link *link, struct rp_link_times *out);
 /* Closes the connection (not the listener). */
 void rp_link_drop(struct rp_link *link);
@@ -166,7 +166,7 @@ void rp_link_drop(struct rp_link *link);
  * (-1: none), which is taken then. `answers_wait`: data from the peer does not end the wait; the end of the
  * connection, a notice and a new connection do. */
 void rp_link_rest(struct rp_link *link, uint64_t timeout_ns, int bell, bool answers_wait);
-/* The same without a bell, and what the peer says ends it. */
+/* The same without a bell; anything from the peer ends it. */
 void rp_link_wait(struct rp_link *link, uint64_t timeout_ns);
 const struct rp_link_stats *rp_link_stats(const struct rp_link *link);
 

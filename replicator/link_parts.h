@@ -44,7 +44,7 @@ struct rp_handshake {
     struct rp_stream *stream;  /* NULL: the place is free */
     unsigned way;              /* that it came by */
     uint64_t came;             /* when it was accepted, ns */
-    uint64_t said;             /* plain: `sent` of its hello; 0: it has said none yet */
+    uint64_t said;             /* plain: `sent` of its hello; 0: none has come yet */
     uint64_t greeted;          /* plain: `sent` of our hello there; 0: none yet */
     struct rp_hearing hearing; /* of two ways: what comes, and that, whole */
     struct rp_joining peers;
@@ -94,11 +94,11 @@ struct rp_link {
     uint64_t session;        /* of two ways: the number that the next one has where this side connects */
     uint64_t heartbeat_ns, now;
     struct rp_handshakes handshakes;
-    struct rp_next next;       /* begins when the end of the one before was told */
-    uint64_t greeted;          /* `sent` of our hello on the connection, said before it began; 0: none */
+    struct rp_next next;       /* begins when the end of the one before was reported */
+    uint64_t greeted;          /* `sent` of our hello on the connection, sent before it began; 0: none */
     bool malformed;            /* what comes is read and thrown away */
-    bool fresh, malformed_new; /* not yet told by poll, by lost */
-    enum rp_lost lost;         /* not yet told by lost; there is no connection then */
+    bool fresh, malformed_new; /* not yet reported by poll, by lost */
+    enum rp_lost lost;         /* not yet reported by lost; there is no connection then */
     bool datagrams_ready;      /* the datagram sockets may have something */
     uint64_t looked;           /* when the listeners were looked at last, ns */
     bool is_looked_at;         /* the listeners, by rp_link_rest, since then */

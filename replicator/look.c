@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A question of one node's main thread to the other's, and its answer: one each way at a time, over a sealed
- * link alone. They travel as PUSH does, told apart by the first byte of the bulk, to a peer of the same
+ * link alone. They travel as PUSH does, distinguished by the first byte of the bulk, to a peer of the same
  * release. An answer goes in pieces of PIECE bytes, one a millisecond at most, so that a long one takes from
  * the log what a small connection would. Nothing waits for it: what does not come is not there.
  *
  * The question goes from the asker's main thread (IDLE, WANTED) to its replicator (SENT), which puts the
  * answer together (ANSWERED). On the other side the replicator has it (COME), the main thread looks (COME),
- * and the replicator sends what it says (ANSWERING). Who changes what a stage does not give him is BUSY.
+ * and the replicator sends the answer (ANSWERING). A thread that changes data which the stage gives to
+ * another is BUSY.
  */
 #include "replicator/parts.h"
 

@@ -13,11 +13,12 @@
  * are bounded, and so is how often one is accepted. When the places are full any of them is given away:
  * strangers who come in numbers take the peer's now and then, and not each time that it tries. A connection
  * that ends, waits too long, or loses its place before it has proved itself counts as truncated: a peer that
- * stops there does the same. One that says what the peer would not say counts as unproven.
+ * stops there does the same. One that sends what the peer would not send counts as unproven.
  *
  * Where both nodes have two addresses, their handshakes agree that a connection is a way of a trunk
- * (trunk.h). Then the side that connects says to which session it belongs. By one connection it begins one;
- * what joins one that is not known here, since one of the two has begun anew, is told so.
+ * (trunk.h). Then the side that connects states to which session the connection belongs. Its first connection
+ * begins a session; a connection that joins one not known here, since one of the two nodes has begun anew, is
+ * refused (kind 4 in trunk.c).
  */
 #include "replicator/link_parts.h"
 
@@ -172,7 +173,7 @@ bool rp_handshakes_any(const struct rp_handshakes *all)
     return any;
 }
 
-/* A free place, or any: nobody can tell whose he takes, and the peer tries again. */
+/* A free place, or any: a stranger cannot choose whose place it takes, and the peer tries again. */
 static struct rp_handshake *find_place(struct rp_handshakes *all, uint64_t now)
 {
     for (unsigned i = 0; i < RP_HANDSHAKES; i++)
@@ -293,8 +294,8 @@ static struct rp_handshake *find_newest(struct rp_handshakes *all)
 
 /*
  * Goes on with what they have to show, and closes and counts those that are wrong or too slow. Returns one
- * that may begin, or NULL: its handshake is over; of plain ones, beside a connection that lives, it has said
- * a whole hello and echoed ours, else it is the newest. What it said stays unread.
+ * that may begin, or NULL: its handshake is over; of plain ones, beside a connection that lives, a whole
+ * hello and an echo of ours have come by it, else it is the newest. What came by it stays unread.
  */
 static struct rp_handshake *look_at_handshakes(struct rp_link *link, uint64_t now)
 {
@@ -350,7 +351,7 @@ bool rp_handshakes_look(struct rp_link *link, uint64_t now, struct rp_next *next
     return begins;
 }
 
-/* One that has said a hello and has not had ours, or NULL. */
+/* One that has sent a hello and has not got ours, or NULL. */
 static struct rp_handshake *find_without_hello(struct rp_handshakes *all)
 {
     for (unsigned i = 0; i < RP_HANDSHAKES; i++)

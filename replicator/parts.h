@@ -28,7 +28,7 @@ struct rp_replay_rate {
     double ns;             /* a packet, mean of late windows; 0: not known */
 };
 
-/* Yes or no, measured; sender.c says how long a yes stands. */
+/* Yes or no, measured; sender.c decides how long a yes stands. */
 struct rp_answer {
     bool yes;
     uint64_t seen, dropped, hold; /* ns: last found so, given up, to stand for */
@@ -41,7 +41,7 @@ struct rp_schedule {
     struct rp_link_times times;
     bool yields;   /* without real-time priority: others run when it gives way */
     uint64_t sent; /* `sent` of the sender's last message, ns: when that was, and what the peer will echo */
-    uint64_t packets;    /* grows with each entry that tells of packets, sent or stored */
+    uint64_t packets;    /* grows with each entry that covers packets, sent or stored */
     uint64_t moved, gap; /* the last entry with packets, and ns a packet since the one before */
     uint64_t worked;     /* the last turn with work, ns */
 };
@@ -90,7 +90,7 @@ struct rp_receiver {
     struct rp_delta delta[FT_LANES_MAX];
     uint64_t last[FT_LANES_MAX];     /* burst of the last record that was kept */
     uint64_t had[FT_LANES_MAX];      /* bytes of records that had come by the lane's port already */
-    uint64_t released[FT_LANES_MAX]; /* outputs that the peer has released, as the last record says */
+    uint64_t released[FT_LANES_MAX]; /* outputs that the peer has released, by the last record */
     struct ft_chunk *scratch;        /* a chunk as it is decoded, before it is put into its lane's ring */
 };
 
@@ -148,7 +148,7 @@ struct rp_replicator {
     struct rp_schedule schedule;
     struct rp_port port;
     struct ft_turns turns;
-    bool calm; /* as lanes were told last */
+    bool calm; /* as published to lanes last */
     int bell;  /* eventfd by which lanes wake it (ftcore/queue/wake.c); -1: none */
     uint64_t now;
     uint64_t order, gate, announced, rests; /* serial numbers */
@@ -158,7 +158,7 @@ struct rp_replicator {
     bool stored;      /* records or chunks came in: acknowledge */
     bool stuck;       /* a message found no room at all */
     bool unread;      /* the last turn may have left messages that have come */
-    uint64_t cost_at; /* when the core was last told what lanes waited */
+    uint64_t cost_at; /* when what lanes waited was last reported to the core */
     bool guarded_reported, drained_reported, steered_reported, diverged_reported;
     bool stores; /* the step's actions want `to_store` on the disk */
     struct rp_view to_store;
@@ -179,9 +179,9 @@ struct rp_replicator {
     struct {                      /* sideband.c */
         struct rp_standing given; /* by the main thread while `is_given` is false, else by the replicator */
         _Atomic bool is_given;
-        struct rp_standing own;  /* as it was told last, or is to be */
-        bool known, told;        /* there is one; it was told on the connection `to` */
-        struct rp_standing peer; /* said on the connection `from` */
+        struct rp_standing own;  /* as it was sent last, or is to be */
+        bool known, told;        /* there is one; it was sent on the connection `to` */
+        struct rp_standing peer; /* received on the connection `from` */
         uint64_t to, from;       /* connections made by then, by rp_link_stats */
     } standing;
     char drill_ask[32], drill_got[32];
@@ -239,10 +239,10 @@ bool rp_is_followed(const struct rp_replicator *rp);
 /* One step of the core and all it wants done. `event` also gets what a standby has stored so far. */
 void rp_step(struct rp_replicator *rp, struct ft_event *event);
 void rp_carry_out(struct rp_replicator *rp);
-/* The node of that name is the peer; whoever wants to know where it is reached is told. */
+/* The node of that name is the peer; passes its address to `aimed`. */
 void rp_report_aim(struct rp_replicator *rp, const char *name);
-/* Tells the core how far lanes are, which on the standby acknowledges it; true when there was something to
- * acknowledge. And all else that they reached. */
+/* Reports to the core how far lanes are, which on the standby acknowledges it; true when there was something
+ * to acknowledge. And all else that they reached. */
 bool rp_progress(struct rp_replicator *rp);
 void rp_reports(struct rp_replicator *rp);
 void rp_report_stored(struct rp_replicator *rp);
@@ -298,22 +298,22 @@ static inline uint64_t rp_stored(const struct rp_replicator *rp, unsigned lane)
 /* ---- replicator.c ---- */
 
 /* Packets come so densely that nobody is woken for them: the last ones came less than RP_AWAKE_NS apart, and
- * the last one no longer ago. By packets, as a lane reckons: how far apart its own looks are says how busy
- * its processor is. */
+ * the last one no longer ago. By packets, as a lane reckons: the time between the replicator's own looks
+ * measures how busy its processor is. */
 #define RP_AWAKE_NS 200000u
 static inline bool rp_is_dense(const struct rp_replicator *rp)
 {
     return rp->schedule.gap < RP_AWAKE_NS && rp->now - rp->schedule.moved < RP_AWAKE_NS;
 }
 
-/* ---- sideband.c: what the nodes tell each other beside the protocol ---- */
+/* ---- sideband.c: what the nodes send each other beside the protocol ---- */
 
-void rp_sideband_turn(struct rp_replicator *rp); /* says what is to be said */
+void rp_sideband_turn(struct rp_replicator *rp); /* sends what is to be sent */
 void rp_send_verdicts(struct rp_replicator *rp); /* a standby: those of its lanes */
 void rp_take_verdict(struct rp_replicator *rp, const struct ft_message *m);
 void rp_take_standing(struct rp_replicator *rp, const struct ft_message *m);
 bool rp_has_peer_standing(
-    const struct rp_replicator *rp); /* the peer has said its standing on this connection */
+    const struct rp_replicator *rp); /* the peer has sent its standing on this connection */
 /* look.c: first byte of a PUSH that is no set of files. */
 #define RP_LOOK_QUESTION 4u
 #define RP_LOOK_ANSWER   5u

@@ -8,12 +8,12 @@
  * the connection that stands (RFC 8446, 7.5): another connection is another key. A standby whose view is not
  * on its disk acknowledges nothing, here as there.
  *
- * Which way carries the streams is the primary's to say, and the standby need not know: a lane takes the
- * record that follows what it has, whoever brings it. What both bring is the same record of the same stream.
- * The connection stops at a place of each lane's log, and the port goes on from there; the log is freed
- * behind what the standby said to be closed. When no more has been closed in one lane for half of slow_ms, or
- * for detect_ms if that is less, the connection goes on from there in all, before the waiting counts against
- * the standby.
+ * The primary decides which way carries the streams, and the standby need not know: a lane takes the record
+ * that follows what it has, by whichever way it comes. What comes by both is the same record of the same
+ * stream. The connection stops at a place of each lane's log, and the port goes on from there; the log is
+ * freed up to what the standby reported as closed. When no more has been closed in one lane for half of
+ * slow_ms, or for detect_ms if that is less, the connection goes on from there in all, before the waiting
+ * counts against the standby.
  *
  * While packets come less than densely, or not at all, the connection carries: lanes can sleep then.
  */
@@ -22,11 +22,11 @@
 
 #include <string.h>
 
-#define ALIVE_BEATS 5u                  /* heartbeats without a gap before it carries */
-#define GAP_BEATS   3u                  /* heartbeats without a word that are a gap */
-#define SILENT_NS   (1000 * FT_MS)      /* without a word, or detect_ms: told as silent, as data ports are */
-#ifndef RP_PORT_QUIET_NS                /* the simulation's runs are shorter */
-#define RP_PORT_QUIET_NS 200000000u     /* without packets */
+#define ALIVE_BEATS 5u              /* heartbeats without a gap before it carries */
+#define GAP_BEATS   3u              /* heartbeats without a word that are a gap */
+#define SILENT_NS   (1000 * FT_MS)  /* without a word, or detect_ms: reported as silent, as data ports are */
+#ifndef RP_PORT_QUIET_NS            /* the simulation's runs are shorter */
+#define RP_PORT_QUIET_NS 200000000u /* without packets */
 #define RP_PORT_AGAIN_NS (1000 * FT_MS) /* behind one that fell silent */
 #endif
 
@@ -138,7 +138,7 @@ static void begin(struct rp_replicator *rp)
     p->came_at = 0;
 }
 
-/* Standby: by which way records come, the primary does not say. */
+/* Standby: the primary does not announce by which way records come. */
 static void look_what_came(struct rp_replicator *rp)
 {
     struct rp_port *p = &rp->port;
@@ -173,7 +173,7 @@ static void free_stable(struct rp_replicator *rp, unsigned l)
     const struct ft_record *r;
     uint64_t upto, there;
 
-    if (FT_REPORT_GET(lane, carry_seen) != rp->port.carry) /* first: what it says is of an earlier time */
+    if (FT_REPORT_GET(lane, carry_seen) != rp->port.carry) /* read first: the lane's report is older */
         return;
     upto = FT_PLANTED("port-frees-sent") ? lane->log.head : FT_REPORT_GET(lane, port_stable_at);
     while (lane->log.read < upto && (r = ft_ring_peek(&lane->log, &there))) {

@@ -196,7 +196,7 @@ static bool lines_in_use(const struct ft_region *region, const struct ft_line_ru
 
 /* ---- chunks ------------------------------------------------------------------------------------- */
 
-/* All but the first repeat what the delta says; the first fits what the lane has so far. */
+/* All but the first repeat the delta's head; the first fits what the lane has so far. */
 static int check_head(const struct rp_replicator *rp, const struct rp_delta *s, const struct ft_chunk *p,
                       struct ft_fault *fault)
 {
@@ -343,7 +343,7 @@ int rp_receiver_take(struct rp_replicator *rp, const struct ft_message *m, struc
 /* ---- a snapshot --------------------------------------------------------------------------------- */
 
 /* All runs are looked at before the first is written: a message is taken whole or not at all. Each line of
- * a snapshot comes once, so that what the peer says is no more work than the region has lines. */
+ * a snapshot comes once, so that a peer's message makes no more work than the region has lines. */
 static int check_runs(struct rp_replicator *rp, const struct ft_message *m, struct ft_fault *fault)
 {
     struct ft_line_run run;

@@ -6,7 +6,7 @@
  * which it came, after what it brought has been stored.
  *
  * With real-time priority nobody else runs on this thread's processor before it sleeps: it sleeps for
- * PAUSE_NS after each turn with work, and else until the peer says something. After two turns in a row to
+ * PAUSE_NS after each turn with work, and else until the peer sends something. After two turns in a row to
  * which it was woken for nothing it sleeps for PAUSE_NS as well. Unless packets come densely it rests until
  * it is woken (`rest`). Without that priority it stays awake while entries come densely, since to wake a
  * processor takes longer than all that is to be done for a message; after each turn it gives way
@@ -27,7 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define VIEWS_LEFT (1ull << 20) /* a pair that has fewer is told so when it starts */
+#define VIEWS_LEFT (1ull << 20) /* a pair that has fewer logs that when it starts */
 #define STANDS_S   3            /* planted */
 /* ns between two looks at lanes and peer: while packets come, or while something is wanted; for STILL_NS
  * after the last packet; then, where it does not rest. */
@@ -61,7 +61,7 @@ static int open_view(struct rp_replicator *rp, const char *path, struct ft_fault
     if (error)
         return error;
     if (!view.members.name[0][0] && core->spare)
-        view.number = 0; /* another pair's: it says nothing of a shard that this node may join */
+        view.number = 0; /* another pair's: it does not count for a shard that this node may join */
     core->keeps_views = true;
     core->view = view.number;
     if (view.members.name[0][0]) { /* else those of the file, as it was before shards had names */
@@ -166,7 +166,7 @@ static void read_clock(struct rp_replicator *rp)
         rp->now = now;
 }
 
-/* What the peer says beside the protocol counts where it is known, and the core has not refused it. */
+/* A message of the peer beside the protocol counts if the peer is known, and the core has not refused it. */
 static bool is_accepted(const struct rp_replicator *rp)
 {
     return !rp->actions.malformed && rp->core.peer.known;
@@ -285,7 +285,7 @@ static void report_loss(struct rp_replicator *rp)
     rp_step(rp, &event);
 }
 
-/* A second connection says hello. Is it the peer, and new, or somebody who says again what it once said? */
+/* A hello came by a second connection. Is it the peer, and new, or somebody who replays an old hello? */
 static void answer_hello(struct rp_replicator *rp)
 {
     struct ft_message m;
@@ -298,7 +298,7 @@ static void answer_hello(struct rp_replicator *rp)
     rp_link_greet(rp->link, &m);
 }
 
-/* A node that is not the peer says hello: it is told who the members are, by a hello that proves itself. */
+/* A node that is not the peer sent a hello: it gets the members, by a hello that proves itself. */
 static void answer_visitor(struct rp_replicator *rp)
 {
     struct ft_message m, own;
@@ -558,8 +558,8 @@ static bool is_pressed(const struct ft_core *core)
     return core->resync || core->hand || core->state == FT_SYNCING;
 }
 
-/* Whatever its state, a node rests while nothing is wanted but what lanes and the peer say by themselves: no
- * order is on its way to the lanes, and no view to the disk. Several lanes, which wait for each other, are
+/* Whatever its state, a node rests while nothing is wanted but what lanes and the peer report by themselves:
+ * no order is on its way to the lanes, and no view to the disk. Several lanes, which wait for each other, are
  * not woken, so of those none has had a packet for a while. */
 static bool is_calm(const struct rp_replicator *rp)
 {
@@ -595,7 +595,7 @@ static bool answers_wait(struct rp_replicator *rp)
 
 /*
  * Sleeps until the core is due. A primary is woken by the first entry of a lane's, and reads its standby's
- * answers when it wakes; a standby, which has nothing of its own to do, is woken by what the primary says.
+ * answers when it wakes; a standby, which has nothing of its own to do, is woken by what the primary sends.
  * Between its entry and its look at `rests` a lane has a barrier unless packets come densely.
  */
 static void rest(struct rp_replicator *rp)
@@ -616,8 +616,8 @@ static void rest(struct rp_replicator *rp)
 
 /*
  * While packets come densely lanes do not wake us (that would be a system call in the packet path), nor where
- * others wait for what comes next: so then we look often, and the less often the longer nothing has come.
- * What the peer says wakes us at once.
+ * others wait for what comes next: so then we look often, and the less often the longer nothing has come. A
+ * message of the peer wakes us at once.
  */
 static uint64_t wait_limit_ns(const struct rp_replicator *rp)
 {

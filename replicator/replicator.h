@@ -57,13 +57,13 @@ struct rp_config {
      * FT_SAYS_STATE, or the takeover, loss, fence or refusal that it is. `planned`: nothing failed. */
     void (*state_changed)(void *arg, enum ft_event_name what, bool planned, enum ft_state state,
                           uint64_t view, const char *why);
-    void (*view)(void *arg, uint64_t view); /* the view changed: the death notice must say it */
+    void (*view)(void *arg, uint64_t view); /* the view changed: the death notice must carry it */
     /* The peer is this node from now on, or it is reached there from now on; name "": it is nobody in
      * particular. host "": no other place is known for it than the one before. By the replicator's thread.
      * NULL: it never changes. */
     void (*aimed)(void *arg, const struct rp_node *peer);
-    /* A crash notice of the peer's, once for each of its processes, and each that it says while it lives
-     * (signal 0); by the replicator's thread. `primary`: this node was, so what died was its standby. NULL:
+    /* A crash notice of the peer's, once for each of its processes, and each that it sends while it lives
+     * (signal 0); by the replicator's thread. `primary`: this node was primary, so its standby died. NULL:
      * ignored. */
     void (*crashed)(void *arg, const struct ft_crash_notice *notice, bool primary);
     void *arg;
@@ -78,8 +78,8 @@ struct rp_config {
     /*
      * The chain that the lanes have, which may be changed while they run; NULL: it never is. `chain`: by the
      * replicator's thread, what it names stays as long as the replicator. `become`: a snapshot of the chain
-     * with this hash begins, and another one is here: true, and lanes will make that one when they are told
-     * to wait; false: it is not known here.
+     * with this hash begins, and another one is here: true, and lanes will make that one when they are
+     * ordered to wait; false: it is not known here.
      */
     const struct ft_chain_name *(*chain)(void *judge);
     bool (*become)(void *judge, uint64_t hash);
@@ -87,7 +87,7 @@ struct rp_config {
 
 uint64_t rp_chain_hash(const char *identity, uint32_t len); /* never 0 */
 
-/* What the standby has said about digests, as its primary heard it. */
+/* What the standby has reported about digests, as its primary received it. */
 struct rp_verdicts {
     struct rp_verdict { /* the last on a lane's digest: the burst, 0 for none since start, and both digests */
         uint64_t burst, expected, got;
@@ -99,19 +99,19 @@ struct rp_verdicts {
 };
 
 /*
- * What all verdicts on one digest say, which every lane's record carried: bursts[lanes] are those of the
+ * The result of all verdicts on one digest, which every lane's record carried: bursts[lanes] are those of the
  * records, FT_ALL where a lane has none yet. One verdict that two digests differ is enough: the standby gives
- * up its state with it, and the verdicts of other lanes may never come. Equal they are when all lanes say so,
- * and of the same digest. False: not known yet.
+ * up its state with it, and the verdicts of other lanes may never come. They are equal when all lanes report
+ * that, and of the same digest. False: not known yet.
  */
 bool rp_verdict_find(const struct rp_verdicts *verdicts, unsigned lanes, const uint64_t bursts[],
                      struct rp_verdict *out);
 
-/* How a node stands beside the other one, as it tells that (FT_MSG_COUNTER). */
+/* How a node stands beside the other one, as it sends it (FT_MSG_COUNTER). */
 struct rp_standing {
     uint32_t counter;        /* its demotion counter */
     char why[FT_REASON_MAX]; /* what is in it, "": nothing */
-    uint8_t maintenance;     /* enum ft_maintenance, seen from the node that says it */
+    uint8_t maintenance;     /* enum ft_maintenance, seen from its sender */
     uint64_t maintained; /* wall clock of that order, ns since 1970, later than any before it; 0: none yet */
     uint64_t cluster;    /* of the arbiter that it asks; 0: it has none, or none has answered */
 };
@@ -148,9 +148,9 @@ struct rp_status {
     char last_refused[FT_REASON_MAX];
     struct rp_verdicts verdicts;
     struct ft_turns turns; /* of the replicator's thread */
-    bool peer_told;        /* the peer has said `peer_standing` on this connection */
+    bool peer_told;        /* the peer has sent `peer_standing` on this connection */
     struct rp_standing peer_standing;
-    struct rp_past { /* wall clock, ns since 1970, of what `core` tells as the last of its kind; 0: none */
+    struct rp_past { /* wall clock, ns since 1970, of what `core` reports as the last of its kind; 0: none */
         uint64_t takeover, loss, fence;
     } past;
 };
@@ -224,7 +224,7 @@ bool rp_look_forget(struct rp_replicator *rp);
 const char *rp_looked(struct rp_replicator *rp, size_t *len);
 void rp_looked_answer(struct rp_replicator *rp, char *text, size_t len);
 
-/* This node, which has no state and no peer that it knows, is to become the chain that `become` says. */
+/* This node, which has no state and knows no peer, is to take the chain with this hash by `become`. */
 void rp_rejoin(struct rp_replicator *rp, uint64_t chain);
 
 #endif

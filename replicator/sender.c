@@ -6,16 +6,16 @@
  * bytes of entries sent and not yet taken there stay below pending_bytes. When either is used up the entries
  * stay in the ring, the ring fills, and the lane stops receiving.
  *
- * What of the ring belongs to the stream that a snapshot begins is known by its place: a lane tells with its
- * cut how much it had ever published (`cut_at`). A chunk's numbers would not tell, for a lane that did
+ * What of the ring belongs to the stream that a snapshot begins is known by its place: a lane reports with
+ * its cut how much it had ever published (`cut_at`). A chunk's numbers would not do, for a lane that did
  * nothing ends a delta at the burst at which the snapshot was cut.
  *
- * How far the standby is behind: one acknowledgement tells what it has stored and what it has replayed, so
- * the way between the nodes does not count. What a hot one still has to replay is told to each lane in time
- * (orders.lag_ns): packets, times what it took for a packet of late. That is measured while it has work, in
- * windows of a millisecond and more in which it never had replayed all that the acknowledgement before told
- * as stored. A window in which it had counts only when it was quicker than the mean, or a mean that is too
- * high would keep a lane from sending enough to correct it.
+ * How far the standby is behind: one acknowledgement reports what it has stored and what it has replayed, so
+ * the way between the nodes does not count. What a hot one still has to replay is published to each lane as a
+ * time (orders.lag_ns): packets, times what it took for a packet of late. That is measured while it has work,
+ * in windows of a millisecond and more in which it never had replayed all that the acknowledgement before
+ * reported as stored. A window in which it had counts only when it was quicker than the mean, or a mean that
+ * is too high would keep a lane from sending enough to correct it.
  *
  * A small message leaves when the peer has received the one before, as Nagle's algorithm has it (RFC 896):
  * the peer's messages echo the newest `sent` that it has heard. A message of full size leaves at once. So
@@ -124,7 +124,7 @@ static bool peer_reads(struct rp_replicator *rp, struct rp_link_times *since)
     struct rp_link_times t;
 
     if (!rp_link_times(rp->link, &t))
-        return true; /* the system does not say */
+        return true; /* the system does not report it */
     bool reads = (t.full_us - since->full_us) * 2 < t.busy_us - since->busy_us;
 
     *since = t;
@@ -167,7 +167,7 @@ static bool has_credit(const struct rp_replicator *rp, unsigned lane, const stru
 {
     uint64_t sent = rp->sender.sent[lane], taken = rp->core.peer_taken[lane];
 
-    /* It has taken no more than there was, whatever it says. */
+    /* The standby has taken no more than there was, whatever it claims. */
     return taken >= sent || sent - taken + r->size <= rp->config.pending_bytes;
 }
 
@@ -184,7 +184,7 @@ static void note_sent(struct rp_replicator *rp, const struct ft_record *r)
         rp->shown.records_sent++;
     }
     s->sent[r->lane] += r->size;
-    if (seq > s->seq[r->lane]) { /* an incremental checkpoint's chunks tell of an earlier burst */
+    if (seq > s->seq[r->lane]) { /* an incremental checkpoint's chunks name an earlier burst */
         rp->schedule.packets += seq - s->seq[r->lane];
         s->seq[r->lane] = seq;
     }
@@ -298,7 +298,7 @@ static void measure_replay(struct rp_replicator *rp, struct rp_replay_rate *d, u
     uint64_t passed = rp->now - d->at;
     double ns = seq > d->seq ? (double)passed / (double)(seq - d->seq) : 0;
 
-    /* Replay of what is acknowledged as stored goes on meanwhile: what the acknowledgement before told of. */
+    /* Replay of what is acknowledged as stored goes on meanwhile: compare with the acknowledgement before. */
     if (seq != d->seen) {
         d->idle |= seq >= d->stored;
         d->seen = seq;

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the two nodes tell each other beside the protocol, which the core knows nothing of. It goes by the
+ * What the two nodes send each other beside the protocol, of which the core knows nothing. It goes by the
  * link, and not by heartbeats on the data ports, since those are what may have failed.
  *
  *  - Demotion counters and maintenance orders, between the main threads of both: what this node's gives is
- *    said to the peer once on each connection and when it changes; what the peer says is shown in the status
+ *    sent to the peer once on each connection and when it changes; what the peer sends is shown in the status
  *    for as long as its connection stands.
  *  - Verdicts on digests: those of a standby's lanes go to the primary, which notes them for status and for
  *    who asked. A verdict on one digest names the burst that it came with; one on a round of slices names
  *    none.
  *  - Files of a chain on their way to the peer or from it, one set each way, over a sealed link alone. The
- *    thread that answers operators packs, checks and writes them; this one carries them. What a stage says is
- *    written by the thread whose turn it is, and read by the other one after that.
+ *    thread that answers operators packs, checks and writes them; this one carries them. The data of a stage
+ *    is written by the thread whose turn it is, and read by the other one after that.
  *  - Questions that only look, and their answers (look.c).
  *  - A drill: the peer is asked to kill itself.
  */
@@ -165,7 +165,7 @@ bool rp_verdict_find(const struct rp_verdicts *verdicts, unsigned lanes, const u
             return true;
         }
         if (all && v->expected != last[0].expected)
-            out->got = v->got; /* lanes that say two things of one digest */
+            out->got = v->got; /* lanes with two verdicts on one digest */
     }
     return all;
 }

@@ -30,7 +30,7 @@ int rp_connect(const struct sockaddr_in *local, const struct sockaddr_in *peer, 
 /* 1 connected, 0 not yet, -1 failed. */
 int rp_connected(int fd);
 /* Of a connection, ever, us: bytes were under way, and of that because the peer did not read. False: the
- * system does not say. */
+ * system does not report it. */
 bool rp_times(int fd, uint64_t *busy_us, uint64_t *full_us);
 
 #endif

@@ -3,7 +3,7 @@
  * What seals a link (keys or certificates, and how OpenSSL is to use them), and a connection's stream:
  * TLS 1.3 by OpenSSL over a socket that never waits, or the socket itself. See stream.h.
  *
- * OpenSSL reads and writes by the two functions of `socket_method` below, which keep what the system said: an
+ * OpenSSL reads and writes by the two functions of `socket_method` below, which keep the system's result: an
  * end without the peer's own word (close_notify) is no proof of anything, since anybody on the way can make
  * one.
  */
@@ -24,7 +24,7 @@
 
 #define SUITE       "TLS_AES_128_GCM_SHA256"
 #define READ_BUFFER (256u << 10) /* bytes asked of the socket at a time */
-#define ID_BYTES    16u          /* of a key's name, which says nothing of the key */
+#define ID_BYTES    16u          /* of a key's name, which reveals nothing of the key */
 #define ID_TEXT     (2u * ID_BYTES)
 /* Records sealed by one key: a small part of what RFC 8446, 5.5 allows. OpenSSL does not count them. */
 #define KEY_RECORDS 4096u
@@ -484,7 +484,7 @@ int rp_stream_handshake(struct rp_stream *s)
     send_sealed(s);
     if (rc == 1) {
         s->open = is_shared(s->tls);
-        s->pending = true; /* what came with the end of the handshake may be there: one read tells */
+        s->pending = true; /* what came with the end of the handshake may be there: one read shows it */
         return s->open ? 1 : RP_STREAM_REFUSED;
     }
     error = error_of(s, rc);
@@ -506,7 +506,7 @@ static ssize_t read_plain(struct rp_stream *s, void *to, size_t size, bool *more
 }
 
 /* True, with errno: there is nothing to read. Most turns of the replicator find nothing, and OpenSSL takes
- * twice the time of this to say so. One that waits to write a new key may still hold what came. */
+ * twice the time of this to find that. A stream that waits to write a new key may still hold what came. */
 static bool nothing_came(const struct rp_stream *s)
 {
     char first;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The trunk: see trunk.h. What a trunk of two ways writes is segments: a head of 24 bytes and up to 64 KiB of
- * the stream, whose position the head tells. Numbers are little-endian.
+ * the stream, whose position the head contains. Numbers are little-endian.
  *
  *     0  kind: 1 data (without content: a probe), 2 a connection joins its session, 3 it begins it,
  *        4 the session that it was to join is not known here
@@ -11,9 +11,10 @@
  *    16  data: position up to which the peer's bytes are here, u64
  *
  * A position counts bytes of one direction from the beginning of the session. On one connection a segment
- * begins where the one before ended, or at what the peer has told that it has, so it never lies beyond what
+ * begins where the one before ended, or at what the peer has reported to have, so it never lies beyond what
  * the peer has. Each connection is sealed by itself, with keys of its own handshake, so a segment that is
- * said again is sealed anew. Who closes says so (close_notify) on each way that has taken all that he said.
+ * sent again is sealed anew. A node that closes announces it (close_notify) on each way that has taken all
+ * that the node sent.
  */
 #include "replicator/trunk.h"
 
@@ -61,10 +62,10 @@ struct rp_trunk {
     uint64_t now, heartbeat;
     struct way way[RP_WAYS];
     unsigned carries, first; /* first: which is read first this time */
-    uint8_t *kept;           /* [room] bytes acked to said of the stream, each at its position % room */
+    uint8_t *kept;           /* [room] bytes `acked` to `said` of the stream, each at its position % room */
     size_t room;
     uint64_t acked, said;         /* positions: the peer has all below; what was taken */
-    uint64_t has, told;           /* the peer's bytes below are here; and what was told of that last */
+    uint64_t has, told;           /* the peer's bytes below are here; and what was reported of that last */
     uint8_t doubts, peers_doubts; /* bits of ways, as heads have them */
     int error;                    /* of the way that was lost last, errno; 0: it ended */
     char why[96];
@@ -350,7 +351,7 @@ const char *rp_trunk_why(const struct rp_trunk *t)
 
 /* ---- reading -------------------------------------------------------------------------------------- */
 
-/* A whole head. False: it does not fit what was said before. */
+/* A whole head. False: it does not fit what was sent before. */
 static bool take_head(struct rp_trunk *t, struct way *w)
 {
     struct head *h = &w->head;
@@ -431,7 +432,7 @@ static void judge_ways(struct rp_trunk *t)
     for (unsigned i = 0; i < RP_WAYS && both; i++)
         doubts |= (uint8_t)((t->way[!i].heard >= t->way[i].heard + t->heartbeat) << i);
     for (unsigned i = 0; i < RP_WAYS && doubts & ~t->doubts; i++)
-        t->way[i].said = 0; /* it is told at once */
+        t->way[i].said = 0; /* the doubt is reported at once */
     t->doubts = doubts;
     doubted = both ? doubts | t->peers_doubts : 0;
     for (unsigned i = 0; i < RP_WAYS; i++) {

@@ -4,12 +4,12 @@
  * used by the replicator's thread alone; nothing here waits or sleeps.
  *
  * A plain trunk is one connection, whose bytes are the stream's. A trunk of two ways has up to two sealed
- * connections, one on each pair of addresses of the link. What a node says goes by one of them, and goes on
+ * connections, one on each pair of addresses of the link. What a node sends goes by one of them, and goes on
  * by the other, from the last byte that the peer has, once that connection has ended, or one of the nodes
  * hears nothing by it for a heartbeat while the other way speaks. The receiver takes each byte once, by its
  * position. A way that stays silent for ten heartbeats is closed. The trunk ends when its last way has ended.
  *
- * Capacity: what the peer has not told yet that it has is RP_LINK_OUT / 2 bytes at most. When that is full,
+ * Capacity: what the peer has not yet acknowledged is RP_LINK_OUT / 2 bytes at most. When that is full,
  * nothing more is taken, and the link's own buffer fills.
  */
 #ifndef REPLICATOR_TRUNK_H
@@ -20,7 +20,7 @@
 #define RP_WAYS         2u
 #define RP_SEGMENT_HEAD 24u /* bytes before a segment's content */
 
-/* What the side that connects says first on a connection of a trunk of two ways. */
+/* What the side that connects sends first on a connection of a trunk of two ways. */
 struct rp_joining {
     uint64_t session; /* to which the connection belongs */
     bool begins;      /* with it; else it has begun already */
@@ -44,14 +44,14 @@ struct rp_way_stats {
     bool is_there;   /* both nodes have the addresses of it */
     bool stands;     /* its connection does */
     bool silent;     /* and one of the nodes hears nothing there, while the other way speaks */
-    bool carries;    /* what this node says goes by it */
+    bool carries;    /* what this node sends goes by it */
     uint64_t since;  /* when it began to stand, or not to */
     uint64_t losses; /* of its connections, while the pair had two ways */
 };
 
 struct rp_ways_stats {
     struct rp_way_stats way[RP_WAYS];
-    uint64_t switches; /* times that what this node says went on by the other way */
+    uint64_t switches; /* times that what this node sends went on by the other way */
 };
 
 struct rp_trunk;
@@ -78,8 +78,8 @@ uint64_t rp_trunk_due(const struct rp_trunk *t);
 
 /* The time of what is read and written next. */
 void rp_trunk_time(struct rp_trunk *t, uint64_t now);
-/* As those of rp_stream. A trunk of two ways ends when the peer has said so by one way, or when the last way
- * has ended. */
+/* As those of rp_stream. A trunk of two ways ends when the peer has announced that by one way, or when the
+ * last way has ended. */
 bool rp_trunk_sealed(const struct rp_trunk *t);
 /* As rp_stream_secret, of the connection that it began with. */
 bool rp_trunk_secret(const struct rp_trunk *t, struct rp_secret *secret);

@@ -3,8 +3,8 @@
  * The view file, and the thread that writes it. The file is one line, "understudy view N", and where the
  * view's shard has a name a second one, "shard 32 HEX DIGITS of NODE and NODE", replaced as a whole. The
  * replicator reads it when it opens. The writer, which is the only one to write, writes that view again and
- * then every later one: so neither a start nor a takeover waits for a disk. What a node may do before its
- * view is on the disk is the core's to say (ftcore/protocol/core.h, FT_EV_STORED).
+ * then every later one: so neither a start nor a takeover waits for a disk. The core decides what a node may
+ * do before its view is on the disk (ftcore/protocol/core.h, FT_EV_STORED).
  */
 #ifndef REPLICATOR_VIEW_H
 #define REPLICATOR_VIEW_H

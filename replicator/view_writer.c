@@ -2,8 +2,8 @@
 /*
  * The thread that writes the view file. It owns the file from the moment it begins, and may wait for the disk
  * as long as the disk likes: a file system that is frozen keeps it, and nobody else. The replicator writes
- * `view`, this thread copies it (a sequence lock), and says in `done` which one is on the disk; that view is
- * the whole queue, and what was not begun is overwritten by what is newer.
+ * `view`, this thread copies it (a sequence lock), and publishes in `done` which one is on the disk; that
+ * view is the whole queue, and what was not begun is overwritten by what is newer.
  *
  * What fails is tried again once a second, for as long as the node lives: the line on stderr is one for each
  * failure that follows a success, and one when the disk has it again.

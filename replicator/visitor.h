@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A node of the file that connects to this one and is not its peer: it has proved that it has the key, says
- * its hello, is told one, and is sent away. One at a time, the newest. Of the link, on the replicator's
+ * A node of the file that connects to this one and is not its peer: it has proved that it has the key, sends
+ * its hello, receives one, and is sent away. One at a time, the newest. Of the link, on the replicator's
  * thread.
  */
 #ifndef REPLICATOR_VISITOR_H
