@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `understudy fleet agent`: what runs on each server. It says what its nodes say, in the server's key, under
- * its lease; it starts and stops nodes and has them carry out orders as the shards' keys say (local.h). The
- * agents elect one of them, the leader, who plans: whoever creates the key `leader` under his lease.
+ * `understudy fleet agent`: what runs on each server. It publishes its nodes' reports in the server's key,
+ * under its lease; it starts and stops nodes and has them carry out orders by the shards' keys (local.h). The
+ * agents elect one of them, the leader, which plans: the first to create the key `leader` under its lease.
  *
- * An agent hears its own copies of the shards' keys, and who leads. The leader alone hears the whole fleet:
- * he reads all of it when he begins to lead, and writes the copies (picture.h).
+ * An agent watches its own copies of the shards' keys, and who leads. The leader alone watches the whole
+ * fleet: it reads all keys when it begins to lead, and writes the copies (picture.h).
  *
  * One thread, beside those of the mirrors: nothing that an agent does is on the way of a packet or a
  * takeover. Every write of the leader compares the create revision of its leader key and the revision of the
- * shard's key, so that one who leads no more, or has seen less, writes nothing. While etcd does not answer,
- * nodes are started as was last told, and nothing else is done.
+ * shard's key, so that an agent that leads no more, or has seen less, writes nothing. While etcd does not
+ * answer, nodes are started as last ordered, and nothing else is done.
  */
 #include "fleet/fleet.h"
 #include "fleet/local.h"
@@ -50,7 +50,7 @@
 #define BATCH      60u            /* copies that are written at once */
 #define ANSWER_MIB 1u             /* the longest of a node; a status has some thousand bytes for each lane */
 
-/* Keys are not heard, or the word not written, as people were told last; when, and why. */
+/* Keys are not heard, or the server's key not written, as last logged; when, and why. */
 struct silence {
     bool is;
     uint64_t at;
@@ -62,7 +62,7 @@ struct word {
     char *text;         /* NULL: nothing yet */
     char *bare;         /* the same without the loads */
     struct fl_load sum; /* of all nodes */
-    uint64_t at;        /* when it was said */
+    uint64_t at;        /* when it was written */
 };
 
 struct agent {
@@ -78,13 +78,13 @@ struct agent {
     struct silence passed;     /* keys of the fleet are passed over */
     struct nd_etcd *etcd;      /* the leader's writes */
     struct word said;
-    uint64_t serial; /* of its copies, that was told to `local` */
+    uint64_t serial; /* of its copies, that was passed to `local` */
     uint64_t reads;  /* of them, then: a store that lost its data counts revisions anew */
     struct {
         int64_t changed; /* the copy's revision; 0: there is none */
-        bool read;       /* the placement is what the copy says */
+        bool read;       /* the placement is what the copy holds */
         struct fl_placement placement;
-    } * told;                /* of each shard: what its copy says */
+    } * told;                /* of each shard: what its copy holds */
     int64_t leads;           /* create revision of the leader key that is its own; 0: it does not lead */
     int64_t lease;           /* its own; 0: none */
     uint64_t asked, planned; /* ns, when last */
@@ -101,7 +101,7 @@ struct agent {
     int64_t *copied;      /* of each shard: fl_copies_find */
     uint64_t reviewed;    /* ns, when all copies were last */
     bool balancing;
-    bool creates; /* what servers say can be believed where a shard is to be begun */
+    bool creates; /* reports of servers can be believed where a shard is to be begun */
     struct fl_tally tally;
     struct nd_metrics *metrics; /* NULL: the file has none for this server */
 };
@@ -112,7 +112,7 @@ static uint64_t clock_of(const struct agent *a)
     return (a->wall + ft_now()) / 1000000000;
 }
 
-/* ---- what it says and is told ------------------------------------------------------------------- */
+/* ---- what it publishes and reads ---------------------------------------------------------------- */
 
 static void free_word(struct word *w)
 {
@@ -147,7 +147,7 @@ static bool make_word(struct word *out, const struct fl_file *file, const struct
 }
 
 /* etcd keeps each word that was written until it is compacted, and loads are never the same twice: a word
- * that is new in loads alone is said if their sum has changed by more than a tenth, else once a minute. */
+ * that is new in loads alone is written if their sum has changed by more than a tenth, else once a minute. */
 static bool is_news(const struct word *last, const struct word *next)
 {
     bool news = !last->text || strcmp(last->bare, next->bare) != 0;
@@ -195,8 +195,8 @@ static void note_leases(struct agent *a, const struct nd_keys *keys, uint64_t no
     a->counts = true;
 }
 
-/* The leader does not see this server's key: it is on its way, or somebody has deleted it. It stands where
- * this agent does not look, so it is said once more. */
+/* The leader does not see this server's key: it is on its way, or somebody has deleted it. This agent does
+ * not watch that key, so it is written once more. */
 static void say_again(struct agent *a)
 {
     char own[FL_NAME_MAX + 4];
@@ -207,8 +207,8 @@ static void say_again(struct agent *a)
     free_word(&a->said);
 }
 
-/* What the leader says of leases, whoever he is: whoever is the next has to know of it, and the key is gone
- * then. If it leads, the leases themselves. */
+/* What the present leader publishes of leases: the next leader has to know it, and the key is gone then. If
+ * this agent leads, the leases themselves. */
 static void read_gone_leases(struct agent *a)
 {
     uint64_t serial = nd_mirror_serial(a->fleet);
@@ -232,8 +232,9 @@ static void read_gone_leases(struct agent *a)
     }
 }
 
-/* Reads its copies that have changed. By one that is gone, or cannot be read, no order stands. Telling waits
- * for a disk, so it is not done under the mirror's lock. `s`: looked at before, so the keys are not older. */
+/* Reads its copies that have changed. By a copy that is gone, or cannot be read, no order stands. Passing
+ * them on waits for a disk, so it is not done under the mirror's lock. `s`: looked at before, so the keys are
+ * not older. */
 static void read_copies(struct agent *a, const struct nd_mirror_status *s)
 {
     uint64_t serial = nd_mirror_serial(a->mirror);
@@ -267,7 +268,7 @@ static void read_copies(struct agent *a, const struct nd_mirror_status *s)
         fl_local_place(a->local, i, a->told[i].read ? &a->told[i].placement : NULL);
 }
 
-/* What its key says has not been true for a while: etcd does not take the word that is. */
+/* What its key holds has not been true for a while: etcd does not take the true word. */
 static bool is_unsaid(const struct nd_mirror_status *s, uint64_t now)
 {
     return s->unsaid_since && s->unsaid_since + UNSAID_NS <= now;
@@ -294,14 +295,14 @@ static bool is_of_now(const struct nd_mirror_status *s, uint64_t now)
     return s->connected_since && s->answered + ND_MIRROR_GAP_NS > now;
 }
 
-/* A store that was restored has, for as long as a lease, what servers said when its backup was taken. That
- * does not tell of a shard that was created since, and neither does a key. */
+/* A restored store has, for as long as a lease, what servers had reported when its backup was taken. Those
+ * reports do not name a shard that was created since, and neither does a key. */
 static bool may_create(const struct nd_mirror_status *fleet, uint64_t now)
 {
     return fleet->connected_since && fleet->connected_since + FOREIGN_NS <= now;
 }
 
-/* Says what ails and why, "" where nothing does, and when it is over. */
+/* Logs what ails and why, "" where nothing does, and when it is over. */
 static void report_ailment(struct silence *told, const char *ails, const char *over, const char *why)
 {
     bool is = why[0];
@@ -322,7 +323,7 @@ static const char *why_silent(const struct nd_mirror_status *s)
     return s->connected_since ? "" : s->why;
 }
 
-/* Of its own mirror. Where keys are not heard either, that says it all. */
+/* Of its own mirror. Where keys are not heard either, that alone is logged. */
 static void report_mirror(struct agent *a, const struct nd_mirror_status *s)
 {
     bool unsaid = s->connected_since && is_unsaid(s, ft_now());
@@ -739,7 +740,7 @@ static int pause_ms(const struct agent *a, uint64_t now)
     return until > now ? (int)((until - now) / 1000000) + 1 : 0;
 }
 
-/* Its nodes are asked, and told what there is for them to do. */
+/* Asks its nodes for their status, and sends them their orders. */
 static void turn_nodes(struct agent *a)
 {
     struct nd_mirror_status s;
@@ -783,7 +784,7 @@ static int run(struct agent *a, struct ft_fault *fault)
     return error;
 }
 
-/* Two servers of one short host name would say each other's nodes in one key. FT_EINVAL. */
+/* Two servers of one short host name would report each other's nodes in one key. FT_EINVAL. */
 static int check_host(const struct fl_server_entry *own, struct ft_fault *fault)
 {
     return nd_address_here(own->host)

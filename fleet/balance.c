@@ -37,7 +37,7 @@ static bool is_split(const struct fl_planner *planner, const struct fl_look *loo
     return server[look->primary].zone != server[look->standby].zone;
 }
 
-/* Its wait is of an order that is not needed: people are not told of it. */
+/* Its wait is of an order that is not needed: it is not shown to people. */
 static bool try_repair(struct fl_planner *planner, uint32_t number, struct fl_search *search,
                        enum fl_cause cause, uint32_t about)
 {

@@ -84,7 +84,7 @@ static int note_metrics(struct check *c, uint32_t shard, uint32_t server, const 
 
 static const char interface[] = "interface"; /* which two shards may have, and are seldom meant to */
 
-/* The ports of a node, but those whose frames are told apart by VLAN. */
+/* The ports of a node, but those whose frames are distinguished by VLAN. */
 static int note_ports(struct check *c, uint32_t shard, uint32_t server, const struct nd_config *config,
                       const struct nd_node *node)
 {

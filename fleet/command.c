@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `understudy fleet VERB`: what people see of a fleet and say to it, from wherever etcd is reached. It reads
- * the keys once, and writes wishes alone: who carries them out is the leader. `agent` is agent.c's.
+ * `understudy fleet VERB`: what people see of a fleet and order it to do, from wherever etcd is reached. It
+ * reads the keys once, and writes wishes alone: the leader carries them out. `agent` is agent.c's.
  */
 #include "fleet/check.h"
 #include "fleet/fleet.h"
@@ -151,7 +151,7 @@ static int look(struct command *c)
     return error ? fail(error, &fault) : ND_DONE;
 }
 
-/* Nobody says anything of the shard, and a server of it has no agent that could: it may be protected. */
+/* No node reports the shard, and a server of it has no agent that could: it may be protected. */
 static bool is_unknown(const struct command *c, uint32_t i)
 {
     const struct fl_shard *s = &c->picture.shard[i];
@@ -169,7 +169,7 @@ static uint32_t count_unknown(const struct command *c)
     return count;
 }
 
-/* Of a shard, for people: what its primary says, else what anybody says. */
+/* A shard's state, for people: what its primary reports, else what any member reports. */
 static const char *state_of(const struct fl_shard *s)
 {
     if (!s->known)
@@ -623,8 +623,8 @@ static int end_upgrade(struct command *c)
 
 /* ---- what comes of a wish ----------------------------------------------------------------------- */
 
-/* No shard has a member there, and its own agent says that no node is left, nor one of a shard that the file
- * does not have: a key says so before the node has ended. */
+/* No shard has a member there, and its own agent reports that no node is left, nor one of a shard that the
+ * file does not have: a shard's key names no member there before the node has ended. */
 static bool is_empty(const struct command *c, uint32_t server)
 {
     const struct fl_server_said *said = &c->picture.said[server];
@@ -673,8 +673,8 @@ static void print_wish(const struct command *c, const char *kind, bool ends)
         fprintf(stderr, "understudy: the primary of shard %s is to be on %s\n", name, c->argv[1]);
 }
 
-/* Says the wish, and waits for it where that is asked. Returns the exit code, ND_NOT_EQUAL: not done in time.
- */
+/* Prints the wish, and waits for it where that is asked. Returns the exit code, ND_NOT_EQUAL: not done in
+ * time. */
 static int follow_wish(struct command *c, const char *verb)
 {
     bool ends = strncmp(verb, "un", 2) == 0;

@@ -174,7 +174,7 @@ static bool keeps(const struct fl_server_said *said, uint32_t shard)
     return false;
 }
 
-/* What is said of a shard that the file does not have. `state`: NULL: it is kept. */
+/* What a server reports of a shard that the file does not have. `state`: NULL: it is kept. */
 static void note_stray(struct fl_server_said *out, const struct fl_file *file, uint32_t server,
                        const char *name, const char *state)
 {

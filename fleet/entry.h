@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the keys of a fleet hold in etcd, below understudy/FLEET/: servers/SERVER, written by the server's
- * agent under its lease, says what its nodes say; shards/SHARD, written by the leader, says which servers run
- * nodes of the shard, and what its primary is to do. As JSON, and read from it. Owns nothing.
+ * agent under its lease, contains its nodes' reports; shards/SHARD, written by the leader, names the servers
+ * that run nodes of the shard, and what its primary is to do. As JSON, and read from it. Owns nothing.
  */
 #ifndef FLEET_ENTRY_H
 #define FLEET_ENTRY_H
@@ -13,7 +13,7 @@
 
 #define FL_SLOW_MAX 28u /* bytes of why a standby is slow, with its NUL */
 
-/* What a node said of itself last. */
+/* What a node reported of itself last. */
 struct fl_node_said {
     uint32_t shard;
     char state[16]; /* as status has it */
@@ -27,26 +27,26 @@ struct fl_node_said {
     struct fl_load load; /* cores, packets a second, MB; over some seconds */
     uint32_t server;     /* of a picture: where the node is; and the next one of its shard, NULL: none */
     struct fl_node_said *next;
-    bool believed; /* what it says of a view that is later than the key's */
+    bool believed; /* its report of a view that is later than the key's */
 };
 
-/* What the agent of a server says of its nodes, which are in no order. */
+/* What the agent of a server reports of its nodes, which are in no order. */
 struct fl_server_said {
     struct fl_node_said *node; /* allocated */
     uint32_t nodes;
-    uint32_t *kept; /* allocated: shards that it has a view file of, and no node that says anything */
+    uint32_t *kept; /* allocated: shards that it has a view file of, and no node that answers */
     uint32_t kepts;
     struct fl_stray_said {
         uint32_t shard; /* as of fl_file_stray */
-        char state[16]; /* of its node, as status has it; "": none says anything, but there are files of it */
+        char state[16]; /* of its node, as status has it; "": no node answers, but there are files of it */
     } * stray;          /* allocated, where it was read: of shards that the file does not have any more */
     uint32_t strays;
-    bool tells;      /* of strays, too; an agent that is older than they are has some and tells of none */
-    bool unreadable; /* of a picture: its key says nothing that can be read, so it may have any of them */
+    bool tells;      /* it reports strays, too; an agent of an older release may have some and reports none */
+    bool unreadable; /* of a picture: its key cannot be read, so it may have any of them */
 };
 
-/* Why a standby is slow, a few words for people, as a node or an agent says it; "" where there are none.
- * False: it is nothing that either says, and *out is "". */
+/* Why a standby is slow, a few words for people, as a node or an agent reports it; "" where there are none.
+ * False: `from` is no such report, and *out is "". */
 bool fl_slow_read(char out[FL_SLOW_MAX], const json_t *from);
 
 /* Empty, with room for `room` nodes and as many kept views; for fl_server_said_free. FT_ENOMEM. */
@@ -64,7 +64,7 @@ int fl_server_said_read(struct fl_server_said *out, const struct fl_file *file, 
 /* A shard's key. */
 struct fl_placement {
     uint32_t first[2];  /* servers of its first view, primary first: the pair file names them for ever */
-    uint32_t member[2]; /* servers of the members of view `view`, as its nodes say */
+    uint32_t member[2]; /* servers of the members of view `view`, by its nodes */
     uint64_t view;      /* 0: it has not begun */
     uint64_t moved;     /* wall clock, s: when the members or the primary last changed; 0: never */
     uint64_t alone;     /* since when its primary is without a standby that could take over; 0: it is not */

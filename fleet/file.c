@@ -3,7 +3,7 @@
  * The fleet's file read and checked, and the pair files that are made of it. See file.h.
  *
  * A pair file is made by writing the tree of the fleet's file again as YAML, in which each $(NAME) has been
- * replaced: a section stands on a line of its own, so that a refusal of the pair file's reader tells which.
+ * replaced: a section stands on a line of its own, so that a refusal of the pair file's reader shows which.
  */
 #include "fleet/file.h"
 #include "ftcore/base/check.h"
@@ -200,7 +200,7 @@ static int read_server(struct fl_file *f, const struct nd_yaml *at, struct ft_fa
     return 0;
 }
 
-/* Where the shard is begun, if the file says so. */
+/* Where the shard is begun, if the file names that. */
 static int read_on(const struct fl_file *f, const struct nd_yaml *on, struct fl_shard_entry *s,
                    struct ft_fault *fault)
 {
@@ -759,7 +759,7 @@ int fl_file_render(const struct fl_file *file, uint32_t shard, const uint32_t se
     int error;
 
     FT_CHECK(count >= 2 && count <= ND_NODES, "a pair file of %u nodes", count);
-    /* One that grows (open_memstream) drops what it has no memory for, and does not say so. */
+    /* One that grows (open_memstream) drops what it has no memory for, and does not report it. */
     *text = malloc(FL_PAIR_MAX);
     pen.out = *text ? fmemopen(*text, FL_PAIR_MAX, "w") : NULL;
     if (!pen.out) {

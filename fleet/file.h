@@ -22,18 +22,18 @@
 
 #define FL_NAME_MAX 32u /* bytes of a name, with its NUL; of a node, which is SHARD-SERVER, as well */
 
-#define FL_NODES_MAX    200u /* of a server: what so many say fits into its key (ND_VALUE_MAX) */
+#define FL_NODES_MAX    200u /* of a server: the reports of so many fit into its key (ND_VALUE_MAX) */
 #define FL_UNLISTED_MAX 64u  /* servers that keys name, and the file does not; and shards */
-#define FL_BRINGS_MAX   16u  /* such shards of which one server alone tells */
+#define FL_BRINGS_MAX   16u  /* such shards that one server alone reports */
 
 struct fl_server_entry {
     char name[FL_NAME_MAX], zone[FL_NAME_MAX]; /* zone "": the server is a zone of its own */
     char host[16];                 /* the address at which nodes of other servers reach its nodes */
     uint32_t nodes;                /* that it runs at most */
     double cores, mpps, memory_mb; /* that its nodes may take; 0: not limited by that */
-    char metrics_host[16];         /* where its agent tells Prometheus, if there is a port */
+    char metrics_host[16];         /* where its agent serves Prometheus, if there is a port */
     uint16_t metrics_port;         /* 0: nowhere */
-    uint32_t brought;              /* fl_file_brought: names that nobody had told of before */
+    uint32_t brought;              /* fl_file_brought: names that no server had reported before */
 };
 
 struct fl_shard_entry {
@@ -48,9 +48,9 @@ struct fl_file {
     char name[FL_NAME_MAX];
     const char *path; /* as fl_file_read was given it */
     char
-        state[128]; /* directory of the agent: pair files, what it was last told, and the nodes' view files */
+        state[128]; /* directory of the agent: pair files, shards' keys as last read, and nodes' view files */
     char run[64];   /* directory of the nodes' control sockets */
-    char user[33];  /* of the system, whose the directories of view files are; "": who makes them */
+    char user[33];  /* of the system, owns the directories of view files; "": their maker does */
     struct nd_etcd_config etcd;     /* where the fleet's keys are, and the shards' arbiter */
     struct fl_server_entry *server; /* by name, and so are the shards. Behind them: fl_file_member */
     uint32_t servers;
@@ -91,7 +91,7 @@ uint32_t fl_file_member(const struct fl_file *file, const char *name);
  * long as the file is read, or, if it has it, that of fl_file_shard. Only the name is known. FL_NONE: nodes
  * cannot be called so, or the one after FL_UNLISTED_MAX others. By one thread at a time. */
 uint32_t fl_file_stray(const struct fl_file *file, const char *name);
-/* The same, where `server` alone tells of it, by its index: FL_NONE as well for the name after FL_BRINGS_MAX
+/* The same, where `server` alone reports it, by its index: FL_NONE as well for the name after FL_BRINGS_MAX
  * that were not known. Else a server that lies takes all places with shards that do not exist. */
 uint32_t fl_file_brought(const struct fl_file *file, const char *name, uint32_t server);
 /* How many shards are known, with those. */

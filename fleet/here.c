@@ -90,7 +90,7 @@ static bool judge_apart(struct found *out, const char *user, const char *nodes,
     return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
 }
 
-/* The pair file of a shard with this server's node, which its agent writes. NULL: fl_check has said why. */
+/* The pair file of a shard with this server's node, as its agent writes it. NULL: fl_check printed why. */
 static struct nd_config *pair_of(const struct fl_file *f, uint32_t shard)
 {
     uint32_t servers[] = {f->self, f->self ? 0 : 1};

@@ -18,8 +18,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define START_NS 3000000000ull /* between two starts of a node that says nothing, or two stops of it */
-#define ORDER_NS 500000000ull  /* between two times that a primary is told an order */
+#define START_NS 3000000000ull /* between two starts of a node that does not answer, or two stops of it */
+#define ORDER_NS 500000000ull  /* between two times that a primary is sent an order */
 #define LOAD_NS  5000000000ull /* over which load is measured */
 #define PAIR_MS  1000          /* in which a node's files are written, so that it starts in the same turn */
 #define READY_MS 20000         /* in which the steward has read the file */
@@ -27,23 +27,23 @@
 
 struct local_node {
     bool told;   /* there is a placement */
-    bool stands; /* and it is what the key says; else an order of it may have been withdrawn */
+    bool stands; /* and it is what the key holds; else an order of it may have been withdrawn */
     struct fl_placement placement;
-    bool keeps;        /* nobody told of it, and its view file may be there, as was seen last */
+    bool keeps;        /* no key named it, and its view file may be there, as was seen last */
     bool removes;      /* of a stray: nothing of it is to be left */
-    bool removed;      /* and nothing is, as long as it is told so */
-    bool stops;        /* systemctl took its stop, which it was told last */
+    bool removed;      /* and nothing is, while that order stands */
+    bool stops;        /* systemctl has accepted its stop, the last order given */
     enum fl_task task; /* that the steward has for it; FL_TASK_NONE: none */
-    bool written;      /* its files are as the placement says */
+    bool written;      /* its files are as the placement demands */
     uint64_t tried;    /* to write them, when last; 0: never */
-    bool says;         /* what it said in this turn is in `said` */
+    bool says;         /* it answered in this turn: `said` has the answer */
     bool silent;       /* it did not answer in time when it was asked last */
     bool listens;      /* somebody is at its socket, as far as is known */
-    bool logged;       /* what systemctl was told last, since it began or ceased to say something */
+    bool logged;       /* the last order to systemctl is logged, since the node began or ceased to answer */
     struct fl_node_said said;
     uint64_t started, stopped, ordered; /* when last; 0: never */
     uint64_t restarted;                 /* for the order of that time; 0: for none yet */
-    char refused[160];                  /* why its primary did not carry out the order, said last */
+    char refused[160];                  /* why its primary did not carry out the order, by its last answer */
     struct {
         uint64_t at;
         double useful_s, spent_s, packets;
@@ -55,7 +55,7 @@ struct fl_local {
     uint32_t self;
     struct local_node *node; /* of each shard, and of strays */
     struct fl_server_said said;
-    uint64_t fresh;    /* until then what it was told holds */
+    uint64_t fresh;    /* until then the last orders hold */
     unsigned waited;   /* in this turn, for answers that did not come */
     uint32_t first;    /* shard that is asked first: it was passed over, or 0 */
     uint32_t ends;     /* stray whose node is gone, and whose files go in this turn; FL_NONE: none */
@@ -116,7 +116,7 @@ static void take_answer(struct fl_local *l, const struct fl_done *done)
     ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "shard %s: %s", done->shard, done->text);
 }
 
-/* All that the steward has said; of the first one for `ms` at most. */
+/* All answers of the steward; waits for the first one for `ms` at most. */
 static void receive_done(struct fl_local *l, int ms)
 {
     struct fl_done done;
@@ -456,9 +456,9 @@ static bool run_unit(struct fl_local *l, uint32_t shard, enum fl_task task, cons
     return true;
 }
 
-/* The node says that it is no member, or is in a view before the key's. Of one that says nothing the key
- * alone is not enough; nor of a primary, which hears from the other nodes that it was replaced, and is none
- * then. */
+/* The node reports that it is no member, or is in a view before the key's. For a node that does not answer
+ * the key alone is not enough; nor for a primary, which hears from the other nodes that it was replaced, and
+ * is no primary then. */
 static bool is_superfluous(const struct local_node *n)
 {
     return n->says && !n->said.primary && (!n->said.member || n->said.view < n->placement.view);
@@ -473,8 +473,8 @@ static bool has_view_file(const struct fl_local *l, uint32_t shard)
     return access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR); /* who knows */
 }
 
-/* It was started, says nothing, and was never in a view: it has no state, and would be started by its unit
- * again and again. It is stopped once for each time that it was started. */
+/* The node was started, does not answer, and was never in a view: it has no state, and would be started by
+ * its unit again and again. It is stopped once for each time that it was started. */
 static bool never_came(const struct fl_local *l, uint32_t shard)
 {
     const struct local_node *n = &l->node[shard];
@@ -495,7 +495,7 @@ static json_t *make_repair(const struct fl_local *l, uint32_t shard, const struc
 }
 
 /* Restarts this server's node, if it is still the process that the order names. It does so once for each
- * order: what says something afterwards is another process. */
+ * order: the process that answers afterwards is another one. */
 static void restart(struct fl_local *l, uint32_t shard)
 {
     struct local_node *n = &l->node[shard];
@@ -511,7 +511,7 @@ static void restart(struct fl_local *l, uint32_t shard)
 }
 
 /* Has the primary, which is this server's node, carry the order out. The answer counts only where it is a
- * refusal: what has come of the order is seen in what the node says in later turns. */
+ * refusal: what has come of the order is seen in the node's answers of later turns. */
 static void carry_out(struct fl_local *l, uint32_t shard, uint64_t now)
 {
     struct local_node *n = &l->node[shard];
@@ -630,7 +630,7 @@ void fl_local_turn(struct fl_local *l, uint64_t fresh, uint64_t now)
             turn_stray(l, i, now);
         else if (n->told)
             turn_node(l, i, now);
-        else if (n->keeps) /* a node that nobody told of may be there as well */
+        else if (n->keeps) /* a node that no key named may be there as well */
             look_at_node(l, i, now);
         else
             n->says = false;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an agent tells Prometheus. See metrics.h. */
+/* What an agent exports to Prometheus. See metrics.h. */
 #include "fleet/metrics.h"
 
 #include <stdlib.h>

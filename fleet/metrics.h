@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an agent tells Prometheus: of its own server and of etcd always, of the whole fleet while it leads, as
- * of its last plan. So the fleet's figures have one source, and go with it. Owned by the agent's thread.
+ * What an agent exports to Prometheus: of its own server and of etcd always, of the whole fleet while it
+ * leads, as of its last plan. So the fleet's figures have one source, and go with it. Owned by the agent's
+ * thread.
  */
 #ifndef FLEET_METRICS_H
 #define FLEET_METRICS_H
@@ -31,7 +32,7 @@ void fl_tally_written(struct fl_tally *tally, const struct fl_step *step);
 /* This agent leads no more: what is of the whole fleet goes. */
 void fl_tally_end(struct fl_tally *tally, uint32_t shards);
 
-/* What the page is made of; a new reference, NULL: no memory. `said`: of this server's nodes. */
+/* What the page is made of; a new reference, NULL: no memory. `said`: the reports of this server's nodes. */
 json_t *fl_tally_status(const struct fl_tally *tally, const struct fl_server_entry *server,
                         const struct fl_server_said *said, bool etcd_answers, bool leads, uint64_t now);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An order of a plan that is being made: what the step says, and that the room has it done. */
+/* An order of a plan that is being made: what its step contains, and its account in the room. */
 #include "fleet/parts.h"
 
 #include <math.h>

@@ -118,7 +118,7 @@ struct fl_look {
     uint32_t primary, standby; /* servers */
     bool lone;                 /* its primary is alone for good: it is to be healed */
     bool quiet;                /* protected, and its primary's agent can carry out orders */
-    bool ready;                /* its standby says that it could take over */
+    bool ready;                /* its standby reports that it could take over */
     bool unfit;                /* its standby's demotion counter is higher than its primary's */
     bool resyncs;
     bool ails;     /* it is alone, its standby's server lives, and it is not being given the state */
@@ -163,8 +163,8 @@ void fl_count_restart(struct fl_planner *planner, uint32_t shard);
 void fl_swap_roles(struct fl_planner *planner, uint32_t shard);
 /* For the standby of a shard: any server with room, but those of its members. */
 struct fl_search fl_search_standby(const struct fl_planner *planner, uint32_t shard);
-/* Gives an order, and has the room know of it. Returns whether it was possible; if not, the step says what is
- * waited for. */
+/* Gives an order, and accounts for it in the room. Returns whether it was possible; if not, the step names
+ * what is waited for. */
 bool fl_order_repair(struct fl_planner *planner, uint32_t shard, struct fl_search *search,
                      enum fl_cause cause, uint32_t about);
 void fl_order_handover(struct fl_planner *planner, uint32_t shard, enum fl_cause cause, uint32_t about);

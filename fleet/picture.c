@@ -60,7 +60,7 @@ static uint32_t zone_of(const struct fl_file *file, uint32_t server)
     return server;
 }
 
-/* A server whose key says nothing that can be read may have a node of any shard. */
+/* A server whose key cannot be read may have a node of any shard. */
 static int fear_all(struct fl_server_said *said, uint32_t shards, struct ft_fault *fault)
 {
     int error = fl_server_said_make(said, shards, fault);
@@ -119,7 +119,7 @@ void fl_gone_read(const struct fl_file *file, const struct nd_keys *keys, const 
     json_decref(o);
 }
 
-/* Since when leases are gone, as the leader's key says, into the servers that have none. */
+/* Since when leases are gone, by the leader's key, into the servers that have none. */
 static void read_gone_leases(struct fl_picture *p, const struct nd_keys *keys)
 {
     struct ft_fault fault = {""};
@@ -206,7 +206,7 @@ static int paint_server(struct fl_picture *p, const struct nd_keys *keys, uint32
 
 /* ---- shards ------------------------------------------------------------------------------------- */
 
-/* The nodes of each shard, and the first server that tells of a node or a kept view of it. */
+/* The nodes of each shard, and the first server that reports a node or a kept view of it. */
 static void list_nodes(struct fl_picture *p)
 {
     for (uint32_t i = p->fleet.servers; i-- > 0;) {
@@ -234,7 +234,7 @@ static const struct fl_node_said *node_of(const struct fl_picture *p, uint32_t s
     return n;
 }
 
-/* The server of a member that a node tells of, if it is known (note_servers); else FL_NONE. */
+/* The server of a member that a node names, if it is known (note_servers); else FL_NONE. */
 static uint32_t member_of(const struct fl_picture *p, const struct fl_node_said *n, unsigned which)
 {
     size_t shard = strlen(p->file->shard[n->shard].name);
@@ -248,7 +248,7 @@ static uint32_t member_of(const struct fl_picture *p, const struct fl_node_said 
     return fl_file_server(p->file, node + shard + 1);
 }
 
-/* The servers of the members that a node tells of. False: it tells of none. */
+/* The servers of the members that a node names. False: it names none. */
 static bool members_of(const struct fl_picture *p, const struct fl_node_said *n, uint32_t out[2])
 {
     for (unsigned i = 0; i < 2; i++)
@@ -372,8 +372,8 @@ static bool has_arbiters_word(const struct fl_node_said *n, const struct ft_deci
            ft_members_have(&kept->members, n->members[0]) && ft_members_have(&kept->members, n->members[1]);
 }
 
-/* A second word for what a node tells: of the other member, which names it as well, in whichever view; or the
- * arbiter's. *live: one of both nodes is. */
+/* Another word confirms a node's report: that of the other member, which names this node as well, in
+ * whichever view; or the arbiter's. *live: one of both nodes is. */
 static bool is_seconded(const struct fl_picture *p, uint32_t shard, const struct fl_node_said *n,
                         const uint32_t member[2], const struct ft_decision *kept, bool *live)
 {
@@ -408,8 +408,8 @@ static bool find_seconded(const struct fl_picture *p, uint32_t shard, const stru
     return any;
 }
 
-/* Where there is no key and no second word: what a live node says, if no other live one tells of the shard;
- * or the only one that does. */
+/* Where there is no key and no second word: the report of a live node, if no other live one reports the
+ * shard; or the only report. */
 static void find_only(const struct fl_picture *p, uint32_t shard, struct fl_shard *out)
 {
     const struct fl_node_said *only[2] = {NULL, NULL}; /* of all, of those that are live */
@@ -429,8 +429,8 @@ static void find_only(const struct fl_picture *p, uint32_t shard, struct fl_shar
 /*
  * Into the shard, the view that counts. A later one than the key's, of those who are believed: while the
  * key's is served, only by a node that is live; while the other member is live in the key's, only as the
- * arbiter has it. Where no member of the key's view is live in it, what two servers say of each other goes
- * before the key, be it earlier; and so it does where there is no key.
+ * arbiter has it. Where no member of the key's view is live in it, what two servers report of each other goes
+ * before the key, be it earlier; and it counts where there is no key.
  */
 static void find_view(const struct fl_picture *p, uint32_t shard, const struct ft_decision *kept,
                       struct fl_shard *out)
@@ -453,7 +453,7 @@ static void find_view(const struct fl_picture *p, uint32_t shard, const struct f
         find_only(p, shard, out);
 }
 
-/* Of two members that both say they are the primary of one view, the one that serves is believed; where both
+/* Of two members that both claim to be the primary of one view, the one that serves is believed; where both
  * serve, the one that is not PROTECTED. */
 static bool is_believed(const struct fl_shard *s, uint32_t member)
 {
@@ -525,7 +525,7 @@ bool fl_picture_moved(const struct fl_picture *p, uint32_t shard)
     return p->move[shard] && (!s->moves || (s->primary != FL_NONE && s->member[s->primary] == s->pin));
 }
 
-/* The shard as its key says, and what people wish of it. */
+/* The shard by its key, and what people wish of it. */
 static void paint_shard(struct fl_picture *p, const struct nd_keys *keys, uint32_t i)
 {
     struct fl_placement *had = &p->placement[i];
@@ -581,7 +581,7 @@ static void read_shard(struct fl_picture *p, const struct nd_keys *keys, uint32_
         s->order = had->order;
 }
 
-/* A member that says nothing may be a process that the order names, on its way up. */
+/* A member that reports nothing may be a process that the wish names, on its way up. */
 bool fl_picture_upgraded(const struct fl_picture *p, uint32_t server)
 {
     bool old = !p->server[server].lease; /* who knows */
@@ -597,8 +597,9 @@ bool fl_picture_upgraded(const struct fl_picture *p, uint32_t server)
 }
 
 /* Servers that the file does not have, which a node names: those that have a key of their own, or that the
- * shard's arbiter names as well, since one may have died behind a re-pair that no key tells of yet. There is
- * room for a few, and whom shards' keys name is there already; so no node takes it with names of nobody. */
+ * shard's arbiter names as well, since one may have died behind a re-pair that no key contains yet. There is
+ * room for a few, and servers that shards' keys name are there already; so no node fills it with names of
+ * servers that do not exist. */
 static void note_servers(const struct fl_picture *p, const struct nd_keys *keys, const struct fl_node_said *n)
 {
     size_t shard = strlen(p->file->shard[n->shard].name) + 1;
@@ -634,7 +635,7 @@ void fl_picture_free(struct fl_picture *p)
     *p = (struct fl_picture){.file = NULL};
 }
 
-/* Has the file know the shards that it does not have, of which keys tell: their own, and wishes. */
+/* Adds to the file the shards that it does not have and that keys name: their own, and wishes. */
 static void read_strays(const struct fl_file *file, const struct nd_keys *keys)
 {
     static const char *const kinds[] = {"wishes/remove/", "shards/"};
@@ -667,7 +668,7 @@ int fl_picture_make(struct fl_picture *out, const struct fl_file *file, const st
     read_strays(file, keys);
     for (uint32_t i = 0; i < file->shards; i++)
         paint_shard(out, keys, i);
-    /* Shards' keys and nodes tell of servers that the file does not have, which are behind the others. */
+    /* Shards' keys and nodes name servers that the file does not have, which are behind the others. */
     for (uint32_t i = 0; i < fl_file_all(file); i++) {
         int error = paint_server(out, keys, i, gone && i < file->servers ? gone[i] : 0, fault);
 
@@ -700,7 +701,7 @@ int fl_picture_make(struct fl_picture *out, const struct fl_file *file, const st
 
 /* ---- what is written ---------------------------------------------------------------------------- */
 
-/* Where the nodes are in a later view than the key, the key is to say what they say, and its order is over.
+/* Where the nodes are in a later view than the key, the key is to hold their report, and its order is over.
  */
 static void follow_nodes(const struct fl_picture *p, uint32_t shard, struct fl_placement *next)
 {
@@ -719,7 +720,7 @@ static void follow_nodes(const struct fl_picture *p, uint32_t shard, struct fl_p
     next->order.kind = FL_LEAVE;
 }
 
-/* Of a primary whose agent is silent it stays as it was said last. */
+/* For a primary whose agent is silent `alone` stays as last reported. */
 static void note_alone(const struct fl_picture *p, uint32_t shard, struct fl_placement *next)
 {
     const struct fl_shard *s = &p->shard[shard];
@@ -828,7 +829,7 @@ uint32_t fl_picture_copies_to(const struct fl_picture *p, uint32_t shard,
     return count;
 }
 
-/* Does a server tell of a node that is to run there no more? */
+/* Does a server report a node that is to run there no more? */
 static bool has_stray(const struct fl_picture *p, uint32_t shard)
 {
     for (const struct fl_node_said *n = p->node[shard]; n; n = n->next)
@@ -892,8 +893,8 @@ static int copy_shard(struct fl_copies *out, const struct fl_picture *p, const s
     return error;
 }
 
-/* One that is there, of a server that is told the shard's key no more. While a node of the shard is on it,
- * copy_shard sees to it. */
+/* A copy that is there, of a server that is to get the shard's key no more. While a node of the shard is on
+ * it, copy_shard sees to it. */
 static int review_copy(struct fl_copies *out, const struct fl_picture *p, const struct nd_keys *keys,
                        const struct nd_entry *copy, const char *name, struct ft_fault *fault)
 {
@@ -910,7 +911,7 @@ static int review_copy(struct fl_copies *out, const struct fl_picture *p, const 
         return 0;
     const struct nd_entry *e = fl_key_find(keys, p->file, "shards/", p->shard[shard].name);
 
-    /* What it was told last has to be that it is to run no node. */
+    /* The server's last copy must be a key that names it no more. */
     if (e && strcmp(e->value, copy->value) != 0)
         return fl_copies_add(out, copy->key, copy, e->value, fault);
     return e && p->server[at].lease ? fl_copies_add(out, copy->key, copy, NULL, fault) : 0;

@@ -4,13 +4,13 @@
  * its plan. Both are pure: the leader, and `understudy fleet` on any server, make the same of the same keys.
  *
  * Where a shard's key and its nodes differ, the nodes are right; but no server is believed about another
- * one's node. Members and view are those of the latest view that a member of the key's view tells of, or whom
- * such a member names; while the other member is live in the key's view, only once the arbiter has decided
- * for as late a one. Where no member of the key's view serves in it, or could, and where there is no key,
- * they are what two servers say that name each other, or one that names whom the shard's arbiter names;
- * beside a key one of both serves, or could; without a key the only one that tells of the shard is believed
- * as well. An order of another view is over. Servers that members name and the file does not have any more
- * come behind those of the file.
+ * one's node. Members and view are those of the latest view reported by a member of the key's view, or by a
+ * node that such a member names; while the other member is live in the key's view, only once the arbiter has
+ * decided for as late a one. Where no member of the key's view serves in it, or could, and where there is no
+ * key, they are what two servers report that name each other, or one that names the members that the shard's
+ * arbiter names; beside a key one of both serves, or could; without a key the only server that reports the
+ * shard is believed as well. An order of another view is over. Servers that members name and the file does
+ * not have any more come behind those of the file.
  */
 #ifndef FLEET_PICTURE_H
 #define FLEET_PICTURE_H
@@ -30,7 +30,7 @@ struct fl_picture {
     int64_t *move;                  /* of a person's wish to move it: likewise */
     struct {
         json_t *nodes;        /* those that are old: a shard's name, and the incarnation; NULL: none is */
-        int64_t revision;     /* of the wish that says so */
+        int64_t revision;     /* of the wish that names them */
     } * upgrade;              /* of each server */
     char leader[FL_NAME_MAX]; /* "": nobody leads */
     uint32_t unreadable;      /* keys whose value is none */
@@ -45,8 +45,8 @@ const struct nd_entry *fl_key_find(const struct nd_keys *keys, const struct fl_f
                                    const char *name);
 /* The name of the next key below understudy/FLEET/KIND, from *at on, at first 0; NULL: there is no more. */
 const char *fl_key_next(const struct fl_file *file, const struct nd_keys *keys, const char *kind, size_t *at);
-/* Does that key say who leads? It is of a server of the file, and has a lease: else nobody leads. NULL: there
- * is none. */
+/* Does that key name a leader? It is of a server of the file, and has a lease: else nobody leads. NULL: there
+ * is no such key. */
 bool fl_leads(const struct fl_file *file, const struct nd_entry *leader);
 /* The key of a copy: agents/SERVER/SHARD. Returns `out`. */
 const char *fl_copy_key(char out[FL_KEY_MAX], const struct fl_file *file, uint32_t server, uint32_t shard);
@@ -55,7 +55,7 @@ const char *fl_says_name(enum fl_says says);
 
 /*
  * gone[server]: since when its lease is not held, in s; 0: it is, or nobody knows of a time when it was.
- * NULL: as the leader says in the key `gone`. `now`: wall clock, s, as all times of the picture. Settings are
+ * NULL: by the leader's key `leader/gone`. `now`: wall clock, s, as all times of the picture. Settings are
  * the file's, where it has them, and else the usual ones; `balancing` is false. FT_ENOMEM.
  */
 int fl_picture_make(struct fl_picture *out, const struct fl_file *file, const struct nd_keys *keys,
@@ -63,10 +63,10 @@ int fl_picture_make(struct fl_picture *out, const struct fl_file *file, const st
 void fl_picture_free(struct fl_picture *picture);
 
 /*
- * What one who begins to lead knows of leases, into gone[] of each server of the file: since when it is not
- * held, 0 where it is. `last`: what the leader before him said last in the key `leader/gone`; NULL: nobody
- * knows of one, and nothing of leases. A lease that is gone, and of which that leader did not say so, went
- * with his: `now`.
+ * What an agent that begins to lead knows of leases, into gone[] of each server of the file: since when its
+ * lease is not held, 0 where it is. `last`: what the leader before published last in the key `leader/gone`;
+ * NULL: no such leader is known, and nothing of leases. A lease that is gone, and that the leader before did
+ * not report as gone, went with that leader's: `now`.
  */
 void fl_gone_read(const struct fl_file *file, const struct nd_keys *keys, const char *last, uint64_t now,
                   uint64_t gone[]);
@@ -76,8 +76,8 @@ void fl_gone_read(const struct fl_file *file, const struct nd_keys *keys, const 
  * free(); NULL: no memory. */
 char *fl_picture_gone(const struct fl_picture *picture);
 
-/* Servers whose agents are told a shard's key: those of its members and of its order, as the key says and as
- * it is to say, and those that tell of a node of it. Returns how many of out[FL_COPIES_MOST]. */
+/* Servers whose agents get a copy of a shard's key: those of its members and of its order, as the key is and
+ * as it is to be, and those that report a node of it. Returns how many of out[FL_COPIES_MOST]. */
 #define FL_COPIES_MOST 8u
 uint32_t fl_picture_copies_to(const struct fl_picture *picture, uint32_t shard,
                               const struct fl_placement *placement, uint32_t out[FL_COPIES_MOST]);
@@ -85,9 +85,9 @@ uint32_t fl_picture_copies_to(const struct fl_picture *picture, uint32_t shard,
 /*
  * Each agent reads its own copies of the shards' keys, agents/SERVER/SHARD, and no other key of a shard.
  * These are the copies that are not what they are to be. copied[shard]: the revision of the shard's key of
- * which all of them are known to be; 0: it is not known; set to the present one. `all`: those of servers that
- * are told the shard's key no more are looked at as well: they are told that, until they have no node of it,
- * and their copy is to go.
+ * which all of them are known to be; 0: it is not known; set to the present one. `all`: the copies of servers
+ * that are to get the shard's key no more are looked at as well: they are kept up to date until such a server
+ * has no node of it, and then are to go.
  */
 struct fl_copies {
     struct fl_copy {
@@ -108,11 +108,11 @@ int fl_copies_add(struct fl_copies *copies, const char *key, const struct nd_ent
 /* The move of the shard is over: its primary is there, or it names no server. Its key is to go then. */
 bool fl_picture_moved(const struct fl_picture *picture, uint32_t shard);
 
-/* What a wish to start the server's nodes anew says: which processes its nodes are now. For free(); NULL:
- * no memory. */
+/* What a wish to start the server's nodes anew holds: which processes its nodes are now. For free(); NULL: no
+ * memory. */
 char *fl_picture_upgrade(const struct fl_picture *picture, uint32_t server);
 
-/* That wish is over: each node says something, and none is one that it names. Its key is to go then. */
+/* That wish is over: each node reports, and none is a process that the wish names. Its key is to go then. */
 bool fl_picture_upgraded(const struct fl_picture *picture, uint32_t server);
 
 /* What the shard's key is to hold, by the nodes' word and the plan's step. False: it is as it is. */

@@ -100,7 +100,7 @@ static bool is_drained(const struct fl_planner *planner, uint32_t server)
     return planner->fleet->server[server].drained || planner->fleet->server[server].unlisted;
 }
 
-/* Without its agent's lease nothing that it said counts. */
+/* Without its agent's lease no report of a node counts. */
 static enum fl_says say(const struct fl_planner *planner, const struct fl_shard *shard, uint32_t member)
 {
     return planner->fleet->server[shard->member[member]].lease ? shard->says[member] : FL_SAYS_NOTHING;
@@ -118,8 +118,8 @@ static void take_needs(const struct fl_shard *shard, struct fl_need *need)
     need->primary[FL_NODES] = need->standby[FL_NODES] = 1;
 }
 
-/* Which of both is the primary: who says so; else not the one that says it could take over; else who last
- * was. */
+/* Which of both is the primary: the one that reports it; else not the one that reports that it could take
+ * over; else the last known one. */
 static uint32_t choose_primary(const struct fl_shard *shard, enum fl_says first, enum fl_says second)
 {
     if (fl_says_serves(first) != fl_says_serves(second))
@@ -129,7 +129,7 @@ static uint32_t choose_primary(const struct fl_shard *shard, enum fl_says first,
     return shard->primary == FL_NONE ? 0 : shard->primary;
 }
 
-/* Nobody says that it is a primary. */
+/* No member reports that it is a primary. */
 static void look_unserved(const struct fl_planner *planner, const struct fl_shard *shard,
                           struct fl_look *look, struct fl_step *step)
 {
@@ -199,8 +199,7 @@ static void look_at(struct fl_planner *planner, uint32_t number)
         uint64_t alone = shard->alone ? fl_since(planner, shard->alone) : 0;
         bool tries = look->resyncs && alone < settings->back_off_most;
 
-        /* A resync that takes longer holds no other shard back, since its end is told by the standby alone.
-         */
+        /* A resync that takes longer holds no other shard back, since only the standby reports its end. */
         look->resyncs &= alone < settings->patience;
         look->ails = !look->resyncs;
         look->given_up = planner->restarts_on == FL_NONE && !tries && alone >= settings->patience;
@@ -209,8 +208,8 @@ static void look_at(struct fl_planner *planner, uint32_t number)
 }
 
 /* Which servers had one shard moved already because of slow standbys. Once a slow standby has left its server
- * nobody says any more that this one is slow, so it is remembered. A standby that is there, with no order to
- * leave, is judged by what it says itself. */
+ * no report shows any more that the server is slow, so it is remembered. A standby that is there, with no
+ * order to leave, is judged by its own report. */
 static void look_at_left(struct fl_planner *planner, uint32_t number)
 {
     const struct fl_settings *settings = &planner->fleet->settings;
@@ -422,7 +421,7 @@ static bool create_at(struct fl_planner *planner, uint32_t number, uint32_t prim
     return true;
 }
 
-/* Where the file says, whether they are full or not. */
+/* On the servers that the file names, whether they are full or not. */
 static void create_on(struct fl_planner *planner, uint32_t number, const uint32_t on[2])
 {
     if (!planner->room.place[on[0]].takes || !planner->room.place[on[1]].takes) {
@@ -498,7 +497,7 @@ static bool carries(const struct fl_planner *planner, const struct fl_look *look
     return true;
 }
 
-/* Hands over to a standby that can; says what is waited for if that is all. False: it is full. */
+/* Hands over to a standby that can; names what is waited for if that is all. False: its server is full. */
 static bool hand_over(struct fl_planner *planner, uint32_t number, enum fl_cause cause, uint32_t about)
 {
     const struct fl_look *look = &planner->look[number];
@@ -519,7 +518,7 @@ static bool hand_over(struct fl_planner *planner, uint32_t number, enum fl_cause
     return true;
 }
 
-/* True: the pin says all that is to be done with the shard now. */
+/* True: the pin determines all that is to be done with the shard now. */
 static bool follow_pin(struct fl_planner *planner, uint32_t number)
 {
     uint32_t pin = planner->fleet->shard[number].pin;
@@ -578,8 +577,8 @@ static void fulfil_wishes(struct fl_planner *planner)
 
 /* ---- nodes that are started anew ---- */
 
-/* By the words of both nodes: of a primary that is silent the standby will soon be alone, and where the
- * standby has just been restarted what the primary said last is of before. */
+/* By the reports of both nodes: the standby of a silent primary will soon be alone, and where the standby has
+ * just been restarted the primary's last report is older. */
 static bool all_protected(const struct fl_planner *planner)
 {
     for (uint32_t i = 0; i < planner->fleet->shards; i++)

@@ -12,11 +12,11 @@
  *
  * 1. A server is dead for a shard when its lease is gone and the shard's other member is a primary that is
  *    alone (SOLO); or when that one has been alone for `patience`, and is not giving its standby the state,
- *    or for `back_off_most`, whatever its standby says of a resync. While nodes are to be started anew (8)
+ *    or for `back_off_most`, whatever its standby reports of a resync. While nodes are to be started anew (8)
  *    only the lease counts: a node that does not come back is to stop that. A shard whose members are both
  *    silent is left as it is. While more than a third of the leases, of three at least, went within `at_once`
- *    of each other and are still gone, nothing is ordered. A drained server does not count there: that is
- *    how people say that they know of it.
+ *    of each other and are still gone, nothing is ordered. A drained server does not count there: people
+ *    drain it to show that they know of it.
  * 2. A standby goes to a server that has room; to one in another zone than the primary's where there is one;
  *    of those to the one that is least full when the worst other server dies; of equals to the one with the
  *    fewest shards in common with the primary's server. So shards are spread: many servers have a few shards
@@ -30,10 +30,10 @@
  *    server dies; for a shard that is alone, where no such server can take it now, as long as none dies; for
  *    an order that may wait, when `gain` of each is left then. Where one is not within them, its standbys are
  *    moved.
- * 5. A drained server gets nothing and is emptied. A pin says where a shard's primary is to be; one to a
- *    server that is dead, drained or full waits, and the shard is treated as if it had none. A
- *    move is a pin that whoever reads the plan takes away once the primary is there. No shard is handed over
- *    to a standby whose demotion counter is higher than the primary's: that node would hand it back.
+ * 5. A drained server gets nothing and is emptied. A pin names the server where a shard's primary is to be;
+ *    one to a server that is dead, drained or full waits, and the shard is treated as if it had none. A move
+ *    is a pin that the reader of the plan removes once the primary is there. No shard is handed over to a
+ *    standby whose demotion counter is higher than the primary's: that node would hand it back.
  * 6. Servers are compared by how full they are: the largest fraction of any of their capacities. Balancing
  *    begins when one is more than twice `gain` above the mean, and ends when none is more than `gain` above
  *    it. Each order is the one after which the fuller of both servers is least full; handing over is
@@ -46,7 +46,7 @@
  *    names: its primaries hand over, its standbys are restarted. Only while every shard is protected, so one
  *    that does not come back stops it; and no shard is moved for balance meanwhile.
  * 9. A shard without a key, not even one that cannot be read, is created only while every server has its
- *    lease, and none tells of a node or a kept view of that shard; FL_CREATES shards in a plan.
+ *    lease, and none reports a node or a kept view of that shard; FL_CREATES shards in a plan.
  * 10. A standby that its primary has given up as slow goes to a server where none ails, and which
  *    none has left as slow within `back_off_most`. It may be the standby's server that is slow, or the
  *    primary's, and one shard less may be all that either needs: so within `relief` one shard is moved for
@@ -88,8 +88,8 @@ struct fl_server {
                       for it */
 };
 
-/* What the node of a member last said of itself. FL_SAYS_NOTHING: it has no node, its agent's lease is gone,
- * or what it said is of an earlier view. */
+/* What the node of a member last reported of itself. FL_SAYS_NOTHING: it has no node, its agent's lease is
+ * gone, or the report is of an earlier view. */
 enum fl_says {
     FL_SAYS_NOTHING,
     FL_SAYS_JOINING,
@@ -139,11 +139,11 @@ enum fl_wait {
     FL_ORDERED,       /* this plan has an order for it */
     FL_UNDER_WAY,     /* an order of an earlier plan stands */
     FL_RESYNCS,       /* its standby is being given the state, or joins */
-    FL_BOTH_SILENT,   /* no node says anything: a person looks */
-    FL_NOBODY_SERVES, /* no member that says something is a primary, or READY */
+    FL_BOTH_SILENT,   /* no node reports: a person looks */
+    FL_NOBODY_SERVES, /* no member that reports is a primary, or READY */
     FL_NODE_SILENT,   /* the primary is alone; the other node is silent, and its server lives */
     FL_IS_SLOW,       /* its standby is slow, and is not to be moved now */
-    FL_UNSETTLED,     /* the primary does not yet say that it is alone */
+    FL_UNSETTLED,     /* the primary does not yet report that it is alone */
     FL_AGENT_GONE,    /* its primary runs, and there is no agent there to carry an order out */
     FL_UNFIT,         /* what its standby's node tracks fails: it would hand the role back */
     FL_NO_ROOM,       /* no server has room for its standby */
@@ -152,7 +152,7 @@ enum fl_wait {
     FL_BACK_OFF,      /* its last order failed, and it is not tried again yet */
     FL_LEASES_GONE,   /* too many leases went at once: nothing is ordered */
     FL_SERVER_ABSENT, /* it is to be created, and not every server has its lease */
-    FL_FOUND,         /* it is to be created, and a server tells of a node or a kept view of it */
+    FL_FOUND,         /* it is to be created, and a server reports a node or a kept view of it */
     FL_UNREADABLE,    /* it may have been created: its key cannot be read */
 };
 
@@ -182,15 +182,15 @@ struct fl_left {
 struct fl_shard {
     const char *name;
     bool known;         /* it has a key, or nodes: false, it is to be created */
-    bool unreadable;    /* !known: its key is there, and says nothing that can be read */
-    uint32_t found;     /* !known: a server that tells of a node or a kept view of it; FL_NONE: none does */
+    bool unreadable;    /* !known: its key is there, and cannot be read */
+    uint32_t found;     /* !known: a server that reports a node or a kept view of it; FL_NONE: none does */
     uint32_t on[2];     /* !known: the servers that it is to begin on; two equal ones: the plan chooses */
-    uint64_t view;      /* the latest that its nodes or its key tell of */
+    uint64_t view;      /* the latest that its nodes or its key name */
     uint32_t member[2]; /* of that view: places in the array of servers, two different ones */
     enum fl_says says[2];
     uint32_t counter[2];    /* its node's demotion counter */
     bool old[2];            /* its node is to be started anew */
-    uint32_t primary;       /* 0 or 1: which member last said that it is the primary; FL_NONE: nobody knows */
+    uint32_t primary;       /* 0 or 1: the member that last claimed to be the primary; FL_NONE: not known */
     uint32_t pin;           /* the server that people want its primary on; FL_NONE */
     bool moves;             /* they want it there once: it is to be moved, not pinned */
     struct fl_order order;  /* under way. One of an earlier view is over: it is not given here */
@@ -199,9 +199,9 @@ struct fl_shard {
                                counts until it is measured anew. One missing: as much as the other; both: it
                                takes a node and no more */
     uint64_t moved;         /* when its members or its primary last changed; 0: never */
-    uint64_t alone;         /* since when its primary says SOLO; 0: it does not */
-    const char *slow;       /* why its primary has given its standby up as slow, or, PROTECTED, keeps one that
-                               is (strict); NULL: it does not say that it is slow */
+    uint64_t alone;         /* since when its primary reports SOLO; 0: it does not */
+    const char *slow; /* why its primary has given its standby up as slow, or, PROTECTED, keeps one that is
+                         (strict); NULL: no slow standby is reported */
     struct fl_failed failed;
     struct fl_left left;
 };
@@ -223,7 +223,7 @@ struct fl_fleet {
     const struct fl_shard *shard;
     uint32_t shards;
     struct fl_settings settings;
-    bool balancing; /* as the last plan said; false from a leader's first */
+    bool balancing; /* by the last plan; false from a leader's first */
     uint64_t now;   /* in seconds or any other unit, the same for all times here */
     uint64_t began; /* what was before counts as then: others wrote of it, by other clocks. 0: all counts */
 };
@@ -240,7 +240,7 @@ struct fl_step {
     enum fl_wait wait;
     uint32_t
         about; /* the server that the cause or the wait is about: that is dead, drained, full …; FL_NONE */
-    bool unprotected; /* no standby could take over now, as far as is said */
+    bool unprotected; /* no standby could take over now, as far as is reported */
     bool pin_waits;   /* its pin, or move, is to a server that is dead, drained or full */
 };
 

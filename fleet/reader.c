@@ -36,7 +36,7 @@ int fl_confine(const char *user, struct ft_fault *fault)
     return error ? error : nd_privilege_refuse_calls(fault);
 }
 
-/* All of it, by a stream. False: the other end is gone, or says nothing. */
+/* All of it, by a stream. False: the other end is gone, or silent. */
 static bool give(int fd, const void *bytes, size_t len)
 {
     for (size_t at = 0; at < len;) {

@@ -2,7 +2,7 @@
 /*
  * A process that has read the fleet's file, and makes of it what the steward (steward.h) writes for nodes. It
  * is of the agent's user, without a capability, and hears nobody but the steward: what parses the file is not
- * root, and what parses etcd's bytes has no say in what nodes read.
+ * root, and what parses etcd's bytes has no influence on what nodes read.
  */
 #ifndef FLEET_READER_H
 #define FLEET_READER_H

@@ -27,7 +27,7 @@
 
 #define LOCK_NS 2000000000ull /* in which the steward of an agent that has ended ends */
 #define UNIT_MS 30000         /* for systemctl */
-#define SAYS    200u          /* bytes of what a process says of its failure */
+#define SAYS    200u          /* bytes of a process's message about its failure */
 
 struct request {
     uint32_t task;
@@ -293,7 +293,7 @@ static void be_steward(int agent, const struct fl_steward_config *c)
     struct ft_fault fault = {""};
 
     prctl(PR_SET_NAME, "steward");
-    signal(SIGTERM, SIG_IGN); /* it ends with the agent, which is told the same */
+    signal(SIGTERM, SIG_IGN); /* it ends with the agent, which gets the same signal */
     signal(SIGINT, SIG_IGN);
     int error = fl_reader_start(&s.reader, c->file, c->server, c->user, &fault);
 

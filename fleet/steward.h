@@ -4,10 +4,10 @@
  * parses nothing that comes from etcd, from nodes or from the fleet's file. The agent hears etcd and the
  * nodes; the reader (reader.h) has read the file, and makes the text of pair files.
  *
- * The agent asks for one of six things, each of a shard that it names, and hears later what came of it. The
- * steward makes unit and paths of that name and the server's, which its unit said. What it writes for nodes
- * is made of root's file, by the reader; what it is asked beside that is refused, counted and logged here.
- * It ends with the agent, and the reader with it.
+ * The agent asks for one of six things, each of a shard that it names, and gets the result later. The steward
+ * makes unit and paths of that name and the server's, which its own unit passes to it. What it writes for
+ * nodes is made of root's file, by the reader; any other request is refused, counted and logged here. It ends
+ * with the agent, and the reader with it.
  */
 #ifndef FLEET_STEWARD_H
 #define FLEET_STEWARD_H
@@ -28,7 +28,7 @@ enum fl_task {
     FL_TASK_STOP,    /* the unit, of any shard */
     FL_TASK_PAIR,    /* the node's files, for nodes on the servers that the text names, with blanks between;
                         none: the pair file stays as it is */
-    FL_TASK_TOLD,    /* the text is kept: what the agent was told of a shard of the file */
+    FL_TASK_TOLD,    /* the text is kept: the contents of the key of a shard of the file */
     FL_TASK_END,     /* nothing is to be left of a shard that is not in the file (fl_stray_end) */
     FL_TASKS
 };

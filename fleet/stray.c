@@ -138,7 +138,8 @@ static const struct nd_entry *copy_of(const struct fl_picture *p, const struct n
     return nd_keys_find(keys, fl_copy_key(key, p->file, server, shard));
 }
 
-/* Is the agent of that server to be told? *key: what the shard's key says, if it can be read. */
+/* Is the agent of that server to get the order to remove the shard? *key: the contents of the shard's key, if
+ * it can be read. */
 static bool concerns(const struct fl_picture *p, const struct nd_keys *keys, const struct fl_placement *key,
                      uint32_t shard, uint32_t server)
 {
@@ -154,7 +155,7 @@ static bool is_ordered_to_end(const struct fl_picture *p, const struct nd_keys *
     return copy && strcmp(copy->value, FL_STRAY_ENDS) == 0;
 }
 
-/* No server tells of it, and each that might was told that it ends, and would tell. */
+/* No server reports the shard, and each that might have it has the order to remove it and would report it. */
 static bool is_over(const struct fl_picture *p, const struct nd_keys *keys, const struct fl_placement *key,
                     uint32_t shard)
 {

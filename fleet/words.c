@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the planner's steps are called in keys and commands, and the sentence for people that says why. Owns
- * the words; the leader's agent writes them, `fleet plan` and `fleet status` print them.
+ * What the planner's steps are called in keys and commands, and the sentence for people that gives the
+ * reason. Owns the words; the leader's agent writes them, `fleet plan` and `fleet status` print them.
  */
 #include "fleet/plan.h"
 
