@@ -516,7 +516,7 @@ struct ft_core {
         bool open; /* the standby has not been ready since; what else is heard of it is the same loss */
         char why[FT_REASON_MAX];
     } loss;
-    struct ft_visitor visitor; /* whose hello came last: our hello told it the members */
+    struct ft_visitor visitor; /* whose hello came last: our hello named the members to it */
     struct ft_visitor former;  /* the last visitor that claimed to be a member while this node is one and has
                                   another peer: it has not learnt that it was removed */
     struct {
