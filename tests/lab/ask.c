@@ -25,7 +25,7 @@ static json_t *answer_of(const char *path)
 {
     static const char question[] = "{\"cmd\":\"status\"}\n";
     struct sockaddr_un to = {.sun_family = AF_UNIX};
-    const struct timeval most = {.tv_sec = 10};
+    const struct timeval most = {.tv_sec = 2}; /* as the command waits */
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     FILE *in;
     json_t *answer = NULL;

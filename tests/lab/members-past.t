@@ -3,7 +3,7 @@
 # Nodes that were members once, with what they remember: a standby that slept while its pair was healed, two of an old view
 # that come back together, and the files of a shard that was deleted and made again under its name. With a real etcd, which
 # is cut off from those who come back.
-export LAB_SPARES="c d"
+export LAB_SPARES="c d" LAB_TIMING="detect_ms: 500, start_alone_ms: 60000" # a pair begins when both nodes have met, however slow the machine
 . "$(dirname "$0")/lib.sh"
 need_lab
 . "$root/tests/lab/arbiter.sh"
