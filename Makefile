@@ -304,51 +304,48 @@ include tests/fuzz/fuzz.mk
 
 # ── The check: parts of one graph ────────────────────────────────────────────────────────────────
 #
-# Each part begins as soon as what it runs is built. scripts/part says how it ended, and what failed.
-# Lab tests run LABS at a time. Compiling and computing go on beside them with what the labs leave of the processors (SCHED_IDLE); so do unit
-# tests, some of which wait for an answer, at a tenth of a lab's weight. A lab test whose first comment begins with "Alone:" runs by itself,
-# behind all else.
+# Each part begins as soon as what it runs is built. scripts/part says how it ended, and what failed. Lab tests come behind all that computes,
+# LABS at a time, with nothing beside them. One whose first comment begins with "Alone:" runs by itself at the end.
 
 LABS  ?= 2
 PART  := BUILD=$(BUILD) scripts/part
-BESIDE := chrt --idle 0
 LABENV := UNDERSTUDY=$(BUILD)/understudy BUILD=$(BUILD)
 alone  = $(shell grep -l '^\# Alone:' $(1) /dev/null)
 queue  = $(filter-out $(call alone,$(1)),$(1))
 .PHONY: part-lint part-tidy part-unit part-scenarios part-planted part-day part-day-dense part-failed-seeds part-fuzz part-corpus part-model part-lab part-lab-all part-alone part-alone-all
 
 part-lint:
-	@$(PART) lint $(BESIDE) scripts/lint --fast
+	@$(PART) lint scripts/lint --fast
 part-tidy:
-	@$(PART) tidy $(BESIDE) scripts/lint --tidy
+	@$(PART) tidy scripts/lint --tidy
 part-unit: $(UNIT)
-	@$(PART) unit env CMOCKA_MESSAGE_OUTPUT=TAP nice -n 10 prove -j4 --timer --failures --exec scripts/tap $(UNIT)
+	@$(PART) unit env CMOCKA_MESSAGE_OUTPUT=TAP prove -j4 --timer --failures --exec scripts/tap $(UNIT)
 part-scenarios: $(BUILD)/simulate
-	@$(PART) scenarios $(BESIDE) prove --timer --failures --exec bash tests/sim/world.t
+	@$(PART) scenarios prove --timer --failures --exec bash tests/sim/world.t
 part-planted: $(BUILD)/simulate
-	@$(PART) planted $(BESIDE) prove -v --timer --failures --exec bash tests/sim/planted.t
+	@$(PART) planted prove -v --timer --failures --exec bash tests/sim/planted.t
 part-day: $(BUILD)/fleet-day
-	@$(PART) day $(BESIDE) $(BUILD)/fleet-day -w 10 -s 1 -n 200 -k 4000 -t 28800
+	@$(PART) day $(BUILD)/fleet-day -w 10 -s 1 -n 200 -k 4000 -t 28800
 part-day-dense: $(BUILD)/fleet-day
-	@$(PART) day-dense $(BESIDE) $(BUILD)/fleet-day -s 3 -n 100 -k 2000 -t 28800 -d 200
+	@$(PART) day-dense $(BUILD)/fleet-day -s 3 -n 100 -k 2000 -t 28800 -d 200
 part-corpus: $(FUZZ_BUILD)/replay
-	@$(PART) corpus $(BESIDE) prove --timer --failures --exec '' $(FUZZ_BUILD)/replay
+	@$(PART) corpus prove --timer --failures --exec '' $(FUZZ_BUILD)/replay
 part-fuzz: $(FUZZ_BUILD)/replay $(FUZZ_BUILD)/fuzz
-	@$(PART) fuzz env FUZZ="$(FUZZ_QUICK)" RUNS=$(FUZZ_RUNS) BUILD=$(FUZZ_BUILD) $(BESIDE) scripts/fuzz
+	@$(PART) fuzz env FUZZ="$(FUZZ_QUICK)" RUNS=$(FUZZ_RUNS) BUILD=$(FUZZ_BUILD) scripts/fuzz
 part-model:
-	@$(PART) model $(BESIDE) prove --timer --failures --exec bash tests/model/model.t
+	@$(PART) model prove --timer --failures --exec bash tests/model/model.t
 
 # The same seeds each time. A kind has as many as it has been worth: what they cost in all is some four minutes of a processor.
 # check runs the first quarter of each, CI all. Fresh ones: make sim, check-long.
 FIXED_SEEDS := pair:2400 arbiter:1000 crash:600 told:600 members:1200 ways:500 keeper:1000 port:250 slow:300
 part-failed-seeds: $(BUILD)/simulate
-	@$(PART) failed-seeds $(BESIDE) $(BUILD)/simulate -q -n 0 -l tests/sim/failed-seeds
+	@$(PART) failed-seeds $(BUILD)/simulate -q -n 0 -l tests/sim/failed-seeds
 define seeds
 .PHONY: part-seeds-$(1) part-seeds-$(1)-more
 part-seeds-$(1): $(BUILD)/simulate
-	@$$(PART) seeds-$(1) $$(BESIDE) $(BUILD)/simulate -q $(if $(filter pair,$(1)),,-k $(1)) -f 1 -n $$$$(($(2) / 4))
+	@$$(PART) seeds-$(1) $$(BUILD)/simulate -q $(if $(filter pair,$(1)),,-k $(1)) -f 1 -n $$$$(($(2) / 4))
 part-seeds-$(1)-more: $(BUILD)/simulate
-	@$$(PART) seeds-$(1)-more $$(BESIDE) $(BUILD)/simulate -q $(if $(filter pair,$(1)),,-k $(1)) -f $$$$(($(2) / 4 + 1)) -n $$$$(($(2) * 3 / 4))
+	@$$(PART) seeds-$(1)-more $$(BUILD)/simulate -q $(if $(filter pair,$(1)),,-k $(1)) -f $$$$(($(2) / 4 + 1)) -n $$$$(($(2) * 3 / 4))
 endef
 colon := :
 $(foreach s,$(FIXED_SEEDS),$(eval $(call seeds,$(firstword $(subst $(colon), ,$s)),$(lastword $(subst $(colon), ,$s)))))
@@ -359,29 +356,28 @@ part-lab: all
 part-lab-all: all $(BUILD)/understudy-planted
 	@$(PART) lab env $(LABENV) prove -j$(LABS) --timer --failures --comments --exec 'scripts/part test' $(call queue,$(LAB) $(LABMORE))
 
-# In the order in which they begin: what takes longest first.
-PARTS      := part-lab part-lint part-unit part-scenarios part-failed-seeds $(SEED_PARTS) part-day
-CI_PARTS   := part-lab-all part-lint part-unit part-planted part-scenarios part-failed-seeds $(SEED_PARTS) $(SEED_PARTS:%=%-more) part-day part-day-dense \
-              part-corpus
+# In the order in which they begin. What a slow machine has no time for is left out from the end.
+PARTS      := part-lint part-unit part-scenarios part-failed-seeds $(SEED_PARTS) part-day
+CI_PARTS   := part-lint part-unit part-planted part-scenarios part-failed-seeds $(SEED_PARTS) $(SEED_PARTS:%=%-more) part-day part-day-dense part-corpus
 CI_LAST    := part-fuzz part-model part-tidy
 part-alone:
 	$(if $(call alone,$(LAB)),@$(PART) alone env $(LABENV) prove --timer --failures --comments --exec 'scripts/part test' $(call alone,$(LAB)))
 part-alone-all:
 	@$(PART) alone env $(LABENV) prove --timer --failures --comments --exec 'scripts/part test' $(call alone,$(LAB) $(LABMORE))
 
-# What lab tests need is built first, since they take longest; from then on all goes on beside them.
-MAKEPARTS = $(MAKE) --no-print-directory -k -j3 CC='$(BESIDE) $(CC)' FUZZ_CC='$(BESIDE) $(FUZZ_CC)'
+# A step goes on whether or not the one before has failed.
+STEP = $(MAKE) --no-print-directory -k -j3
 check: deps
 	@$(PART) begin
 	@echo "check: the build, lint, $(words $(UNIT)) programs of unit and NF tests, the simulation, $(words $(LAB)) lab tests"
-	+@$(MAKE) --no-print-directory -j3 all && { $(MAKEPARTS) $(PARTS); made=$$?; $(MAKEPARTS) part-alone && [ $$made = 0 ]; }; $(PART) end $$? $(PARTS:part-%=%)
+	+@bad=0; for parts in "all $(PARTS)" part-lab part-alone; do $(STEP) $$parts || bad=1; done; $(PART) end $$bad $(PARTS:part-%=%) lab
 
 # What CI runs: check, the other lab tests and seeds, planted bugs, fuzzing, models, clang-tidy.
 check-more: deps
 	@$(PART) begin
 	@echo "check-more: check, $(words $(LABMORE)) further lab tests, planted bugs, more seeds, fuzzing, models, clang-tidy"
-	+@$(MAKE) --no-print-directory -j3 all $(BUILD)/understudy-planted && \
-	    { $(MAKEPARTS) $(CI_PARTS); made=$$?; $(PART) late $(CI_LAST:part-%=%) || $(MAKEPARTS) $(CI_LAST) || made=$$?; $(MAKEPARTS) part-alone-all && [ $$made = 0 ]; }; $(PART) end $$? $(patsubst part-%,%,$(CI_PARTS:%-all=%) $(CI_LAST)) alone
+	+@bad=0; for parts in "all $(BUILD)/understudy-planted $(CI_PARTS)" part-lab-all part-alone-all; do $(STEP) $$parts || bad=1; done; \
+	    $(PART) late $(CI_LAST:part-%=%) || $(STEP) $(CI_LAST) || bad=1; $(PART) end $$bad $(patsubst part-%,%,$(CI_PARTS) $(CI_LAST)) lab alone
 
 # Parts of it, for whoever changes something.
 check-unit: $(UNIT)
