@@ -343,9 +343,9 @@ part-failed-seeds: $(BUILD)/simulate
 define seeds
 .PHONY: part-seeds-$(1) part-seeds-$(1)-more
 part-seeds-$(1): $(BUILD)/simulate
-	@$$(PART) seeds-$(1) $$(BUILD)/simulate -q $(if $(filter pair,$(1)),,-k $(1)) -f 1 -n $$$$(($(2) / 4))
+	@$$(PART) seeds-$(1) $(BUILD)/simulate -q $(if $(filter pair,$(1)),,-k $(1)) -f 1 -n $$$$(($(2) / 4))
 part-seeds-$(1)-more: $(BUILD)/simulate
-	@$$(PART) seeds-$(1)-more $$(BUILD)/simulate -q $(if $(filter pair,$(1)),,-k $(1)) -f $$$$(($(2) / 4 + 1)) -n $$$$(($(2) * 3 / 4))
+	@$$(PART) seeds-$(1)-more $(BUILD)/simulate -q $(if $(filter pair,$(1)),,-k $(1)) -f $$$$(($(2) / 4 + 1)) -n $$$$(($(2) * 3 / 4))
 endef
 colon := :
 $(foreach s,$(FIXED_SEEDS),$(eval $(call seeds,$(firstword $(subst $(colon), ,$s)),$(lastword $(subst $(colon), ,$s)))))

@@ -396,7 +396,7 @@ static bool can_be_woken(const struct nd_lane *lane)
         (nd_link_carries(lane) && ft_hold_count(&lane->hold) > 0))
         return false;
     if (!nd_lane_is_live(lane)) /* what it is to do is an order, which wakes it */
-        return lane->doing != FT_LANE_DRAIN;
+        return true;
     return lane->doing == FT_LANE_LIVE && lane->io->waits && lane->turn.takes && !lane->turn.deaf &&
            nd_stream_is_complete(lane);
 }

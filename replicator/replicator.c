@@ -621,10 +621,13 @@ static void rest(struct rp_replicator *rp)
  */
 static uint64_t wait_limit_ns(const struct rp_replicator *rp)
 {
-    uint64_t quiet = rp->now - rp->schedule.moved, idle = (rp->now - rp->schedule.worked) / 4;
+    uint64_t quiet = rp->now - rp->schedule.moved;
 
-    if (is_pressed(&rp->core))
+    if (is_pressed(&rp->core)) {
+        uint64_t idle = (rp->now - rp->schedule.worked) / 4;
+
         return idle < PAUSE_NS ? PAUSE_NS : idle < WAIT_STILL_NS ? idle : WAIT_STILL_NS;
+    }
     if (quiet < IDLE_NS && rp->sender.on)
         return PAUSE_NS;
     return quiet < STILL_NS ? WAIT_IDLE_NS : WAIT_STILL_NS;

@@ -71,12 +71,10 @@ is_like() { # DESCRIPTION TEXT PATTERN
 }
 
 us() { timeout 60 "$UNDERSTUDY" "$1" -c "$pair" "${@:2}"; }
-# A field of JSON: jq's path, or what jq makes of one.
-of_json() { if [[ $1 =~ ^[][a-z0-9_.]+$ ]]; then "$BUILD/ask" "$1"; else jq -r ".$1"; fi; }
-# A field of what the node behind a control socket says.
-of_socket() { # SOCKET PATH
-    if [[ $2 =~ ^[][a-z0-9_.]+$ ]]; then "$BUILD/ask" "$1" "$2"; else "$BUILD/ask" "$1" "" | jq -r ".$2"; fi
-}
+# A field of JSON, or of what the node behind a control socket says: a path, which ask knows, or what jq makes of one.
+is_path() { [[ $1 =~ ^[][a-z0-9_.]+$ ]]; }
+of_json() { if is_path "$1"; then "$BUILD/ask" "$1"; else jq -r ".$1"; fi; }
+of_socket() { if is_path "$2"; then "$BUILD/ask" "$1" "$2"; else "$BUILD/ask" "$1" "" | jq -r ".$2"; fi; } # SOCKET PATH
 field() { # NODE PATH; a node that has no lab is asked by the command
     if [ -S "$LAB_DIR/$1.sock" ]; then of_socket "$LAB_DIR/$1.sock" "$2"; else us status -n "$1" -o json 2>/dev/null | of_json "$2"; fi
 }
@@ -87,7 +85,7 @@ equal() { us verify -o json | jq -e .equal; } # both states, at one point of the
 # Waits up to SECONDS for a node's field to have a value.
 await() { # SECONDS NODE PATH VALUE
     local left=$(polls "$1") at=$LAB_DIR/$2.sock is
-    if [ -S "$at" ] && [[ $3 =~ ^[][a-z0-9_.]+$ ]]; then
+    if [ -S "$at" ] && is_path "$3"; then
         is=$("$BUILD/ask" "$at" "$3" "$1" "$4") || { echo "$2 .$3 is $is after $1 s"; return 1; }
         return 0
     fi

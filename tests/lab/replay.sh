@@ -54,7 +54,7 @@ END
 }
 
 # Runs the tool; JSON in $dir/json, the rest in $dir/err. Its exit code. Four lanes that send deltas on two processors take up to four
-# milliseconds for each burst, so a capture of 28,000 bursts takes 90 s; one that takes 400 s hangs.
+# milliseconds for each burst, so a capture of 28,000 bursts takes 90 s; one that hangs is ended by scripts/part.
 run() { "$understudy" replay -o json "$@" >"$dir/json" 2>"$dir/err"; }
 # Without the audit, which takes most of a run's time; with it in make check-long, which sets AUDIT_ALL.
 run_fast() { if [ -n "${AUDIT_ALL:-}" ]; then run "$@"; else run --fast "$@"; fi; }

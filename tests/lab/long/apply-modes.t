@@ -7,6 +7,7 @@ export LAB_NFS="load_balancer: { vip: 203.0.113.50, port: 7777, clients: inside,
            { nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-65535, max_flows: 20000 } },
            { monitor: { max_flows: 20000 }"
 need_lab
+by_successor() { is_protected && us apply; }
 pairs="2,mode:_log,hot 2,mode:_log,warm 1,mode:_delta,hot 2,mode:_delta,hot"
 plan $((13 * $(wc -w <<<"$pairs")))
 
@@ -78,7 +79,7 @@ for each in $pairs; do
     ok "$name: a takeover with the changed chain" drill kill
     is "$name: connections go on" "$(asked one 8 takeover) $(asked two 7 takeover)" "8 203.0.113.100 8 203.0.113.101"
     edit "s/backends: '203.0.113.100 203.0.113.101'/backends: '203.0.113.101'/"
-    ok "$name: a backend is taken out by the successor" bash -c "$(declare -f us is_protected field); UNDERSTUDY='$UNDERSTUDY' pair='$pair'; is_protected && us apply"
+    ok "$name: a backend is taken out by the successor" by_successor
     sleep 1 # the load balancer's timers end the flows of a backend that is gone
     is "$name: those of the other go on, its own end" "$(asked one 8 gone) $(asked two 7 gone)" "0  8 203.0.113.101"
     exec 8>&- 7>&-
