@@ -612,6 +612,16 @@ static void drop_reserved(struct ft_core *core, struct ft_actions *actions)
     core->reserved = 0;
 }
 
+/* A node that knows no name of its shard proposes one. Without a name in the arbiter's key, members of
+ * another shard of this pair's name, deleted since, could come back with a later view, which would be taken
+ * for this shard's. */
+static void name_shard(const struct ft_core *core, struct ft_question *question)
+{
+    question->new_shard = !ft_has_shard(&question->members);
+    if (question->new_shard)
+        memcpy(question->members.shard, core->config.new_shard, sizeof(question->members.shard));
+}
+
 /*
  * With an arbiter: both nodes are without state, and so may they be because others have it, who came after
  * them. The arbiter keeps the view that begins, unless it keeps a later one.
@@ -629,9 +639,7 @@ static bool may_begin_empty(struct ft_core *core, uint64_t view, struct ft_actio
     if (core->arbiter.asking || core->now < core->arbiter.again)
         return false;
     question.empty = true;
-    question.new_shard = !ft_has_shard(&question.members);
-    if (question.new_shard)
-        memcpy(question.members.shard, core->config.new_shard, sizeof(question.members.shard));
+    name_shard(core, &question);
     ft_arbiter_ask(core, &question, why, actions);
     if (!core->arbiter.other) /* the answer will be the same, and is reported already */
         ft_become(core, actions, FT_JOINING, "%s; asks the arbiter for view %lu", why, view);
@@ -698,10 +706,14 @@ static bool make_state_known(struct ft_core *core, struct ft_actions *actions)
  * a pair has ever been. True: it may begin alone, as far as the arbiter goes. */
 static bool arbiter_permits(struct ft_core *core, struct ft_actions *actions)
 {
+    struct ft_question question = {.era = {0, 0}, .members = core->members};
+
     if (!core->config.arbiter || core->arbiter.alone)
         return true;
     if (!core->arbiter.asking && !core->arbiter.lost) {
-        ft_arbiter_ask_who(core, (struct ft_era){0, 0}, "meets no peer", actions);
+        if (question.members.name[0][0])
+            name_shard(core, &question);
+        ft_arbiter_ask(core, &question, "meets no peer", actions);
         ft_become(core, actions, FT_JOINING, "meets no peer; asks the arbiter");
     }
     return false;

@@ -3,11 +3,11 @@
 # Nodes that were members once, with what they remember: a standby that slept while its pair was healed, two of an old view
 # that come back together, and the files of a shard that was deleted and made again under its name. With a real etcd, which
 # is cut off from those who come back.
-export LAB_SPARES="c d" LAB_TIMING="detect_ms: 500, start_alone_ms: 60000" # a pair begins when both nodes have met, however slow the machine
+export LAB_SPARES="c d" LAB_TIMING="detect_ms: 500, start_alone_ms: 1000"
 . "$(dirname "$0")/lib.sh"
 need_lab
 . "$root/tests/lab/arbiter.sh"
-plan 37
+plan 38
 
 LAB_ARBITER="etcd: [ http://10.98.0.1:2379 ]" "$lab" up --no-nodes && ways || exit 1
 etcd_up
@@ -89,8 +89,10 @@ for n in a b c d; do kill -KILL "$(field $n pid)"; done
 sleep 1
 in_etcd del --prefix "" >/dev/null
 rm -f "$LAB_DIR/a/a.view" "$LAB_DIR/b/b.view"
-for n in a b; do "$lab" start $n; done
-ok "a and b begin anew" is_protected || exit 1
+"$lab" start a
+ok "a begins anew, alone" await 20 a state SOLO || exit 1
+"$lab" start b
+ok "the pair is PROTECTED" is_protected || exit 1
 for n in c d; do "$lab" start $n; done
 ok "c and d come with the files of the shard that was: they release nothing" quiet c d
 is "nobody else has noticed" "$(field a state) $(field b state)" "PROTECTED READY"

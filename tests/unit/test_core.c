@@ -515,6 +515,34 @@ TEST(a_later_view_of_no_shard_is_none_of_the_one_that_is_kept)
     assert_int_equal(t.core.stored, 0);
 }
 
+/* Its shard has a name from then on, by which the arbiter knows members of an earlier one that come back,
+ * however late their view is. */
+TEST(a_node_that_begins_alone_names_its_shard)
+{
+    const struct ft_members nameless = {{0, 0}, {"left", "right"}}, named = {{5, 6}, {"left", "right"}};
+    const struct ft_question back = {.era = {50, 1}, .members = ours};
+
+    tale_begin(0, 0, false);
+    t.config.members = nameless;
+    t.config.arbiter = t.config.keeps_views = true;
+    memcpy(t.config.new_shard, named.shard, sizeof(named.shard));
+    tale_begin_anew();
+    for (unsigned i = 0; i < 300 && !t.core.arbiter.asking; i++)
+        waits(10);
+    const struct ft_question asked = did(FT_ACT_ASK)->question;
+    assert_int_equal(asked.era.view, 0);
+    assert_true(asked.new_shard);
+    assert_true(ft_same_members(&asked.members, &named) && !ft_other_shard(&asked.members, &named));
+    assert_true(ft_has_shard(&asked.members));
+    const struct ft_decision kept = ft_decision_of(&(struct ft_decision){.any = false}, &asked, "left");
+    answered(FT_ANSWER_WON, 0, &kept.members);
+    assert_memory_equal(did(FT_ACT_STORE)->members.shard, named.shard, sizeof(named.shard));
+    is_stored(1);
+    is(FT_SOLO);
+    assert_false(ft_decides_anew(&kept, &back));
+    assert_int_equal(ft_decided(&kept, &back, "right"), FT_ANSWER_LOST);
+}
+
 /* The shard was deleted and made again with other nodes, and these two are back with their old files. */
 TEST(the_arbiter_of_another_shard_lets_nobody_begin)
 {
