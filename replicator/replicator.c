@@ -559,13 +559,15 @@ static bool is_pressed(const struct ft_core *core)
 }
 
 /* Whatever its state, a node rests while nothing is wanted but what lanes and the peer report by themselves:
- * no order is on its way to the lanes, and no view to the disk. Several lanes, which wait for each other, are
- * not woken, so of those none has had a packet for a while. */
+ * no order is on its way to the lanes, no view to the disk, and no answer from an arbiter that can be
+ * reached. Several lanes, which wait for each other, are not woken, so of those none has had a packet for a
+ * while. */
 static bool is_calm(const struct rp_replicator *rp)
 {
     const struct ft_core *core = &rp->core;
+    bool awaits_arbiter = core->arbiter.asking && !core->arbiter.silent;
 
-    return !is_pressed(core) && !core->steered && !core->arbiter.asking && rp_is_followed(rp) &&
+    return !is_pressed(core) && !core->steered && !awaits_arbiter && rp_is_followed(rp) &&
            core->stored >= core->view && core->stored >= core->reserved &&
            (rp->lanes == 1 || rp->now - rp->schedule.moved >= STILL_NS);
 }
