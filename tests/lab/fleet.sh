@@ -259,9 +259,7 @@ ends_intact() { # WHAT SHARD: its connection ends, and was never broken
 
 fleet() { in_space w timeout 60 "$UNDERSTUDY" fleet "$1" -c "$LAB_DIR/fleet-s1.yaml" "${@:2}"; }
 said() { fleet status -o json 2>/dev/null | jq -r "$1"; }
-node_says() { # SHARD SERVER PATH
-    "$UNDERSTUDY" status -c "$LAB_DIR/$2/$1-$2.yaml" -n "$1-$2" -o json 2>/dev/null | of_json "$3"
-}
+node_says() { of_socket "$LAB_DIR/run/$1-$2.sock" "$3" 2>/dev/null | grep .; } # SHARD SERVER PATH; no line from one that does not run
 await_fleet() { # SECONDS FILTER VALUE
     local left=$(polls "$1") is
     until is=$(said "$2"); [ "$is" = "$3" ]; do

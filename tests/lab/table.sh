@@ -127,12 +127,15 @@ kill_row() { # TIMES
     whole kill
 }
 
-# There and back: no probe is lost, so this one has the drill's prober.
+# There and back: no probe is lost, so this one has the drill's prober. Its exit code says so as well, and blames nobody: a loss that the
+# kernel's full rings explain is excused, and nothing else is.
 planned_row() {
     local first
     first=$(primary)
-    ok "$configuration, planned: there and back" drill planned --repeat 2
-    is "$configuration, planned: no probe lost" "$(drilled '[.runs[].lost] | add')" 0
+    missed_from_now
+    drill planned --repeat 2 >"$work/planned" || diag "$(head -n 2 "$work/planned")"
+    is "$configuration, planned: there and back" "$(drilled '[.runs[] | .failure // empty | select(test("probes? (was|were) lost") | not)] | "\(length)"') $(drilled '.runs | length')" "0 2"
+    ok "$configuration, planned: no probe lost" none_lost "$(drilled '[.runs[].lost] | add')"
     is "$configuration, planned: digests equal, nothing contradicted, no flow broken" \
         "$(drilled '[.runs[] | [.digests_equal, .contradicted, .flows_broken]] | unique | tojson')" '[[true,0,0]]'
     is "$configuration, planned: the first is primary again" "$(primary)" "$first"
