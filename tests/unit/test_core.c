@@ -415,7 +415,8 @@ TEST(what_is_read_late_puts_silence_off_by_when_it_came)
 /* ---- members of a view ----------------------------------------------------------------------------- */
 
 static const struct ft_members ours = {{7, 8}, {"left", "right"}}, others = {{7, 8}, {"right", "third"}},
-                               with_third = {{7, 8}, {"left", "third"}};
+                               with_third = {{7, 8}, {"left", "third"}},
+                               nameless = {{0, 0}, {"left", "right"}};
 
 /* A pair with an arbiter that has served in view 3. */
 static void begin(unsigned role)
@@ -483,20 +484,25 @@ static void begin_strict(void)
     t.core.members = t.hello.members = ours;
 }
 
-/* Their files have a view and no name: it is of no shard that the arbiter knows, however late it is. */
-TEST(a_later_view_of_no_shard_is_none_of_the_one_that_is_kept)
+/* A pair with an arbiter, of a shard without a name. */
+static void begin_nameless(uint64_t view)
 {
-    const struct ft_members nameless = {{0, 0}, {"left", "right"}},
-                            kept_members = {{7, 8}, {"third", "with"}};
-    const struct ft_decision kept = {.any = true, .era = {4, 0}, .winner = "third", .members = kept_members};
-
-    tale_begin(0, 50, false);
-    t.config.members = nameless;
+    tale_begin(0, view, false);
+    t.config.members = t.hello.members = nameless;
     t.config.arbiter = t.config.keeps_views = true;
-    t.hello.members = nameless;
+    memcpy(t.config.new_shard, ours.shard, sizeof(ours.shard));
     tale_begin_anew();
     for (unsigned i = 0; i < 300 && !t.core.arbiter.asking; i++)
         waits(10);
+}
+
+/* Their files have a view and no name: it is of no shard that the arbiter knows, however late it is. */
+TEST(a_later_view_of_no_shard_is_none_of_the_one_that_is_kept)
+{
+    const struct ft_members kept_members = {{7, 8}, {"third", "with"}};
+    const struct ft_decision kept = {.any = true, .era = {4, 0}, .winner = "third", .members = kept_members};
+
+    begin_nameless(50);
     assert_true(t.core.arbiter.asked.look); /* it meets nobody */
     answered(FT_ANSWER_SILENT, 0, &nameless);
     connects();
@@ -515,32 +521,18 @@ TEST(a_later_view_of_no_shard_is_none_of_the_one_that_is_kept)
     assert_int_equal(t.core.stored, 0);
 }
 
-/* Its shard has a name from then on, by which the arbiter knows members of an earlier one that come back,
- * however late their view is. */
+/* The arbiter knows members of an earlier shard by it, however late their view is. */
 TEST(a_node_that_begins_alone_names_its_shard)
 {
-    const struct ft_members nameless = {{0, 0}, {"left", "right"}}, named = {{5, 6}, {"left", "right"}};
-    const struct ft_question back = {.era = {50, 1}, .members = ours};
+    const struct ft_question back = {.era = {50, 1}, .members = {{9, 9}, {"left", "right"}}};
+    struct ft_decision kept = {.any = false};
 
-    tale_begin(0, 0, false);
-    t.config.members = nameless;
-    t.config.arbiter = t.config.keeps_views = true;
-    memcpy(t.config.new_shard, named.shard, sizeof(named.shard));
-    tale_begin_anew();
-    for (unsigned i = 0; i < 300 && !t.core.arbiter.asking; i++)
-        waits(10);
-    const struct ft_question asked = did(FT_ACT_ASK)->question;
-    assert_int_equal(asked.era.view, 0);
-    assert_true(asked.new_shard);
-    assert_true(ft_same_members(&asked.members, &named) && !ft_other_shard(&asked.members, &named));
-    assert_true(ft_has_shard(&asked.members));
-    const struct ft_decision kept = ft_decision_of(&(struct ft_decision){.any = false}, &asked, "left");
+    begin_nameless(0);
+    kept = ft_decision_of(&kept, &did(FT_ACT_ASK)->question, "left");
+    assert_memory_equal(&kept.members, &ours, sizeof(ours));
     answered(FT_ANSWER_WON, 0, &kept.members);
-    assert_memory_equal(did(FT_ACT_STORE)->members.shard, named.shard, sizeof(named.shard));
-    is_stored(1);
-    is(FT_SOLO);
+    assert_memory_equal(did(FT_ACT_STORE)->members.shard, ours.shard, sizeof(ours.shard));
     assert_false(ft_decides_anew(&kept, &back));
-    assert_int_equal(ft_decided(&kept, &back, "right"), FT_ANSWER_LOST);
 }
 
 /* The shard was deleted and made again with other nodes, and these two are back with their old files. */
@@ -887,20 +879,14 @@ TEST(three_times_the_longest_silence)
     suspects_after(45);
 }
 
-/* The ports, and a millisecond later the link, until it has listened. */
-static void both_speak(void)
+TEST(both_that_end_at_once_are_judged_by_the_measure)
 {
-    for (unsigned i = 0; i < 240; i++) {
+    reach_listening();
+    for (unsigned i = 0; i < 240; i++) { /* the ports, and a millisecond later the link */
         waits(5);
         heartbeats(1);
         primary_speaks(1, 1);
     }
-}
-
-TEST(both_that_end_at_once_are_judged_by_the_measure)
-{
-    reach_listening();
-    both_speak();
     waits(5);
     heartbeats(1); /* a last one, on its way when the primary died */
     suspects_after(40);
