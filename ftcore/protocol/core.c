@@ -292,6 +292,18 @@ static void another_shard(struct ft_core *core, const struct ft_members *kept, s
         ft_become(core, actions, core->state, "%s", why);
 }
 
+/* A node that a person let begin while it was empty never heard its shard's name, by which alone another node
+ * can be taken in. */
+static bool learn_shard(struct ft_core *core, const struct ft_decision *kept, struct ft_actions *actions)
+{
+    if (ft_has_shard(&core->members) || !ft_has_shard(&kept->members) || kept->era.view > core->view ||
+        !ft_same_members(&kept->members, &core->members))
+        return false;
+    memcpy(core->members.shard, kept->members.shard, sizeof(core->members.shard));
+    ft_write_view(actions, FT_ACT_STORE, core->view, &core->members);
+    return true;
+}
+
 /* `kept`: the decision that was lost to. From it this node learns the members of that view, where no other
  * node reports them. */
 static void lost(struct ft_core *core, const struct ft_decision *kept, struct ft_actions *actions)
@@ -305,8 +317,9 @@ static void lost(struct ft_core *core, const struct ft_decision *kept, struct ft
                    kept->members.name[0][0] && core->members.name[0][0] &&
                    !ft_same_members(&kept->members, &core->members);
 
-    if (core->repair.step == FT_REPAIR_ASK) {
-        ft_repair_refused(core, kept);
+    if (core->repair.step == FT_REPAIR_ASK) { /* by its name it asks once more (ft_repair_consider) */
+        if (!learn_shard(core, kept, actions))
+            ft_repair_refused(core, kept);
         return;
     }
     if (ft_other_shard(&core->members, &kept->members)) {
