@@ -311,7 +311,9 @@ LABS  ?= 2
 PART  := BUILD=$(BUILD) scripts/part
 LABENV := UNDERSTUDY=$(BUILD)/understudy BUILD=$(BUILD)
 alone  = $(shell grep -l '^\# Alone:' $(1) /dev/null)
-queue  = $(filter-out $(call alone,$(1)),$(1))
+# The longest begin first, so that none of them is left over at the end.
+LENGTHY := $(patsubst %,tests/lab/%.t,verdict table-lanes)
+queue  = $(filter-out $(call alone,$(1)),$(filter $(LENGTHY),$(1)) $(filter-out $(LENGTHY),$(1)))
 .PHONY: part-lint part-tidy part-unit part-scenarios part-planted part-day part-day-dense part-failed-seeds part-fuzz part-corpus part-model part-lab part-lab-all part-alone part-alone-all
 
 part-lint:

@@ -171,7 +171,7 @@ for mode in off log delta; do
     for lanes in 1 2; do
         kills=()
         [ $mode = off ] || kills=(--kill primary@700 --kill primary@1400)
-        run --mode $mode --lanes $lanes "${kills[@]}" --show ips -c "$dir/chain/ips.yaml" "$dir/short.pcap" && [ "$(fact '[.rows[] |
+        run --fast --mode $mode --lanes $lanes "${kills[@]}" --show ips -c "$dir/chain/ips.yaml" "$dir/short.pcap" && [ "$(fact '[.rows[] |
             select(.rule) | {rule, hits}] | group_by(.rule) | map("\(.[0].rule) \(map(.hits) | add)") | join(", ")')" = "11 $hits, 12 0" ] &&
             [ "$(fact '.nfs.ips.counters.matches')" = $hits ]
         ok "--show says which rule matched $hits times and which never, mode $mode, $lanes lanes" $? "$(cat "$dir/json")"
@@ -180,26 +180,26 @@ for mode in off log delta; do
         ok "and of which lane, if there are several" $? "$(cat "$dir/json")"
     done
 done
-run --show monitor -c "$dir/chain/ips.yaml" "$dir/short.pcap"
-"$understudy" replay --show monitor -c "$dir/chain/ips.yaml" "$dir/short.pcap" >"$dir/out" 2>"$dir/err" &&
+run --fast --show monitor -c "$dir/chain/ips.yaml" "$dir/short.pcap"
+"$understudy" replay --fast --show monitor -c "$dir/chain/ips.yaml" "$dir/short.pcap" >"$dir/out" 2>"$dir/err" &&
     cmp -s <(sed -n '/^monitor$/,$p' "$dir/out") \
         <(echo monitor && fact '.rows[] | "  " + (to_entries | map("\(.key)=\(.value)") | join(" "))')
 ok "for people the same rows behind the table" $? "$(cat "$dir/out")"
 [ "$(fact '.rows | length')" = 360 ] && [ "$(fact '[.rows[].packets] | add')" = 2000 ]
 ok "of the monitor all 360 flows with their 2000 packets" $? "$(cat "$dir/json")"
-run -c "$dir/chain/ips.yaml" "$dir/short.pcap" && [ "$(fact '.rows | length')" = 0 ]
+run --fast -c "$dir/chain/ips.yaml" "$dir/short.pcap" && [ "$(fact '.rows | length')" = 0 ]
 ok "without it no rows" $? "$(cat "$dir/json")"
 
 # ---- captures of -i any ------------------------------------------------------------------------------------------------
 
 for link in 113:LINUX_SLL 276:LINUX_SLL2; do
     mkframes "$dir/any.pcap" 2000 9 40 500 "${link%:*}"
-    run -c "$dir/chain/nat.yaml" -w "$dir/out.pcap" "$dir/any.pcap" &&
+    run --fast -c "$dir/chain/nat.yaml" -w "$dir/out.pcap" "$dir/any.pcap" &&
         [ "$(fact '"\(.input) \(.frames_foreign) \(.released)"')" = "1800 200 1800" ]
     ok "${link#*:} is read; what is neither IP nor ARP is counted" $? "$(cat "$dir/json")"
     if command -v tshark >/dev/null; then
         tshark -r "$dir/any.pcap" -Y ip -T fields -e ip.id -e udp.srcport -e udp.payload >"$dir/in.txt" 2>/dev/null
-        run -c "$dir/chain/monitor.yaml" -w "$dir/out.pcap" "$dir/any.pcap"
+        run --fast -c "$dir/chain/monitor.yaml" -w "$dir/out.pcap" "$dir/any.pcap"
         tshark -r "$dir/out.pcap" -Y 'eth.src == 02:00:00:00:00:02' -T fields -e ip.id -e udp.srcport -e udp.payload \
             >"$dir/out.txt" 2>/dev/null
         [ "$(wc -l <"$dir/in.txt")" = 1800 ] && cmp -s "$dir/in.txt" "$dir/out.txt"
