@@ -299,8 +299,7 @@ static bool learn_shard(struct ft_core *core, const struct ft_decision *kept, st
     if (ft_has_shard(&core->members) || !ft_has_shard(&kept->members) || kept->era.view > core->view ||
         !ft_same_members(&kept->members, &core->members))
         return false;
-    memcpy(core->members.shard, kept->members.shard, sizeof(core->members.shard));
-    ft_write_view(actions, FT_ACT_STORE, core->view, &core->members);
+    ft_join_shard(core, &kept->members, actions);
     return true;
 }
 

@@ -489,12 +489,12 @@ static void wait_for_a_person(struct ft_core *core, const char *what, struct ft_
         ft_become(core, actions, core->state, "%s", why);
 }
 
-/* By a hello, or a snapshot. */
-void ft_join_shard(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
+/* By a hello, a snapshot, or the arbiter's answer. */
+void ft_join_shard(struct ft_core *core, const struct ft_members *named, struct ft_actions *actions)
 {
-    if (ft_has_shard(&core->members) || !ft_has_shard(&m->members))
+    if (ft_has_shard(&core->members) || !ft_has_shard(named))
         return;
-    memcpy(core->members.shard, m->members.shard, sizeof(core->members.shard));
+    memcpy(core->members.shard, named->shard, sizeof(core->members.shard));
     core->reserved = 0; /* it is to be written anew, with the name */
     if (core->view)
         ft_write_view(actions, FT_ACT_STORE, core->view, &core->members);
@@ -513,7 +513,7 @@ static void accept_peer(struct ft_core *core, const struct ft_message *m, struct
         return;
     }
     if (core->member)
-        ft_join_shard(core, m, actions);
+        ft_join_shard(core, &m->members, actions);
     core->peer.joins = m->joins;
     if (!same)
         core->silence.taken_since = 0;
@@ -612,16 +612,6 @@ static void drop_reserved(struct ft_core *core, struct ft_actions *actions)
     core->reserved = 0;
 }
 
-/* A node that knows no name of its shard proposes one. Without a name in the arbiter's key, members of
- * another shard of this pair's name, deleted since, could come back with a later view, which would be taken
- * for this shard's. */
-static void name_shard(const struct ft_core *core, struct ft_question *question)
-{
-    question->new_shard = !ft_has_shard(&question->members);
-    if (question->new_shard)
-        memcpy(question->members.shard, core->config.new_shard, sizeof(question->members.shard));
-}
-
 /*
  * With an arbiter: both nodes are without state, and so may they be because others have it, who came after
  * them. The arbiter keeps the view that begins, unless it keeps a later one.
@@ -639,7 +629,7 @@ static bool may_begin_empty(struct ft_core *core, uint64_t view, struct ft_actio
     if (core->arbiter.asking || core->now < core->arbiter.again)
         return false;
     question.empty = true;
-    name_shard(core, &question);
+    question.new_shard = ft_name_shard(core, &question.members);
     ft_arbiter_ask(core, &question, why, actions);
     if (!core->arbiter.other) /* the answer will be the same, and is reported already */
         ft_become(core, actions, FT_JOINING, "%s; asks the arbiter for view %lu", why, view);
@@ -712,7 +702,7 @@ static bool arbiter_permits(struct ft_core *core, struct ft_actions *actions)
         return true;
     if (!core->arbiter.asking && !core->arbiter.lost) {
         if (question.members.name[0][0])
-            name_shard(core, &question);
+            question.new_shard = ft_name_shard(core, &question.members);
         ft_arbiter_ask(core, &question, "meets no peer", actions);
         ft_become(core, actions, FT_JOINING, "meets no peer; asks the arbiter");
     }

@@ -61,6 +61,16 @@ static inline bool ft_joins(const struct ft_core *core)
 {
     return !core->member || (ft_core_repairs(core) && core->view == 0);
 }
+/* A node that knows no name of its shard proposes one: true. Without a name in the arbiter's key, members of
+ * another shard of this pair's name, deleted since, could come back with a later view, which would be taken
+ * for this shard's. */
+static inline bool ft_name_shard(const struct ft_core *core, struct ft_members *members)
+{
+    if (ft_has_shard(members))
+        return false;
+    memcpy(members->shard, core->config.new_shard, sizeof(members->shard));
+    return true;
+}
 /* This primary is alone: no other node has a right to take over, or has used one. With strict its gate is
  * shut. */
 static inline bool ft_is_alone(const struct ft_core *core)
@@ -100,7 +110,7 @@ void ft_join_fence(struct ft_core *core, uint64_t view, struct ft_actions *actio
 void ft_join_removed(struct ft_core *core, uint64_t view, const struct ft_members *members,
                      struct ft_actions *actions);
 /* The shard has got its name since this node last heard of it. */
-void ft_join_shard(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
+void ft_join_shard(struct ft_core *core, const struct ft_members *named, struct ft_actions *actions);
 /* JOINING: the arbiter's decision is of later members, or of this view. */
 void ft_join_view(struct ft_core *core, const struct ft_decision *kept, uint64_t view,
                   struct ft_actions *actions);

@@ -706,8 +706,7 @@ static struct ft_members repaired(const struct ft_core *core)
     memset(members.name, 0, sizeof(members.name));
     memcpy(members.name[!first], core->config.name, sizeof(members.name[0]));
     memcpy(members.name[first], core->repair.name, sizeof(members.name[0]));
-    if (!ft_has_shard(&members))
-        memcpy(members.shard, core->config.new_shard, sizeof(members.shard));
+    ft_name_shard(core, &members);
     return members;
 }
 

@@ -457,7 +457,7 @@ static void consider_taking(struct ft_core *core, struct ft_actions *actions)
 static void begin_snapshot(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
     ft_join_again(core, actions, "a snapshot begins");
-    ft_join_shard(core, m, actions);
+    ft_join_shard(core, &m->members, actions);
     core->snapshots++;
     memcpy(core->closed, m->burst, sizeof(core->closed));
     memcpy(core->replayed, m->burst, sizeof(core->replayed));

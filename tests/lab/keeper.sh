@@ -102,7 +102,7 @@ took() { # KEEPER SINCE
     soon 10 learned "$1" >/dev/null && echo $(($(date +%s%3N) - $2)) && mark
 }
 
-# What was sent since the switches knew the new place is not lost, but for what the kernel had no room for, and when a keeper stood meanwhile.
+# What was sent since the switches knew the new place is not lost, but for what rings had no room for, and when a keeper stood meanwhile.
 little_lost() { # MS
     [ -n "$1" ] && { [ "$(stood)" -gt 0 ] || none_lost "$(lost_marked)"; } ||
         { echo "after $1 ms: $(lost_marked) of what was sent since; $(way client server), $(way server client); $(stood) times a keeper stood"; return 1; }
@@ -115,7 +115,7 @@ no_harm() { # MS [STOPPED]
     # shellcheck disable=SC2086 # words
     set -- "$1" "${2:-0}" $there $back
     [ "$3 $7 $8 ${12}" = "true 0 true 0" ] && [ $(($5 + $6 + ${10} + ${11})) -le $((32 * ($2 + $(stood)))) ] && little_lost "$1" ||
-        { echo "after $1 ms: $there, $back; $(lost_marked) since; $(stood) times a keeper stood; the kernel had no room for $(missed); by flow, sent and got:"
+        { echo "after $1 ms: $there, $back; $(lost_marked) since; $(stood) times a keeper stood; rings had no room for $(missed); by flow, sent and got:"
           jq -c .sent "$work/client.json"
           jq -c '[.got[][0]]' "$work/server.json"
           return 1; }

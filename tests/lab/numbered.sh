@@ -37,7 +37,7 @@ way() { # FROM TO
 
 lost_marked() { jq -rs '(.[0].sent_marked - .[1].got_marked) + (.[1].sent_marked - .[0].got_marked)' "$work/client.json" "$work/server.json"; }
 
-# Both ways: enough was sent, nothing came twice, reordered or altered, and none is lost but what the kernel had no room for.
+# Both ways: enough was sent, nothing came twice, reordered or altered, and none is lost but what rings had no room for.
 each_once() { # [LOST | any]: so many of other traffic are lost; or loss is not judged
     local more=${1:-0} there back
     there=$(way client server) back=$(way server client)

@@ -127,14 +127,17 @@ kill_row() { # TIMES
     whole kill
 }
 
-# There and back: no probe is lost, so this one has the drill's prober. Its exit code says so as well, and blames nobody: a loss that the
-# kernel's full rings explain is excused, and nothing else is.
+# There and back: no probe is lost, so this one has the drill's prober. The drill fails for a lost probe as well: that alone is left to the
+# row behind it, which excuses a loss that full rings explain.
+there_and_back() {
+    drill planned --repeat 2 ||
+        jq -e '(.runs | length) == 2 and ([.runs[].failure // empty] | length > 0 and all(test("were lost in a planned handover$")))' "$work/drill.json"
+}
 planned_row() {
     local first
     first=$(primary)
     missed_from_now
-    drill planned --repeat 2 >"$work/planned" || diag "$(head -n 2 "$work/planned")"
-    is "$configuration, planned: there and back" "$(drilled '[.runs[] | .failure // empty | select(test("probes? (was|were) lost") | not)] | "\(length)"') $(drilled '.runs | length')" "0 2"
+    ok "$configuration, planned: there and back" there_and_back
     ok "$configuration, planned: no probe lost" none_lost "$(drilled '[.runs[].lost] | add')"
     is "$configuration, planned: digests equal, nothing contradicted, no flow broken" \
         "$(drilled '[.runs[] | [.digests_equal, .contradicted, .flows_broken]] | unique | tojson')" '[[true,0,0]]'

@@ -87,7 +87,7 @@ row() { # NODE US PERCENT
     ok "each datagram arrives once, as it was sent" each_once
     is "no update of the state is doubled or missing" "$(updates)" "0 0"
     ok "and both states are equal" equal
-    figures+=("node $1, $2 us, $3 %: packets/s $before, then $during; waited $(field a 'lanes[0].waited_ms') ms, given up after s $gave_up, PROTECTED again after s $healed; lost $(way client server | cut -d' ' -f2) + $(way server client | cut -d' ' -f2), the kernel had no room for $(missed)")
+    figures+=("node $1, $2 us, $3 %: packets/s $before, then $during; waited $(field a 'lanes[0].waited_ms') ms, given up after s $gave_up, PROTECTED again after s $healed; lost $(way client server | cut -d' ' -f2) + $(way server client | cut -d' ' -f2), rings had no room for $(missed)")
     "$lab" down
 }
 
