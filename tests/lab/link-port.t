@@ -28,7 +28,13 @@ apply_row() {
     whole apply
 }
 # What people and programs are told while the port carries.
-told() { soon 10 grep -q "link_port .*: $2" "$LAB_DIR/$1.log"; } # NODE TEXT
+logs() { grep -q "link_port .*: $2" "$LAB_DIR/$1.log"; } # NODE TEXT
+told() { soon 10 logs "$@"; }
+# A port that fell silent before it was first logged has one line that says so, until it was not silent for 10 s.
+logs_which_way() {
+    logs "$1" "the lanes' port net_.*8 carries the log" ||
+        { [ "$(field "$1" link.port_losses)" -gt 0 ] && logs "$1" "the lanes' port net_.*8 is silent"; }
+}
 shows() { grep -q "$1" <(us status); }
 log_grows() { # NODE: by the port alone
     local log switches
@@ -41,7 +47,7 @@ says() {
     first=$(primary)
     ok "$configuration: the standby says that it carries, too" soon 10 carries "$(standby)"
     ok "$configuration: status says which way the log goes" soon 10 shows "^the log goes by the lanes' port net_[a-z_]*8$"
-    ok "$configuration: and the log" told "$first" "the lanes' port net_.*8 carries the log"
+    ok "$configuration: and the log" soon 10 logs_which_way "$first"
     ok "$configuration: bytes of the log are counted" soon 10 log_grows "$first"
 }
 # Frames of somebody else on the cable.

@@ -10,6 +10,7 @@ plan 18
 
 "$root/tests/lab/busy.py" "${MACHINE_SEED:-1}" 600 &
 busy=$!
+machine_stands=yes
 trap 'kill $busy 2>/dev/null; cleanup' EXIT
 ok "the pair is PROTECTED" "$lab" up || exit 1
 web_files "$work" 10 4000 300000 2000000 8000000

@@ -233,7 +233,7 @@ TEST_WITH(a_note_comes_back_and_nothing_else_is_one, set_up, tear_down)
 
 TEST_WITH(the_peer_is_told_once_on_each_connection, set_up, tear_down)
 {
-    struct nd_note waits = note_of(100, 60000), got;
+    struct nd_note waits = note_of(100, 60000), stays = note_of(101, 0), got;
     struct nd_confirm c = {.count = 0};
     struct rp_status s = {.link.connects = 1};
     struct ft_fault fault;
@@ -255,17 +255,26 @@ TEST_WITH(the_peer_is_told_once_on_each_connection, set_up, tear_down)
     answered = true;
     nd_confirm_send(&c, NULL, &s, true);
     assert_true(nd_confirm_is_known(&c, &s));
-    c.given_up = 0;
     nd_confirm_send(&c, NULL, &s, true);
     assert_int_equal(pushes, 1);
+    nd_confirm_take(&c, &stays, ft_now());
+    nd_confirm_send(&c, NULL, &s, true);
+    assert_int_equal(pushes, 2); /* at once, as the one before was taken */
+    answered = true;
+    nd_confirm_send(&c, NULL, &s, true);
     s.link.connects = 2;
     nd_confirm_send(&c, NULL, &s, true);
-    assert_int_equal(pushes, 2);
+    assert_int_equal(pushes, 3);
+    answered = true;
+    takes = false;
+    nd_confirm_send(&c, NULL, &s, true);
+    nd_confirm_send(&c, NULL, &s, true);
+    assert_int_equal(pushes, 3); /* what was not taken is sent again later */
     s.link.connects = 3;
     snprintf(s.core.peer.program, sizeof(s.core.peer.program), "0.0.1");
     answered = true;
     nd_confirm_send(&c, NULL, &s, true);
     c.given_up = 0;
     nd_confirm_send(&c, NULL, &s, true);
-    assert_int_equal(pushes, 2); /* it would take it for a malformed set */
+    assert_int_equal(pushes, 3); /* it would take it for a malformed set */
 }

@@ -25,7 +25,7 @@
 static const uint32_t limit_ms[] = {
     [ND_CHANGE_ASKED] = 3000, /* a standby whose answers are late answers again; the disk is free */
     [ND_CHANGE_READ] = 10000, [ND_CHANGE_OFFERED] = 10000, [ND_CHANGE_ARMED] = 5000,
-    [ND_CHANGE_ALONE] = 5000, [ND_CHANGE_READY] = 40000,   [ND_CHANGE_TOLD] = 1000,
+    [ND_CHANGE_ALONE] = 5000, [ND_CHANGE_READY] = 40000,   [ND_CHANGE_TOLD] = 3000,
 };
 
 #define CONFIRM_MIN_S 10

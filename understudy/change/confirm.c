@@ -103,6 +103,8 @@ void nd_confirm_send(struct nd_confirm *c, struct rp_replicator *rp, const struc
     if (c->telling && rp_push_answered(rp, &answer)) {
         c->told = answer.taken ? c->telling : 0;
         c->telling = 0;
+        if (answer.taken) /* only what was not taken waits before it is sent again */
+            c->given_up = 0;
     }
     if (c->telling && (!s->core.peer.known || ft_now() > c->given_up)) {
         rp_push_forget(rp);
