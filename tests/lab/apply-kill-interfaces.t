@@ -109,7 +109,7 @@ ended() { # what became of the download
 start_both() { "$lab" start a; "$lab" start b; is_protected; }
 ok "the pair is PROTECTED" start_both || exit 1
 ok "a web server behind the chain" web_serve "$work"
-ok "the first set is whole" soon 5 is_whole a first
+ok "the first set is whole" soon is_whole a first
 set_of[$(field a chain.hash)]=first
 at client ping -6 -n -i 0.1 -c 80 -W 1 $far6 >"$work/pings" &
 pinging=$!
@@ -120,7 +120,7 @@ us apply --dry-run >"$work/out" 2>&1
 is "a dry run tells the route of IPv6" "$? $(grep -A1 '^route ::/0  changes' "$work/out" | tail -n 1 | xargs)" \
     "0 via $there::100 on outside, then via $there::200 on outside"
 ok "it changes" us apply
-ok "the second set is whole" soon 5 is_whole a second
+ok "the second set is whole" soon is_whole a second
 set_of[$(field a chain.hash)]=second
 ok "the next hop of IPv6 is known" neighbour $there::200
 wait $pinging
@@ -146,14 +146,14 @@ for moment in "${moments[@]}"; do
     us apply >"$work/out" 2>&1
     wait $killer
     [ -e "$work/killed" ] || { ok "it says \"$moment\"" false; break; }
-    await 3 "$other" role primary >/dev/null
+    await "$other" role primary >/dev/null
     found=${set_of[$(field "$other" chain.hash)]:-neither}
     went=$(field "$other" role)
     diag "at \"$moment\", $now to $then: $other is $went, $(field "$other" state), with the $found set"
     ok "killed at \"$moment\": the other node has one of the sets" [ "$found" != neither ]
     if [ "$went" = primary ]; then
         [ "$found" = $now ] && before=$((before + 1)) || behind=$((behind + 1))
-        ok "and it is whole" soon 5 is_whole "$other" "$found"
+        ok "and it is whole" soon is_whole "$other" "$found"
         ended
         is "the download goes on, and is whole" "$result" "curl 0, whole"
     else
@@ -163,7 +163,7 @@ for moment in "${moments[@]}"; do
         ended 2>/dev/null
     fi
     ok "a pair again, with the set of the file" mend "$victim" || break
-    ok "whole, and digests are equal" eval 'soon 5 is_whole "$(primary)" $then && us verify'
+    ok "whole, and digests are equal" eval 'soon is_whole "$(primary)" $then && us verify'
     now=$then
 done
 ok "a successor went on with the set before" [ $before -gt 0 ]

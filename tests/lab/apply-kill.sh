@@ -8,7 +8,7 @@ primary() { local n; for n in a b; do [ "$(field $n role)" = primary ] && echo $
 # A pair with one set: the node that was killed starts by the file, and does not fit one that has the set before: that one applies the file.
 mend() { # NODE
     "$lab" start "$1"
-    is_protected 6 >/dev/null && return
+    is_protected >/dev/null && return
     us apply || return 1
     kill -0 "$(field "$1" pid)" 2>/dev/null || "$lab" start "$1"
     is_protected

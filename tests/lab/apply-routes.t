@@ -71,7 +71,7 @@ at router sysctl -qw net.ipv4.ip_default_ttl=77
 at server sysctl -qw net.ipv4.conf.eth0.arp_accept=1
 "$lab" exec client python3 "$root/tests/lab/vlans.py" eth0 "$work/trunk.pcap" h100=100 >"$work/vlans" 2>&1 &
 vlans=$!
-soon 5 grep -q ready "$work/vlans"
+soon grep -q ready "$work/vlans"
 ip netns add "${LAB_PREFIX}h100" && ip -n "${LAB_PREFIX}client" link set h100 netns "${LAB_PREFIX}h100" name eth0 && host h100 10.1.0.100/24 10.1.0.1
 
 # ── files: the chain's, in which the interfaces stand, and each node's own ──
@@ -100,7 +100,7 @@ start b
 ok "PROTECTED" is_protected
 web_files "$work" 60000000
 ok "a web server behind the chain" web_serve "$work"
-soon 5 is_ttl 63
+soon is_ttl 63
 fetch one
 download=$!
 sleep 1
@@ -122,7 +122,7 @@ while True:
     frame, where = s.recvfrom(2048)
     if where[2] != 4 and frame[12:14] == b"\x08\x06" and frame[28:32] == frame[38:42]: print(socket.inet_ntoa(frame[28:32]))' "$1-out" >"$work/claims.$1" &
     listening+=($!)
-    soon 10 grep -q listens "$work/claims.$1"
+    soon grep -q listens "$work/claims.$1"
 }
 claims a
 claims b
@@ -133,7 +133,7 @@ ok "it comes" us apply
 ok "a host that cannot be asked is known as before" pings client 203.0.113.100
 at client sysctl -qw net.ipv4.conf.all.arp_ignore=0
 at client ip neigh del 10.0.0.1 dev eth0
-ok "it is announced to hosts that have not asked" soon 10 eval 'at server ip neigh show 203.0.113.77 | grep -q lladdr'
+ok "it is announced to hosts that have not asked" soon eval 'at server ip neigh show 203.0.113.77 | grep -q lladdr'
 at server ip neigh flush all
 at server ping -n -q -c 1 -W 1 203.0.113.77 >/dev/null
 ok "and answered for" eval 'at server ip neigh show 203.0.113.77 | grep -q lladdr'
@@ -141,7 +141,7 @@ ok "digests are equal" us verify
 is "by the primary, and by nobody else" "$(sort -u "$work/claims.a" | xargs), $(sort -u "$work/claims.b" | xargs)" \
     "203.0.113.1 203.0.113.77 listens, listens"
 kill "${listening[@]}"
-ok "the file is on the standby" soon 5 cmp "$chain" "$work/b/chain.yaml"
+ok "the file is on the standby" soon cmp "$chain" "$work/b/chain.yaml"
 
 # ── another router ──
 at client ping -n -i 0.1 -c 60 -W 1 192.0.2.10 >"$work/pings" &
@@ -162,7 +162,7 @@ is "a dry run tells the interface" "$(us apply --dry-run | grep -A1 '^interface 
     "inside, port inside, VLAN 100 (8100), mtu 1500"
 ok "it comes" us apply
 is "status has it, on both nodes" "$(interfaces a), $(interfaces b)" "inside guests outside, inside guests outside"
-ok "each is heard by the other node" soon 5 is_heard
+ok "each is heard by the other node" soon is_heard
 ok "a host in the VLAN reaches the server" pings h100 203.0.113.100
 ok "and the client reaches it" pings client 10.1.0.100
 ok "the other router is still the way out" is_ttl 76
@@ -195,15 +195,15 @@ ok "check says the same" eval '! "$UNDERSTUDY" check -c "$mine" >"$work/check" 2
 sed -i 's/name: dmz, port: nowhere,/name: dmz,/' "$chain"
 ok "with the port on both it comes, until somebody confirms" us apply --confirm 10
 ok "a host there reaches the server" pings dmz 203.0.113.100
-ok "it goes back by itself" soon 20 eval '[ "$(interfaces a), $(interfaces b)" = "inside outside, inside outside" ]'
+ok "it goes back by itself" soon eval '[ "$(interfaces a), $(interfaces b)" = "inside outside, inside outside" ]'
 ok "PROTECTED" is_protected
-ok "and so are the files" soon 5 eval '! grep -q dmz "$chain" "$work/b/chain.yaml"'
+ok "and so are the files" soon eval '! grep -q dmz "$chain" "$work/b/chain.yaml"'
 
 # ── the primary dies just behind a change ──
 sed -i 's/via: 203.0.113.200 }/via: 203.0.113.100 }/' "$chain"
 us apply >"$work/out" 2>&1 && kill -KILL "$(field a pid)"
 wait "$a" 2>/dev/null
-ok "a standby whose primary has died goes on with the new route" soon 5 is_ttl 63
+ok "a standby whose primary has died goes on with the new route" soon is_ttl 63
 start a
 ok "PROTECTED again" is_protected
 ok "digests are equal" us verify

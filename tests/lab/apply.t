@@ -28,7 +28,7 @@ PY
 # LINE: what was written comes back.
 echoed() {
     echo "$1" >&8
-    local left=$(polls 10)
+    local left=$(polls)
     until [ "$(tail -n 1 "$work/one.out")" = "$1" ]; do
         poll || { cat "$work/one.out"; return 1; }
     done
@@ -74,7 +74,7 @@ edit 's/{ rate_limiter: {[^}]*} }, //'
 datagram() { "$lab" exec client bash -c 'echo x >/dev/udp/203.0.113.100/9997'; }
 timeout 30 "$UNDERSTUDY" trace -c "$pair" -o json --packets 2 --seconds 25 udp port 9997 >"$work/traced" &
 tracing=$!
-soon 10 is_tracing $tracing
+soon is_tracing $tracing
 datagram
 ok "it is taken out" us apply
 datagram

@@ -78,10 +78,10 @@ is_like "nobody listens" "$(warns "s|:2379|:2378|")" "$says https://10.98.0.1:23
 "$lab" start a
 "$lab" start b
 ok "the pair is PROTECTED" is_protected || exit 1
-ok "the arbiter answers a" await 20 a arbiter.answers true
-ok "the arbiter answers b" await 20 b arbiter.answers true
+ok "the arbiter answers a" await a arbiter.answers true
+ok "the arbiter answers b" await b arbiter.answers true
 looked() { # NODE: twice more, each time with a token that has expired
-    local first last seen=0 left=$(polls 30)
+    local first last seen=0 left=$(polls)
     first=$(field "$1" arbiter.answered_ms)
     while [ $seen -lt 2 ]; do
         poll || { field "$1" arbiter; return 1; }
@@ -94,14 +94,14 @@ ok "it answers again and again" looked a
 is "with tokens that have expired meanwhile, and no failure" "$(field a arbiter.failures) $(field b arbiter.failures)" "0 0"
 
 as_root user passwd --interactive=false pair <<<"Anew-9"
-ok "the password was changed in etcd alone: it does not answer" await 30 a arbiter.answers false
+ok "the password was changed in etcd alone: it does not answer" await a arbiter.answers false
 is "as status says" "$(field a arbiter.last_failure)" \
     "$at/v3/auth/authenticate: status 400 (etcdserver: authentication failed, invalid user ID or password), expected 200"
 lines() { grep -c " warning arbiter *a: the arbiter does not answer: $at/v3/auth/authenticate: status 400 (etcdserver: authentication failed, " "$LAB_DIR/a.log"; }
 is "and the log, once" "$(lines)" 1
 password right Anew-9
-ok "the file is read again: it answers a" await 30 a arbiter.answers true
-ok "and b" await 30 b arbiter.answers true
+ok "the file is read again: it answers a" await a arbiter.answers true
+ok "and b" await b arbiter.answers true
 
 part
 ok "a full partition: exactly one goes on" one_of_two

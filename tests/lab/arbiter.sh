@@ -28,7 +28,7 @@ etcd_up() {
     server=$!
 }
 in_etcd() { ip netns exec "$space" env ETCDCTL_API=3 etcdctl --endpoints $scheme://10.98.0.1:2379 "$@"; }
-etcd_answers() { soon 40 in_etcd endpoint health || { tail -n 5 "$work/etcd.log"; return 1; }; }
+etcd_answers() { soon in_etcd endpoint health || { tail -n 5 "$work/etcd.log"; return 1; }; }
 way() { # NODE up|down
     ip -n "$space" link set "w-$1" "$2"
     [ "$2" = down ] || ip -n "${LAB_PREFIX}$1" route replace 10.98.0.1 via 10.98.$(($(printf '%d' "'$1") - 96)).1

@@ -56,7 +56,7 @@ defended() { # ADDRESS N
         / packets transmitted/ { if ($1 - last > most) most = $1 - last }
         END { printf "# '"$1"', claimed '"$2"' times: at most %d ms without an answer\n", most * 20 }' "$work/pings" >&3
     [ $(($(counter l3_defended) - before)) = "$2" ] || { echo "$(counter l3_defended) announcements, $before before"; return 1; }
-    soon 10 at_chain "$1"
+    soon at_chain "$1"
 }
 says() { grep -q "warning conflict .*$thief, another host.s, has $1, an address of the chain, on inside" "$LAB_DIR/a.log"; }
 

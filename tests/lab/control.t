@@ -12,7 +12,7 @@ need_work
 # A node that runs without a peer has exit code 2.
 answers() { us status -n one >/dev/null 2>&1; [ $? = 2 ]; }
 await_rows() { # the lane shows its state again
-    local left=$(polls 20)
+    local left=$(polls)
     until us show -n one stand >/dev/null 2>&1; do
         poll || return 1
     done
@@ -30,7 +30,7 @@ END
 pair=$work/pair.yaml
 "$UNDERSTUDY" run -c "$pair" -n one 2>"$work/log" &
 node=$!
-ok "the node begins alone" await 20 one state SOLO
+ok "the node begins alone" await one state SOLO
 is "and can be looked at" "$(us show -n one stand -o json)" '{"nf":"stand","rows":[{"ms":0}],"tables":{},"counters":null,"timeouts":{}}'
 
 # One connection asks for what the lane does not do now; others are answered before it is.
@@ -73,7 +73,7 @@ refused() { # KEY: the exit code, and what is said
     us clear -n one stand "$1" 2>&1
     echo "$?"
 }
-ok "a node with three lanes begins" await 20 one state SOLO
+ok "a node with three lanes begins" await one state SOLO
 for lane in 0 1 2; do
     is "an entry of lane $lane is cleared" "$(us clear -n one stand $lane 2>&1)" "clear stand $lane: done"
 done
@@ -115,7 +115,7 @@ a = json.loads(s.makefile().readline())
 print(a["error"]["code"] if "error" in a else a.get("role") or a.get("change") or "looks")
 END
 }
-ok "a node with operators begins" await 20 one state SOLO
+ok "a node with operators begins" await one state SOLO
 is "the sockets' modes" "$(stat -c '%a %n' "$sockets"/one.sock* | sed "s|$sockets/one.sock||" | tr '\n' ' ')" "660  666 .look 660 .operate "
 is "who operates holds and looks, and changes no state" "$(says member .operate '{"cmd":"hold"}'; says member .operate '{"cmd":"show","nf":"stand"}'; says member .operate '{"cmd":"set","nf":"stand","key":"soon","value":"1"}'; says member .operate '{"cmd":"apply"}'; says member .operate '{"cmd":"promote"}')" "held
 looks

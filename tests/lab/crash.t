@@ -42,7 +42,7 @@ quarantined=$(field b 'lanes[0].quarantined')
 ok "those that came after the takeover were dropped: $quarantined" test "$quarantined" -gt 0
 ok "and the first of them kept" test -s "$LAB_DIR/b/b.quarantine.pcapng"
 ended() { # within its time and a little more
-    local left=$(polls 25)
+    local left=$(polls)
     until grep -q "the quarantine for NF crasher has ended: $quarantined frames were dropped" "$LAB_DIR/b.log"; do
         poll || return 1
     done
@@ -76,8 +76,8 @@ fi
 ok "the pair is PROTECTED again" is_protected
 kill -KILL "$(field b pid)"
 told() { us incidents -n b -o json | jq -e '.incidents | length > 0'; } # its reporter writes it behind the node's end
-soon 20 told >/dev/null
-await 10 a role primary
+soon told >/dev/null
+await a role primary
 is "after a kill -9 there is a report, and no quarantine" \
     "$(us incidents -n b -o json | jq -r '.incidents[].report.how') $(grep -c 'fingerprints are dropped' "$LAB_DIR/a.log")" "killed 0"
 ok "and the recording is executed to that moment" again --log "$work/rec/b" -o json

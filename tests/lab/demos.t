@@ -16,7 +16,7 @@ begin() { # DEMO [VARIABLE=VALUE…]: in the background, with a terminal's signa
     pid=$!
 }
 until_said() { # PATTERN
-    local left=$(polls 60)
+    local left=$(polls)
     until grep -q "$1" "$said"; do
         kill -0 $pid 2>/dev/null && poll || { diag "not said: $1"; diag "$(cat "$said")"; return 1; }
     done
@@ -27,7 +27,7 @@ remains() { # what there is of it, beside its report: namespaces, processes, dir
     ls -d "$files"/{lab,files,nginx,running,out}* 2>/dev/null
 }
 nothing_left() {
-    local left=$(polls 30)
+    local left=$(polls)
     while [ -n "$(remains)" ]; do
         poll || { remains; cat "$said"; return 1; }
     done

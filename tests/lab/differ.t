@@ -27,7 +27,7 @@ nodes:
 END
 }
 logged() { # FILE TEXT: waits for it
-    local left=$(polls 20)
+    local left=$(polls)
     until grep -qF "$2" "$work/$1"; do
         poll || { cat "$work/$1"; return 1; }
     done

@@ -31,7 +31,7 @@ deadly_until_dropped() { # WORD NODE COUNT
     "$lab" exec client curl -q --silent --max-time 120 -H "X-Word: $1" http://203.0.113.100/0 >"$work/answer" &
     request=$!
     many() { [ "$(field "$1" quarantine.dropped)" -ge "$2" ]; }
-    soon 60 many "$2" "$3"
+    soon many "$2" "$3"
     many=$?
     kill $request
     wait $request 2>/dev/null

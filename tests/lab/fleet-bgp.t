@@ -89,18 +89,18 @@ is_steered() { # SHARD
     *) echo "$1: the router's route: $(route "$1")"; return 1 ;;
     esac
 }
-steered() { # [SECONDS] all are, by the servers of their primaries and nobody else
-    local left=$(polls "${1:-20}") n wrong
+steered() { # all are, by the servers of their primaries and nobody else
+    local left=$(polls) n wrong
     while :; do
         wrong=$(for n in $shards; do is_steered "$n"; done)
         [ -n "$wrong" ] || return 0
         poll || { echo "$wrong"; return 1; }
     done
 }
-awaits() { # SECONDS WANTED COMMAND…
-    local left=$(polls "$1")
-    until [ "$("${@:3}")" = "$2" ]; do
-        poll || { echo "$("${@:3}"), expected $2"; return 1; }
+awaits() { # WANTED COMMAND…
+    local left=$(polls)
+    until [ "$("${@:2}")" = "$1" ]; do
+        poll || { echo "$("${@:2}"), expected $1"; return 1; }
     done
 }
 # TIME SERVER ADDRESS MED of each announcement that the router has heard, in seconds since 1970.
@@ -137,13 +137,13 @@ etcd_start
 ok "etcd answers" etcd_answers || exit 1
 ok "the fleet's file is whole" fleet check
 for s in $servers; do steer_start "$s"; agent_start "$s"; done
-ok "all shards are PROTECTED" all_protected 40 || exit 1
+ok "all shards are PROTECTED" all_protected || exit 1
 for n in $shards; do
     k=$(number "$n")
     ip netns exec "${LAB_PREFIX}server" python3 "$root/tests/lab/flow.py" serve "192.0.2.$((100 + k))" $((7000 + k)) 9>&- &
     ip netns exec "${LAB_PREFIX}client" ping -c 3 -i 0.2 -W 2 "192.0.2.$((100 + k))" >/dev/null
 done
-ok "each is announced by its primary's server alone, and the route leads there" steered 20
+ok "each is announced by its primary's server alone, and the route leads there" steered
 speakers=()
 for n in $shards; do
     k=$(number "$n")
@@ -160,17 +160,17 @@ ip netns exec "${LAB_PREFIX}client" python3 -m http.server --bind 10.2.0.100 --d
 crosses() { in_space client curl -s --interface 10.1.0.100 --max-time 10 -o "$work/got" http://198.51.100.2/file && cmp "$work/got" "$work/www/file"; }
 at=$(primary n1)
 [ "$(primary n2)" = "$at" ] || fleet move n2 "$at" >/dev/null
-ok "two shards have their primaries on one server" awaits 30 "$at" primary n2
-ok "and are PROTECTED" all_protected 20
+ok "two shards have their primaries on one server" awaits "$at" primary n2
+ok "and are PROTECTED" all_protected
 ok "a client of the one is served by a host of the other, at its outside address" crosses
 other=$(standby n2)
 began
 ok "the other one is handed over" fleet move n2 "$other"
-ok "and is primary elsewhere" awaits 30 "$other" primary n2
+ok "and is primary elsewhere" awaits "$other" primary n2
 ok "the address is announced from there" steered
 figures n2 "handed over"
 is "its standby is on the server of the first one" "$(standby n2) $(primary n1)" "$at $at" || diag "$(grep -h "shard n2" "$work"/agent-*.log)"
-ok "all are PROTECTED" all_protected 20
+ok "all are PROTECTED" all_protected
 ok "the client is served still" crosses
 
 # ── a process dies ───────────────────────────────────────────────────────────────────────────────
@@ -178,28 +178,28 @@ ok "the client is served still" crosses
 at=$(primary n1) other=$(standby n1)
 began
 kill -KILL "$(cat "$LAB_DIR/units/n1-$at.pid")"
-ok "a primary's process dies: it is primary elsewhere" awaits 10 "$other" primary n1
+ok "a primary's process dies: it is primary elsewhere" awaits "$other" primary n1
 ok "and announced from there alone" steered
 figures n1 "process killed"
-ok "all are PROTECTED" all_protected 20
+ok "all are PROTECTED" all_protected
 
 # ── what steers is late, or dies ─────────────────────────────────────────────────────────────────────
 
 at=$(primary n1) other=$(standby n1)
 kill -STOP "${steer[$at]}"
 fleet move n1 "$other" >/dev/null
-ok "a server does not withdraw: the later view is believed" awaits 20 "$other $at" announcers n1
+ok "a server does not withdraw: the later view is believed" awaits "$other $at" announcers n1
 is "and what is for the address goes to the primary" "$(leads_to n1)" "$other"
 kill -CONT "${steer[$at]}"
 ok "it withdraws" steered
-all_protected 20 >/dev/null
+all_protected >/dev/null
 at=$(primary n1)
 kill -KILL "$(cat "$LAB_DIR/frr-$at/bgpd.pid")"
-ok "bgpd dies: its server announces nothing" awaits 10 "" route n1
+ok "bgpd dies: its server announces nothing" awaits "" route n1
 frr_daemon "$at" bgpd
-again() { local left=$(polls 10); until in_space "$at" vtysh --vty_socket "$LAB_DIR/frr-$at" --config_dir "$LAB_DIR/frr-$at" -b -d bgpd >/dev/null 2>&1; do poll || return 1; done; }
+again() { local left=$(polls); until in_space "$at" vtysh --vty_socket "$LAB_DIR/frr-$at" --config_dir "$LAB_DIR/frr-$at" -b -d bgpd >/dev/null 2>&1; do poll || return 1; done; }
 ok "it is started again" again
-ok "and announces what the kernel has, though no node says a word" steered 20
+ok "and announces what the kernel has, though no node says a word" steered
 before=$(heard | wc -l)
 kill -KILL "${steer[$at]}"
 steer_start "$at"
@@ -212,35 +212,35 @@ ok "all is as it was" steered
 at=$(primary n1) other=$(standby n1)
 began
 wires "$at" down
-ok "a server is cut off: its shard is primary elsewhere" awaits 10 "$other" primary n1
+ok "a server is cut off: its shard is primary elsewhere" awaits "$other" primary n1
 ok "and announced from there alone" steered
 figures n1 "server cut off"
 sleep 3
 wires "$at" up
-ok "it is back: it announces nothing of it" steered 20
-ok "all are PROTECTED" all_protected 30
+ok "it is back: it announces nothing of it" steered
+ok "all are PROTECTED" all_protected
 
 # ── a server dies ────────────────────────────────────────────────────────────────────────────────
 
 at=$(primary n1) other=$(standby n1)
 began
 server_dies "$at"
-ok "a server dies: its shard is primary elsewhere" awaits 10 "$other" primary n1
+ok "a server dies: its shard is primary elsewhere" awaits "$other" primary n1
 ok "and announced from there alone" steered
 figures n1 "server died"
-ok "all are PROTECTED without it" all_protected 30
+ok "all are PROTECTED without it" all_protected
 
 # ── a primary that holds ─────────────────────────────────────────────────────────────────────────────
 
 at=$(primary n1) other=$(standby n1)
 kill -KILL "${etcd[0]}"
 server_dies "$other"
-ok "its standby's server dies while etcd is away: a primary holds" awaits 10 DEGRADED node_says n1 "$at" state
-ok "and its address is withdrawn" awaits 5 "" route n1
+ok "its standby's server dies while etcd is away: a primary holds" awaits DEGRADED node_says n1 "$at" state
+ok "and its address is withdrawn" awaits "" route n1
 etcd_start
-ok "etcd is back: it goes on alone" awaits 20 SOLO node_says n1 "$at" state
+ok "etcd is back: it goes on alone" awaits SOLO node_says n1 "$at" state
 announced() { case $(route n1) in *"via 203.0.113.1 dev out proto bgp"*) [ "$(announcers n1)" = "$at" ] ;; *) return 1 ;; esac; }
-ok "and its address is announced" soon 10 announced
+ok "and its address is announced" soon announced
 
 # ── whoever announced was primary ──────────────────────────────────────────────────────────────────────
 

@@ -23,27 +23,27 @@ shards="n1 n2"
 fleet_files && etcd_start
 ok "etcd answers" etcd_answers || exit 1
 for s in $servers; do agent_start "$s"; done
-ok "two shards are PROTECTED" all_protected 40 || exit 1
+ok "two shards are PROTECTED" all_protected || exit 1
 for n in $shards; do speak "$n"; done
 sleep 2
 
 # ── a chain that apply takes ─────────────────────────────────────────────────────────────────────
 
 change -pe 's/monitor: \{ max_flows: 4000/monitor: { max_flows: 5000/'
-ok "agents write the nodes' files anew" soon 10 both_have n1 'max_flows": 5000'
-ok "no node was restarted by that" await_fleet 10 '[.shards[] | .view == 1 and .protected] | all' true
+ok "agents write the nodes' files anew" soon both_have n1 'max_flows": 5000'
+ok "no node was restarted by that" await_fleet '[.shards[] | .view == 1 and .protected] | all' true
 ok "apply" apply s1 n1
 is_like "the chain has it" "$("$UNDERSTUDY" status -c "$LAB_DIR/s1/n1-s1.yaml" -n n1-s1)" '*monitor.flows * 5000 *'
-ok "it is PROTECTED, in the same view" await_fleet 20 '[.shards[] | .view == 1 and .protected] | all' true
+ok "it is PROTECTED, in the same view" await_fleet '[.shards[] | .view == 1 and .protected] | all' true
 
 # ── what apply refuses ───────────────────────────────────────────────────────────────────────────
 
 ends_intact "the first shard's connection is intact" n1
 change -pe 's/"203.0.113.\$\(k\)/"203.0.113.5\$(k)/'
-ok "another address of the shards: agents write the files anew" soon 10 both_have n1 203.0.113.51
+ok "another address of the shards: agents write the files anew" soon both_have n1 203.0.113.51
 is_like "apply refuses it, and says what it is" "$(apply s1 n1 2>&1)" '*outside*cannot be changed while the pair runs; the chain is as it was'
 for s in s2 s1; do kill -TERM "$(cat "$LAB_DIR/units/n1-$s.pid")"; done # systemctl restart understudy@n1-s2, then n1-s1
-ok "both nodes of the first shard are restarted, the standby first: PROTECTED" await_fleet 20 '.shards[0] | .view > 1 and .protected' true
+ok "both nodes of the first shard are restarted, the standby first: PROTECTED" await_fleet '.shards[0] | .view > 1 and .protected' true
 speak n1
 sleep 2
 
@@ -51,21 +51,21 @@ sleep 2
 
 change -pe 's/^(\s+n2: .*)$/$1\n  n3: { port: 4703, with: { k: 3 }, on: [ s1, s2 ] }/'
 shards="n1 n2 n3"
-ok "a shard is added: it is PROTECTED" await_fleet 20 '.shards[2].protected' true
+ok "a shard is added: it is PROTECTED" await_fleet '.shards[2].protected' true
 speak n3
 speaks() { in_space client ss -Htn state established "( dport = :$((7000 + $(number "$1"))) )" | grep -q .; } # SHARD
-ok "a connection goes through it" soon 20 speaks n3
+ok "a connection goes through it" soon speaks n3
 ends_intact "its connection is intact" n3
 change -ne 'print unless /^\s+n3:/'
 shards="n1 n2"
-ok "it is taken out of the file" await_fleet 10 '.shards | length' 2
+ok "it is taken out of the file" await_fleet '.shards | length' 2
 is "and goes on" "$(node_says n3 s1 state)" PROTECTED
-ok "status says so" await_fleet 10 '.strays | tostring' '[{"shard":"n3","on":{"s1":"PROTECTED","s2":"READY"},"removing":false}]'
+ok "status says so" await_fleet '.strays | tostring' '[{"shard":"n3","on":{"s1":"PROTECTED","s2":"READY"},"removing":false}]'
 is_like "so does check" "$(fleet check 2>&1)" '*shard n3 is not in this file, and was run here*'
 is_like "what the file has is not removed" "$(fleet remove n2 2>&1)" '*shard n2 is in this file*'
 is "it is removed" "$(fleet remove n3 --wait 50 2>&1)" "understudy: shard n3 is to be removed"
 gone() { ! pgrep -f "run -c $LAB_DIR/s[12]/n3-" >/dev/null; }
-ok "its nodes are stopped" soon 10 gone
+ok "its nodes are stopped" soon gone
 sleep 4
 ok "none comes back" gone
 is "nothing of it is on the disks" "$(find "$LAB_DIR"/s? -name '*n3*' | wc -l)" 0

@@ -12,7 +12,7 @@ fleet_network && fleet_files || exit 1
 etcd_start
 ok "etcd answers" etcd_answers || exit 1
 for s in $servers; do agent_start "$s"; done
-ok "all shards are PROTECTED" all_protected 40 || exit 1
+ok "all shards are PROTECTED" all_protected || exit 1
 
 # A connection through each shard, which says something once a second and must outlive all that follows.
 for n in $shards; do speak "$n"; done
@@ -21,17 +21,17 @@ for n in $shards; do speak "$n"; done
 
 server=$(said '.shards[0].primary') view=$(said '.shards[0].view')
 kill -KILL "$(cat "$LAB_DIR/units/n1-$server.pid")"
-ok "a primary's process dies: its standby serves" await_fleet 10 ".shards[0] | .view > $view and .state != \"silent\"" true
-ok "it is started again, and is standby" all_protected 20
+ok "a primary's process dies: its standby serves" await_fleet ".shards[0] | .view > $view and .state != \"silent\"" true
+ok "it is started again, and is standby" all_protected
 is "where it was" "$(said ".shards[0].members | index(\"$server\") != null")" true
 
 # ── a server is drained, and comes back ──────────────────────────────────────────────────────────
 
 server=$(said '[.servers[] | select(.primaries > 0)][0].server')
 ok "a server is drained" fleet drain "$server"
-ok "it is empty" await_fleet 40 "[.servers[] | select(.server == \"$server\")][0].nodes" 0
-ok "and all are PROTECTED" all_protected 20
-gone() { local left=$(polls 10); while pgrep -f "run -c $LAB_DIR/$server/" >/dev/null; do poll || return 1; done; }
+ok "it is empty" await_fleet "[.servers[] | select(.server == \"$server\")][0].nodes" 0
+ok "and all are PROTECTED" all_protected
+gone() { local left=$(polls); while pgrep -f "run -c $LAB_DIR/$server/" >/dev/null; do poll || return 1; done; }
 ok "no node runs there" gone
 ok "it is to be used again" fleet undrain "$server"
 
@@ -39,13 +39,13 @@ ok "it is to be used again" fleet undrain "$server"
 
 to=$(said '.shards[0] as $n | [.servers[].server | select(. as $s | $n.members | index($s) | not)][0]')
 ok "a shard is moved to a server that has no node of it" fleet move n1 "$to"
-ok "its primary is there" await_fleet 40 '.shards[0].primary' "$to"
-ok "and all are PROTECTED" all_protected 20
+ok "its primary is there" await_fleet '.shards[0].primary' "$to"
+ok "and all are PROTECTED" all_protected
 before=$(for f in "$LAB_DIR"/units/*.pid; do p=$(cat "$f"); kill -0 "$p" 2>/dev/null && echo "$p"; done)
 ok "all nodes are to be started anew" fleet upgrade
-anew() { local left=$(polls 90) p old; while :; do old=; for p in $before; do kill -0 "$p" 2>/dev/null && old+=" $p"; done; [ -n "$old" ] || return 0; poll || { echo "still there:$old"; fleet status; return 1; }; done; }
+anew() { local left=$(polls) p old; while :; do old=; for p in $before; do kill -0 "$p" 2>/dev/null && old+=" $p"; done; [ -n "$old" ] || return 0; poll || { echo "still there:$old"; fleet status; return 1; }; done; }
 ok "each was" anew
-ok "and all are PROTECTED" all_protected 30
+ok "and all are PROTECTED" all_protected
 is "an agent of a server that is another machine is refused" "$(timeout 60 "$UNDERSTUDY" fleet agent -c "$LAB_DIR/fleet-s1.yaml" -n s1 2>&1 | grep -c 'expected the host of server s1')" 1
 is "a second agent of a server is refused" "$(in_space s1 timeout 60 "$UNDERSTUDY" fleet agent -c "$LAB_DIR/fleet-s1.yaml" -n s1 2>&1 | grep -c 'another agent of this server runs')" 1
 
@@ -62,16 +62,16 @@ is "a shard is moved to where its node does not come up: it keeps the standby th
     "$(said '.shards[0] | "\(.state) \(.protected) \(.view)"')" "PROTECTED true $view"
 is "and status says that this is not done" "$(fleet status >/dev/null; echo $?)" 1
 rename away n1-in
-ok "its node comes up there: it is moved" await_fleet 40 '.shards[0].primary' "$to"
-all_protected 20
+ok "its node comes up there: it is moved" await_fleet '.shards[0].primary' "$to"
+all_protected
 
 # ── agents are killed in the middle of a move ────────────────────────────────────────────────────
 
 server=$(said '[.servers[] | select(.nodes > 0)][0].server')
 ok "another one is drained" fleet drain "$server"
 for s in $servers; do sleep 0.3; agent_restart "$s" KILL; done
-ok "agents are killed meanwhile, one after the other: it is empty all the same" await_fleet 60 "[.servers[] | select(.server == \"$server\")][0].nodes" 0
-ok "and all are PROTECTED" all_protected 20
+ok "agents are killed meanwhile, one after the other: it is empty all the same" await_fleet "[.servers[] | select(.server == \"$server\")][0].nodes" 0
+ok "and all are PROTECTED" all_protected
 fleet undrain "$server"
 
 # ── an agent is away while a move goes on and the world changes ──────────────────────────────────
@@ -81,37 +81,37 @@ fleet undrain "$server"
 to=$(said '.shards[0] as $n | [.servers[].server | select(. as $s | $n.members | index($s) | not)][0]')
 away=$(said '.shards[0].primary')
 key() { in_etcd get --print-value-only understudy/lab/shards/n1 | jq -r "$1"; }
-await_key() { local left=$(polls 15); until [ "$(key "$1")" = "$2" ]; do poll || { key .; return 1; }; done; }
+await_key() { local left=$(polls); until [ "$(key "$1")" = "$2" ]; do poll || { key .; return 1; }; done; }
 rename n1-in gone
 fleet move n1 "$to"
 ok "a shard is to be moved" await_key .order.to "$to"
 kill -STOP "${agent[$away]}"
 rename gone n1-in
 ok "its primary's agent is away: the new node comes up, and nobody has it taken" await_key .order.there true
-ok "its lease is gone" await_fleet 10 "[.servers[] | select(.server == \"$away\")][0].lease" false
+ok "its lease is gone" await_fleet "[.servers[] | select(.server == \"$away\")][0].lease" false
 fleet unmove n1
 ok "the move is taken back, and its order with it" await_key .order null
 touch "$LAB_DIR/units/n1-$away.stop"
 kill -KILL "$(cat "$LAB_DIR/units/n1-$away.pid")"
-ok "the primary dies: the shard is healed without that server" await_fleet 30 ".shards[0] | .protected and (.members | index(\"$away\") == null)" true
+ok "the primary dies: the shard is healed without that server" await_fleet ".shards[0] | .protected and (.members | index(\"$away\") == null)" true
 kill -KILL $etcd
 wait $etcd 2>/dev/null
 etcd_start
 etcd_answers
 in_etcd put understudy/lab/other 1 >/dev/null
 in_etcd compact "$(in_etcd endpoint status -w json | jq '.[0].Status.header.revision')" >/dev/null
-all_protected 20
+all_protected
 in_space "$away" env UNITS="$LAB_DIR/units" STATE="$LAB_DIR/$away" UNDERSTUDY="$UNDERSTUDY" "$LAB_DIR/bin/systemctl" start "understudy@n1-$away"
-runs() { local left=$(polls 10); until [ -n "$(node_says n1 "$away" state)" ]; do poll || return 1; done; }
+runs() { local left=$(polls); until [ -n "$(node_says n1 "$away" state)" ]; do poll || return 1; done; }
 ok "the node there comes up again" runs
 is_there=$(said '.shards[0] | "\(.members | sort) \(.view)"')
 kill -CONT "${agent[$away]}"
-ok "the agent goes on" await_fleet 15 "[.servers[] | select(.server == \"$away\")][0].lease" true
-stopped() { local left=$(polls 20); while [ -n "$(node_says n1 "$away" state)" ]; do poll || return 1; done; }
+ok "the agent goes on" await_fleet "[.servers[] | select(.server == \"$away\")][0].lease" true
+stopped() { local left=$(polls); while [ -n "$(node_says n1 "$away" state)" ]; do poll || return 1; done; }
 ok "it stops its node, which is a member no more" stopped
 sleep 2
 is "and nothing else has come of what it knew" "$(said '.shards[0] | "\(.members | sort) \(.view)"')" "$is_there"
-ok "all are PROTECTED" all_protected 20
+ok "all are PROTECTED" all_protected
 
 # ── a server dies, and another one while its shards heal ─────────────────────────────────────────
 
@@ -122,12 +122,12 @@ sleep 3.5
 # Who has a member that lives, and is primary or had all of the state, is not lost.
 survive=$(said "[.shards[] | select((.primary | IN(\"$first\", \"$second\") | not) or (.protected and (.members - [\"$first\", \"$second\"] != []))) | .shard] | tostring")
 server_dies "$second"
-left() { await_fleet 40 "[.shards[] | select(.shard as \$s | $survive | index(\$s)) | .protected] | all" true; }
+left() { await_fleet "[.shards[] | select(.shard as \$s | $survive | index(\$s)) | .protected] | all" true; }
 ok "two servers die, one while the other one's shards heal: who has a member that lives is PROTECTED again" left
 diag "had one: $survive"
 server_returns "$first"
 server_returns "$second"
-ok "they come back: all are PROTECTED" all_protected 60
+ok "they come back: all are PROTECTED" all_protected
 
 # ── power goes everywhere, and comes back, at etcd last ──────────────────────────────────────────
 
@@ -142,7 +142,7 @@ for s in $servers; do server_dies "$s"; done
 for s in $servers; do server_returns "$s"; done
 states() { local n s; for n in $shards; do for s in $servers; do node_says "$n" "$s" state; done; done | sort | uniq -c | xargs; }
 wait_all() { # both nodes of each shard wait, and go on waiting
-    local left=$(polls 20) wanted="$((2 * $(wc -w <<<"$shards"))) JOINING"
+    local left=$(polls) wanted="$((2 * $(wc -w <<<"$shards"))) JOINING"
     until [ "$(states)" = "$wanted" ]; do poll || { states; return 1; }; done
     sleep 3
     [ "$(states)" = "$wanted" ] || { states; return 1; }
@@ -150,7 +150,7 @@ wait_all() { # both nodes of each shard wait, and go on waiting
 ok "without etcd nobody begins empty" wait_all
 etcd_start
 ok "etcd answers" etcd_answers
-ok "all are PROTECTED again" all_protected 60
+ok "all are PROTECTED again" all_protected
 is "where they were" "$(said '[.shards[] | .members | sort] | tostring')" "$where"
 
 # ── etcd has lost everything ─────────────────────────────────────────────────────────────────────
@@ -158,7 +158,7 @@ is "where they were" "$(said '[.shards[] | .members | sort] | tostring')" "$wher
 views=$(said '[.shards[] | .view] | tostring')
 in_etcd del --prefix understudy/lab/shards/ >/dev/null
 keys() { in_etcd get --prefix understudy/lab/shards/ --keys-only | grep -c shards; }
-written() { local left=$(polls 20); until [ "$(keys)" = "$(wc -w <<<"$shards")" ]; do poll || { keys; return 1; }; done; }
+written() { local left=$(polls); until [ "$(keys)" = "$(wc -w <<<"$shards")" ]; do poll || { keys; return 1; }; done; }
 ok "the shards' keys are deleted: they are written anew" written
 is "as the nodes say, and nothing was begun anew" "$(said '[.shards[] | .view] | tostring')" "$views"
 is "all are as they were" "$(said '[.shards[] | .members | sort] | tostring')" "$where"

@@ -15,7 +15,7 @@ fleet_network && fleet_files || exit 1
 etcd_start
 ok "etcd answers" etcd_answers || exit 1
 for s in $servers; do agent_start "$s"; done
-ok "both shards are PROTECTED" all_protected 40 || exit 1
+ok "both shards are PROTECTED" all_protected || exit 1
 speak n1
 speak n2
 primary=$(said '.shards[0].primary') slow=$(said '.shards[0] | (.members - [.primary])[0]')
@@ -24,8 +24,8 @@ other=$(said '.shards[1] | "\(.members | sort) \(.view)"')
 in_space client ping -q -i 0.005 203.0.113.101 >"$work/pings" 2>&1 9>&- &
 pinging=$!
 stutter "$(cat "$LAB_DIR/units/n1-$slow.pid")" 50
-ok "its standby is moved away" await_fleet 90 ".shards[0].members | index(\"$slow\")" null
-ok "and the shard is PROTECTED" all_protected 40
+ok "its standby is moved away" await_fleet ".shards[0].members | index(\"$slow\")" null
+ok "and the shard is PROTECTED" all_protected
 is "its primary is where it was" "$(said '.shards[0].primary')" "$primary"
 is "the other shard as well, in its view" "$(said '.shards[1] | "\(.members | sort) \(.view)"')" "$other"
 ok "an agent says why" grep -qh "shard n1: re-pair with s[34]: its standby on $slow is slow: its process stands at times$" "$work"/agent-*.log
@@ -35,8 +35,8 @@ is "nobody was given up twice" "$(node_says n1 "$primary" slow.count)" 1
 # Drained, a server's standby goes anywhere else, but not to where it was slow.
 to=$(said '.shards[0] | (.members - [.primary])[0]')
 fleet drain "$to"
-ok "the server that it has come to is drained" await_fleet 60 ".shards[0].members | index(\"$to\")" null
-ok "and all are PROTECTED" all_protected 40
+ok "the server that it has come to is drained" await_fleet ".shards[0].members | index(\"$to\")" null
+ok "and all are PROTECTED" all_protected
 is "it does not go back to where it was slow" "$(said ".shards[0].members | index(\"$slow\")")" null
 kill -INT "$(pgrep -x -P $pinging ping || echo $pinging)"
 wait $pinging

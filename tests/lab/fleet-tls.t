@@ -38,9 +38,9 @@ ok "and no other one" may_not n1 put understudy/lab/arbiter/n2 x
 ok "nor the shards' keys, or a wish" may_not n1 put understudy/lab/shards/n1 x
 ok "an agent says nothing in another one's name" may_not s1 put understudy/lab/servers/s2 x
 for s in $servers; do agent_start "$s"; done
-ok "both shards are PROTECTED" all_protected 40 || exit 1
+ok "both shards are PROTECTED" all_protected || exit 1
 status_is() { fleet status >"$work/status" 2>&1; [ $? = "$1" ] || { cat "$work/status"; return 1; }; } # CODE
-ok "nothing more is to be done" soon 30 status_is 0
+ok "nothing more is to be done" soon status_is 0
 for n in $shards; do speak "$n"; done
 nodes() { # the process of each
     local n s
@@ -68,10 +68,10 @@ other_passwords() {
 }
 ok "etcd has other passwords" other_passwords
 refused() { [ "$(cat "$work"/agent-*.log | grep -c 'authentication failed')" -gt 0 ]; }
-ok "agents say that theirs is refused" soon 20 refused
+ok "agents say that theirs is refused" soon refused
 ok "no node has ended, and none has begun" as_before
 for u in $speakers; do mv "$pki/next-$u" "$pki/$u.password"; done
-ok "the file has it as well: all is well without a restart" soon 30 status_is 0
+ok "the file has it as well: all is well without a restart" soon status_is 0
 ok "no node has ended, and none has begun" as_before
 
 # ── agents may not read any more ───────────────────────────────────────────────────────────────
@@ -82,16 +82,16 @@ roles() { # COMMAND… %: of each role that reads all
 }
 ok "roles lose their keys" roles revoke-permission --prefix % understudy/lab/
 denied() { fleet status 2>&1 | grep -q 'permission denied'; }
-ok "status says so" soon 20 denied
+ok "status says so" soon denied
 sleep 12 # longer than a lease
 ok "no node has ended, and none has begun" as_before
 ok "they have them again" roles grant-permission --prefix % read understudy/lab/
-ok "all is well without a restart" soon 40 status_is 0
+ok "all is well without a restart" soon status_is 0
 
 # ── a server dies ────────────────────────────────────────────────────────────────────────────────
 
 victim=$(said '.shards[0].primary')
 server_dies "$victim"
-ok "$victim dies, which had a primary: both shards are PROTECTED again" all_protected 40
+ok "$victim dies, which had a primary: both shards are PROTECTED again" all_protected
 for n in $shards; do ends_intact "the connection through $n is intact" "$n"; done
 is "no log and no file of the agents has a password" "$(grep -rlF -f <(cat "$pki"/lab-*.password) "$work"/*.log "$LAB_DIR"/s? "$LAB_DIR"/units 2>/dev/null)" ""

@@ -20,7 +20,7 @@ UNDERSTUDY=$LAB_DIR/understudy
 etcd_start
 ok "etcd answers" etcd_answers || exit 1
 for s in $servers; do agent_start "$s"; done
-ok "all shards are PROTECTED" all_protected 40 || exit 1
+ok "all shards are PROTECTED" all_protected || exit 1
 load_serve 500000 1000000 || exit 1
 for n in $shards; do load_begin "$n" 24 2; done
 processes() { local f p; for f in "$LAB_DIR"/units/*.pid; do p=$(cat "$f"); kill -0 "$p" 2>/dev/null && echo "$p"; done; }
@@ -35,14 +35,14 @@ is "six nodes run, of one version" "$(wc -w <<<"$before") $(wc -w <<<"$one")" "6
 install_version "$next"
 for s in $servers; do
     agent_restart "$s"
-    ok "another one is installed, and the agent of $s is restarted" await_fleet 10 "[.servers[] | select(.server == \"$s\")][0].lease" true
+    ok "another one is installed, and the agent of $s is restarted" await_fleet "[.servers[] | select(.server == \"$s\")][0].lease" true
 done
 is "their nodes went on" "$(processes)" "$before"
 while sleep 0.05; do said .unprotected; done >"$work/unprotected" 2>/dev/null 9>&- &
 watching=$!
 ok "all nodes are to be started anew" fleet upgrade
 anew() {
-    local left=$(polls 90) p old
+    local left=$(polls) p old
     while :; do
         old=
         for p in $before; do ! kill -0 "$p" 2>/dev/null || old+=" $p"; done
@@ -51,11 +51,11 @@ anew() {
     done
 }
 ok "each was" anew
-ok "and all are PROTECTED" all_protected 30
+ok "and all are PROTECTED" all_protected
 kill $watching
 is "of its shards one at most was without protection, at any time" "$(sort -n "$work/unprotected" | tail -n 1)" 1
 all_new() { [ "$(versions)" = "6 $("$next" version | awk 'NR == 1 { print $2 }')" ]; }
-ok "each is of the other version" soon 20 all_new || diag "$(versions); $(fleet status)"
+ok "each is of the other version" soon all_new || diag "$(versions); $(fleet status)"
 load_end
 is "all downloads are intact" "$(load_count intact) of 72, $(load_count broken) broken" "72 of 72, 0 broken"
 is "no takeover was without a plan" "$(grep -h 'warning takeover' "$LAB_DIR"/units/*.log)" ""

@@ -193,7 +193,7 @@ etcd_start() { # [MEMBER]: 0 is the first
     go_first $! # it would be on servers of its own
 }
 in_etcd() { in_space w env ETCDCTL_API=3 etcdctl --endpoints "$(of_etcds "${FLEET_SCHEME:-http}://10.97.0.%:2379")" "$@"; }
-etcd_answers() { soon 40 in_etcd endpoint health || { tail -n 5 "$work"/etcd-*.log; return 1; }; }
+etcd_answers() { soon in_etcd endpoint health || { tail -n 5 "$work"/etcd-*.log; return 1; }; }
 # A function in the background has the number of a shell, and what is killed here are programs.
 declare -A agent
 agent_start() { # SERVER [a program that starts it, with its arguments]
@@ -248,7 +248,7 @@ speak() { # SHARD
     rm -f "$work/steady-$1.began"
     ip netns exec "${LAB_PREFIX}client" python3 "$root/tests/lab/flow.py" ask "$at" "$port" "$work/steady-$1" 1 2>"$work/steady-$1.err" 9>&- &
     speaker[$1]=$!
-    soon 30 test -e "$work/steady-$1.began" || diag "no answer through $1"
+    soon test -e "$work/steady-$1.began" || diag "no answer through $1"
 }
 
 ends_intact() { # WHAT SHARD: its connection ends, and was never broken
@@ -260,11 +260,11 @@ ends_intact() { # WHAT SHARD: its connection ends, and was never broken
 fleet() { in_space w timeout 60 "$UNDERSTUDY" fleet "$1" -c "$LAB_DIR/fleet-s1.yaml" "${@:2}"; }
 said() { fleet status -o json 2>/dev/null | jq -r "$1"; }
 node_says() { of_socket "$LAB_DIR/run/$1-$2.sock" "$3" 2>/dev/null | grep .; } # SHARD SERVER PATH; no line from one that does not run
-await_fleet() { # SECONDS FILTER VALUE
-    local left=$(polls "$1") is
-    until is=$(said "$2"); [ "$is" = "$3" ]; do
+await_fleet() { # FILTER VALUE
+    local left=$(polls) is
+    until is=$(said "$1"); [ "$is" = "$2" ]; do
         poll || { fleet status; return 1; }
         [ -z "${at_look:-}" ] || $at_look "$is"
     done
 }
-all_protected() { await_fleet "${1:-30}" '[.shards[] | select(.state == "PROTECTED" and .protected)] | length' "$(wc -w <<<"$shards")"; }
+all_protected() { await_fleet '[.shards[] | select(.state == "PROTECTED" and .protected)] | length' "$(wc -w <<<"$shards")"; }

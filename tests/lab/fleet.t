@@ -12,7 +12,7 @@ etcd_start
 ok "etcd answers" etcd_answers || exit 1
 ok "the fleet's file is whole" fleet check
 for s in $servers; do agent_start "$s"; done
-ok "all shards are PROTECTED" all_protected 40
+ok "all shards are PROTECTED" all_protected
 # The nodes are asked: no reader of keys takes one server for both members.
 two_nodes() {
     local n s count
@@ -24,7 +24,7 @@ two_nodes() {
 }
 ok "each shard has two nodes, on two servers" two_nodes
 is "a leader was elected" "$(said '.leader != null')" true
-ok "nothing more is to be done" soon 20 fleet status
+ok "nothing more is to be done" soon fleet status
 
 for n in $shards; do
     k=$(number "$n")
@@ -38,7 +38,7 @@ victim=$(said '[.servers[] | select(.primaries > 0)][-1].server')
 before=$(said '[.shards[] | .view] | add')
 died=$(date +%s.%N)
 server_dies "$victim"
-healed() { await_fleet 30 "[.shards[] | select((.members | index(\"$victim\")) or (.protected | not))] | length" 0; }
+healed() { await_fleet "[.shards[] | select((.members | index(\"$victim\")) or (.protected | not))] | length" 0; }
 ok "a server dies: all shards are PROTECTED again without it, and no person did anything" healed
 diag "$victim died; all PROTECTED again after $(echo "$(date +%s.%N) - $died" | bc) s"
 is "views went on" "$([ "$(said '[.shards[] | .view] | add')" -gt "$before" ] && echo yes)" yes
@@ -46,8 +46,8 @@ is "views went on" "$([ "$(said '[.shards[] | .view] | add')" -gt "$before" ] &&
 # ── it comes back ────────────────────────────────────────────────────────────────────────────────
 
 server_returns "$victim"
-ok "it comes back" await_fleet 20 "[.servers[] | select(.server == \"$victim\")][0].lease" true
-ok "its shards stay protected" all_protected 20
+ok "it comes back" await_fleet "[.servers[] | select(.server == \"$victim\")][0].lease" true
+ok "its shards stay protected" all_protected
 
 # ── an agent hangs ───────────────────────────────────────────────────────────────────────────────
 
@@ -62,7 +62,7 @@ ok "its main thread hangs" heard "thread stopped"
 is "and its watchdog is fed no more, for three times its time" "$(sleep 4.5; fed_since "thread stopped")" 0
 is "though its lease is kept" "$(said '[.servers[] | select(.server == "s1")][0].lease')" true
 kill -USR2 "${agent[s1]}"
-ok "it goes on" all_protected 20
+ok "it goes on" all_protected
 
 # ── etcd dies ────────────────────────────────────────────────────────────────────────────────────
 
@@ -80,6 +80,6 @@ still() {
 ok "etcd dies: all go on" still
 etcd_start
 etcd_answers
-all_protected 20 >/dev/null
+all_protected >/dev/null
 is "and nothing moved" "$(said '[.shards[] | .view] | tostring')" "$views"
 [ $bad = 0 ]

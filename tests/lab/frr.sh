@@ -8,7 +8,7 @@ frr=/usr/lib/frr
 for tool in zebra bgpd bfdd; do [ -x $frr/$tool ] || skip_all "frr is not installed"; done
 
 frr_start() { # SPACE CONFIGURATION
-    local dir=$LAB_DIR/frr-$1 what left=$(polls 20)
+    local dir=$LAB_DIR/frr-$1 what left=$(polls)
     mkdir -p "$dir" && cp "$2" "$dir/frr.conf" && : >"$dir/vtysh.conf" && chown -R frr:frr "$dir" || return 1
     for what in zebra bgpd bfdd; do frr_daemon "$1" $what; done
     for what in zebra bgpd bfdd; do

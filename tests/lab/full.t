@@ -19,8 +19,8 @@ nodes:
 END
 slow() { UNDERSTUDY_PLANT=slow-make "$BUILD/understudy-planted" run -c "$work/slow.yaml" -n one 2>"$work/slow.log" 9>&- & }
 of_slow() { "$UNDERSTUDY" status -c "$work/slow.yaml" -n one -o json 2>/dev/null | jq -c "$1"; }
-slow_is() { # JQ VALUE: within 20 s
-    local left=$(polls 20)
+slow_is() { # JQ VALUE
+    local left=$(polls)
     until [ "$(of_slow "$1")" = "$2" ]; do
         poll || { of_slow .; cat "$work/slow.log"; return 1; }
     done
@@ -78,9 +78,9 @@ for part in (1, 2):
         time.sleep(0.05)
 END
 }
-ok "the server answers" soon 10 "$lab" exec client bash -c 'exec 3<>/dev/tcp/203.0.113.100/7100'
+ok "the server answers" soon "$lab" exec client bash -c 'exec 3<>/dev/tcp/203.0.113.100/7100'
 client &
-part_done() { local left=$(polls 60); until [ -e "$work/done$1" ]; do poll || return 1; done; }
+part_done() { local left=$(polls); until [ -e "$work/done$1" ]; do poll || return 1; done; }
 ok "all of it was sent" part_done 1
 is "every short connection got through, and those that stay" "$(sed -n 1p "$work/echoed")" "1500 20"
 
@@ -97,7 +97,7 @@ ok "show has the counters: flows were displaced" test "$displaced" -ge 1000
 is "and none found no room" "$(awk '$1 == "table_full" { print $2 }' "$work/shown")" 0
 ok "status has it too" sh -c "'$UNDERSTUDY' status -c '$pair' | grep -qE '^nat.flows +[0-9]+ +200 +[0-9]+ %$'"
 ok "metrics have it" sh -c "'$lab' exec a curl -s --max-time 10 http://$at/metrics | grep -qx 'understudy_table_limit{table=\"nat.flows\",lane=\"0\"} 200'"
-again() { local left=$(polls 30); until [ "$(lines 'has room again: ')" = 1 ]; do poll || return 1; done; }
+again() { local left=$(polls); until [ "$(lines 'has room again: ')" = 1 ]; do poll || return 1; done; }
 ok "closed connections go after seconds: the log says that there is room again" again
 
 # ── and after a takeover ─────────────────────────────────────────────────────────────────────────

@@ -20,7 +20,7 @@ is "each has a warning" "$(sed -n 's/.*warning: node a: \([^,]*\), run: .*/\1/p'
         "a-out: gro makes frames too large to send on" "a-out: rxvlan takes tags out of frames" | sort)"
 is "and no other node's" "$(grep -vc 'node a:' <<<"$said")" 0
 "$lab" start a >"$work/up" 2>&1
-await 20 a role SOLO >"$work/solo"
+await a role SOLO >"$work/solo"
 is "a node's start says the same, by port" "$(grep -c 'warning port  *a: port \(inside: a-in\|outside: a-out\): ' "$LAB_DIR/a.log")" 4
 sed -n 's/.*, run: //p' <<<"$said" | while read -r command; do
     # shellcheck disable=SC2086

@@ -36,7 +36,7 @@ is "and blocks with a rest, in which the driver would lose places" "$(sed -i.who
 a-out: blocksz=65536 is no multiple of framesz=9280: frames are lost, expected blocksz=593920"
 "$lab" start a
 "$lab" start b
-ok "the pair is PROTECTED" is_protected 30
+ok "the pair is PROTECTED" is_protected
 is "echoes of 8,972 bytes that must not be fragmented are answered" "$(pings 8972 do)" 4
 is "by the chain, too" "$(pings 8972 do client 10.0.0.1)" 4
 is "datagrams of 20,000 bytes come in fragments" "$(pings 20000 dont)" 4

@@ -24,7 +24,7 @@ for word in b"harmless", b"KILL-KNOWN", b"harmless":
     end.sendto(word, ("203.0.113.100", 53))
     time.sleep(0.5)'
     for n in a b; do "$lab" start $n >/dev/null 2>&1; done # whoever is dead
-    is_protected 20
+    is_protected
     kill_node primary
     numbers=$(us keeper status -o json | jq -r "[.begun, .lost, .lost_inputs] | join(\" \")")
     "$lab" down

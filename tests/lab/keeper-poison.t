@@ -55,15 +55,15 @@ begin
 ok "a packet that kills is fed again, and sent again, and set aside" deadly_until_dropped KILL-KNOWN b 3
 dropped=$(field b quarantine.dropped)
 is "the successor serves" "$(field b role)" primary
-ok "one death" soon 20 died 1
+ok "one death" soon died 1
 is "the other node's log tells of it" "$(grep -c 'come again, and are dropped' "$LAB_DIR/b.log")" 1
 "$lab" start a
 ok "both nodes are back, and PROTECTED" is_protected
 is "the keeper has the nodes' numbers" "$(keeper "$begun")" "1 0 0 0"
 kill -KILL "$(field b pid)"
-ok "after a kill -9 the first one takes over" await 20 a role primary
+ok "after a kill -9 the first one takes over" await a role primary
 deadly_request KILL-KNOWN 2
-soon 20 died 2
+soon died 2
 is "which knows the request" "$(field a role) $(deaths)" "primary 2"
 "$lab" start b
 ok "and the pair is PROTECTED" is_protected
@@ -84,7 +84,7 @@ ok "an operator releases it" us clear quarantine
 is "nothing is dropped" "$(us status -n a -o json | jq -c '.quarantine.nf')" null
 "$lab" exec client nft delete table inet quiet
 deadly_request KILL-KNOWN 4
-soon 20 died 3
+soon died 3
 is "so it kills once more" "$(field b role) $(deaths)" "primary 3"
 "$lab" start a
 ok "the pair is PROTECTED" is_protected
@@ -103,13 +103,13 @@ end.sendall(b"POST /0 HTTP/1.1\r\nHost: one\r\nContent-Length: 9000\r\n\r\n" + b
 time.sleep(3)' 2>/dev/null
 done &
 request=$!
-ok "the other one takes over" await 20 a role primary
+ok "the other one takes over" await a role primary
 "$lab" start b
 # Once the pair is PROTECTED the suspects pass, one in a burst, with what is not suspected.
-ok "which meets the packet once more, and tells which it was" await 30 b role primary ||
+ok "which meets the packet once more, and tells which it was" await b role primary ||
     diag "$(grep -h uspect "$LAB_DIR/a.log" "$LAB_DIR/b.log")"
 rm "$work/asks"
-soon 20 died 5
+soon died 5
 is "by one fingerprint" "$(us incidents -o json | jq -r '.incidents | max_by(.time) | .report.packets | length')" 1
 "$lab" start a
 wait $request
@@ -120,5 +120,5 @@ is "nothing was twice, out of order or altered" "$(exact)" "true 0 0 0 true 0 0 
 quiet
 us clear quarantine >/dev/null
 lost_is_aside() { [ "$(lost)" = "$(aside)" ] || { echo "lost $(lost), set aside $(aside)"; return 1; }; }
-ok "what is lost was set aside" soon 5 lost_is_aside || explain
+ok "what is lost was set aside" soon lost_is_aside || explain
 diag "lost $(lost)"

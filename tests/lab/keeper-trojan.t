@@ -77,7 +77,7 @@ is "the keeper has lost nothing" "$(us keeper status -o json | jq -r '[.takeover
 "$lab" start a
 ok "the pair is PROTECTED" is_protected
 kill -KILL "$(field b pid)"
-ok "it is told by who has it from a snapshot" await 20 a role primary
+ok "it is told by who has it from a snapshot" await a role primary
 is "as it was" "$(trojans a)" 22
 kill $relay
 "$lab" down

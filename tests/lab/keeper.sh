@@ -25,7 +25,7 @@ if other:
     os.kill(other, 18)' "$(field $node pid)" "$([ "$*" = primary ] && field $other pid || echo 0)" || return 1
     sleep 0.3
     "$lab" start $node
-    is_protected 20
+    is_protected
 }
 
 # From now on the network between keeper and nodes loses one of so many datagrams, both ways.
@@ -68,7 +68,7 @@ is_one_active() { active=$(who); [ ${#active} = 1 ]; }
 highest() { local s view most=0; for s in k l; do view=$(keeper $s keeper_view); [ "${view:-0}" -le $most ] || most=$view; done; echo $most; }
 # shellcheck disable=SC2034
 find_active() { # sets `active` and `waiting`, and `before`, the keeper view
-    soon 10 is_one_active || return 1
+    soon is_one_active || return 1
     waiting=$(other "$active")
     before=$(highest)
 }
@@ -78,13 +78,13 @@ stood() { local n=$(($(highest) - before - 1)); echo $((n > 0 ? n : 0)); }
 knows() { is_one_active && [ "$(keeper "$(other "$active")" primary)" != null ]; } # the one that waits, the primary
 
 is_active() { # KEEPER, and feeds
-    local left=$(polls 10)
+    local left=$(polls)
     until [ "$(keeper "$1" feeds)" = true ]; do
         poll || { echo "$1 does not feed: $(us keeper status -n "$1" -o json)"; return 1; }
     done
 }
 waits() { # KEEPER, which the primary hears; or it has the word in a still later keeper view
-    local left=$(polls 10)
+    local left=$(polls)
     until { [ "$(keeper "$1" active)" = false ] || [ "$(stood)" -gt 0 ]; } && [ "$(keeper "$1" primary)" != null ]; do
         poll || { echo "$1 does not wait: $(us keeper status -n "$1" -o json)"; return 1; }
     done
@@ -99,7 +99,7 @@ said_active() { # KEEPER SINCE
 }
 # From then until this test has seen that both switches know its place: what is sent from now on is not to be lost.
 took() { # KEEPER SINCE
-    soon 10 learned "$1" >/dev/null && echo $(($(date +%s%3N) - $2)) && mark
+    soon learned "$1" >/dev/null && echo $(($(date +%s%3N) - $2)) && mark
 }
 
 # What was sent since the switches knew the new place is not lost, but for what rings had no room for, and when a keeper stood meanwhile.

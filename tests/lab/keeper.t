@@ -16,7 +16,7 @@ reload() { # KEY…, a step of docs/operating.md: what one side says with a key 
     before=$(read_it)
     printf '%s\n' "$@" >"$LAB_DIR/pair.key"
     for n in k a b; do kill -HUP "$(serves $n)" || return; done
-    soon 10 all_read_it
+    soon all_read_it
 }
 
 # A file on a file system whose server answers nothing, for so many seconds.
@@ -33,22 +33,22 @@ disk_stands() {
     local pid=$(serves k) server before code
     nsenter -t "$pid" -m python3 -c "$stands" "$LAB_DIR/pair.key" 60 >"$work/stands" 2>&1 &
     server=$!
-    soon 10 grep -q mounted "$work/stands" || return
+    soon grep -q mounted "$work/stands" || return
     kill -HUP "$pid"
-    soon 10 eval 'grep -q "^257 " /proc/'$pid'/task/*/syscall' # someone of it opens a file
+    soon eval 'grep -q "^257 " /proc/'$pid'/task/*/syscall' # someone of it opens a file
     before=$(keeper k released)
-    soon 5 goes_on $((before + 500))
+    soon goes_on $((before + 500))
     code=$?
     kill $server # and the file system has no server any more
     wait $server 2>/dev/null
     nsenter -t "$pid" -m umount -l "$LAB_DIR/pair.key"
-    soon 10 grep -q 'pair.key.*the keys stay as they were' "$LAB_DIR/k.log" || return
+    soon grep -q 'pair.key.*the keys stay as they were' "$LAB_DIR/k.log" || return
     return $code
 }
 
 ok "the pair is PROTECTED behind its keeper" "$lab" up || exit 1
 feeds_a() { [ "$(keeper k primary)" = a ]; }
-ok "the keeper feeds the primary" soon 10 feeds_a
+ok "the keeper feeds the primary" soon feeds_a
 begin
 for i in 1 2 3; do
     ok "kill $i of the primary" kill_node primary
@@ -60,7 +60,7 @@ ok "both keys are read" reload "$old" "$new"
 ok "then the new one alone" reload "$new"
 strangers() { echo "$(keeper k strangers) $(field a inputs.strangers) $(field b inputs.strangers)"; }
 nobody_new() { local before; before=$(strangers); sleep 0.3; [ "$(strangers)" = "$before" ]; }
-ok "and nobody is a stranger with it, once what was under way has come" soon 10 nobody_new
+ok "and nobody is a stranger with it, once what was under way has come" soon nobody_new
 if can_stand; then
     ok "a disk that does not answer while the key is read delays nobody" disk_stands
 else
@@ -99,7 +99,7 @@ begin
 ok "the keeper is killed" kill -KILL "$(ip netns pids "${LAB_PREFIX}k")"
 sleep 0.5
 "$lab" start k
-ok "it comes back, and the pair is PROTECTED" is_protected 20
+ok "it comes back, and the pair is PROTECTED" is_protected
 sleep 1
 end
 is "nothing is twice, reordered or altered" "$(way client server | cut -d' ' -f3-) $(way server client | cut -d' ' -f3-)" "0 0 0 0 0 0"
@@ -113,4 +113,4 @@ mac=$(ip netns exec "${LAB_PREFIX}client" ip -j neigh show dev eth0 | jq -r '[.[
 kill "$(ip netns pids "${LAB_PREFIX}k")"
 ip netns exec "${LAB_PREFIX}fabric" bridge fdb replace "$mac" dev client master dynamic
 "$lab" start k
-ok "a keeper that comes back is where the switches send the chain's packets" soon 5 learned k
+ok "a keeper that comes back is where the switches send the chain's packets" soon learned k

@@ -11,7 +11,7 @@ key=$LAB_DIR/pair.key
 log_of() { echo "$LAB_DIR/$1.log"; }
 says() { grep -c -- "$2" "$(log_of "$1")"; } # NODE TEXT: how often
 reload() { # NODE TEXT: until its log says TEXT once more
-    local before left=$(polls 10)
+    local before left=$(polls)
     before=$(says "$1" "$2")
     kill -HUP "$(field "$1" pid)"
     while [ "$(says "$1" "$2")" = "$before" ]; do
@@ -27,10 +27,10 @@ as_before() {
 refused() { field a "link.turned_away | add // 0"; }
 start_again() { # b, with what the key file holds now
     kill -KILL "$(field b pid)"
-    await 10 a state SOLO && "$lab" start b
+    await a state SOLO && "$lab" start b
 }
 is_refused() {
-    local count left=$(polls 10)
+    local count left=$(polls)
     count=$(refused)
     until [ "$(refused)" -gt "$count" ]; do
         poll || { echo "nobody was refused"; return 1; }

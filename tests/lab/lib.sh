@@ -23,6 +23,7 @@ work=$BUILD/lab-$test_name.work
 export LAB_TIMING=${LAB_TIMING-detect_ms: 500}
 # Nor is a standby that waits for its processor given up, but in tests of slow ones.
 export LAB_SLOW=${LAB_SLOW-slow_percent: 0}
+export LAB_WAIT=${LAB_WAIT:-90} # as long as all that is waited for
 tests=0 bad=0
 
 # shellcheck source=scripts/web.sh
@@ -82,20 +83,20 @@ primary() { if [ "$(field a role)" = primary ]; then echo a; else echo b; fi; }
 standby() { if [ "$(field a role)" = primary ]; then echo b; else echo a; fi; }
 equal() { us verify -o json | jq -e .equal; } # both states, at one point of the log
 
-# Waits up to SECONDS for a node's field to have a value.
-await() { # SECONDS NODE PATH VALUE
-    local left=$(polls "$1") at=$LAB_DIR/$2.sock is
-    if [ -S "$at" ] && is_path "$3"; then
-        is=$("$BUILD/ask" "$at" "$3" "$1" "$4") || { echo "$2 .$3 is $is after $1 s"; return 1; }
+# Waits for a node's field to have a value.
+await() { # NODE PATH VALUE
+    local left=$(polls) at=$LAB_DIR/$1.sock is
+    if [ -S "$at" ] && is_path "$2"; then
+        is=$("$BUILD/ask" "$at" "$2" $((left / 10)) "$3") || { echo "$1 .$2 is $is"; return 1; }
         return 0
     fi
-    until [ "$(field "$2" "$3")" = "$4" ]; do
-        poll || { echo "$2 .$3 is $(field "$2" "$3") after $1 s"; return 1; }
+    until [ "$(field "$1" "$2")" = "$3" ]; do
+        poll || { echo "$1 .$2 is $(field "$1" "$2")"; return 1; }
     done
 }
 
 # Waits until the first of the downloads that web_fetch has begun has ended: the others go on.
-under_way() { soon 30 test -s "$work/ended"; }
+under_way() { soon test -s "$work/ended"; }
 
 # That node a has begun a trace, whose process has PID for its parent: it has a connection and sleeps, so it has asked and waits,
 # and the node has answered somebody who came later.
@@ -107,7 +108,7 @@ is_tracing() { # PID
 
 # Waits until somebody has these ports in a namespace of the lab.
 listens() { # SPACE udp|tcp PORT…
-    local port left=$(polls 30)
+    local port left=$(polls)
     for port in "${@:3}"; do
         until [ -n "$("$lab" exec "$1" ss -Hln "--$2" "sport = :$port")" ]; do
             poll || { echo "nobody has port $port of $2 in $1"; return 1; }
@@ -124,7 +125,7 @@ may_be_protected() {
     [ ! -S "$LAB_DIR/a.sock" ]
 }
 is_protected() {
-    local left=$(polls "${1:-30}")
+    local left=$(polls)
     until may_be_protected && us status >/dev/null 2>&1; do
         poll || { us status; return 1; }
     done

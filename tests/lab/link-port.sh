@@ -23,5 +23,5 @@ port_carries() { # memif | af_packet: the pair is up, with a web server, and pac
     ok "$1: the pair is PROTECTED" "$lab" up || exit 1
     ok "a web server behind the chain" web_serve "$work"
     dense
-    ok "the port carries the records" soon 30 carries a
+    ok "the port carries the records" soon carries a
 }

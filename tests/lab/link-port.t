@@ -13,11 +13,11 @@ port() { # CONFIGURATION PORT LANES ROW…
     begins "$1"
     web_begins
     dense
-    ok "$1: the port carries the records" soon 30 carries "$(primary)"
+    ok "$1: the port carries the records" soon carries "$(primary)"
     says
     for row in "${@:4}"; do
         $row
-        ok "$1, ${row%%_row*}: the port carries again" soon 30 carries "$(primary)"
+        ok "$1, ${row%%_row*}: the port carries again" soon carries "$(primary)"
     done
     kill $denser
     ends
@@ -29,7 +29,7 @@ apply_row() {
 }
 # What people and programs are told while the port carries.
 logs() { grep -q "link_port .*: $2" "$LAB_DIR/$1.log"; } # NODE TEXT
-told() { soon 10 logs "$@"; }
+told() { soon logs "$@"; }
 # A port that fell silent before it was first logged has one line that says so, until it was not silent for 10 s.
 logs_which_way() {
     logs "$1" "the lanes' port net_.*8 carries the log" ||
@@ -45,10 +45,10 @@ log_grows() { # NODE: by the port alone
 says() {
     local first
     first=$(primary)
-    ok "$configuration: the standby says that it carries, too" soon 10 carries "$(standby)"
-    ok "$configuration: status says which way the log goes" soon 10 shows "^the log goes by the lanes' port net_[a-z_]*8$"
-    ok "$configuration: and the log" soon 10 logs_which_way "$first"
-    ok "$configuration: bytes of the log are counted" soon 10 log_grows "$first"
+    ok "$configuration: the standby says that it carries, too" soon carries "$(standby)"
+    ok "$configuration: status says which way the log goes" soon shows "^the log goes by the lanes' port net_[a-z_]*8$"
+    ok "$configuration: and the log" soon logs_which_way "$first"
+    ok "$configuration: bytes of the log are counted" soon log_grows "$first"
 }
 # Frames of somebody else on the cable.
 strange_row() {
@@ -71,9 +71,9 @@ dead_row() {
     for node in a b; do
         "$lab" exec $node nft "add table netdev dead; add chain netdev dead out { type filter hook egress device $node-repl priority 0; }; add rule netdev dead out ether type 0x88b6 drop"
     done
-    ok "$configuration, dead: the connection has the records again" soon 30 carries_no_more
+    ok "$configuration, dead: the connection has the records again" soon carries_no_more
     is_silent() { [ "$(field "$1" link.port)" = silent ]; }
-    for node in a b; do ok "$configuration, dead: node $node says that the port is silent" soon 30 is_silent $node; done
+    for node in a b; do ok "$configuration, dead: node $node says that the port is silent" soon is_silent $node; done
     ok "$configuration, dead: so does status" shows "^the log goes by the link: the lanes' port net_af_packet8 is silent$"
     for node in a b; do ok "$configuration, dead: and the log of node $node" told $node "the lanes' port net_af_packet8 is silent"; done
     for node in a b; do "$lab" exec $node nft delete table netdev dead; done
@@ -87,7 +87,7 @@ cut_row() {
     local first
     first=$(primary)
     "$lab" exec "$first" ip link set "$first-repl" down
-    ok "$configuration, cut: the primary goes on alone" await 30 "$first" state SOLO
+    ok "$configuration, cut: the primary goes on alone" await "$first" state SOLO
     [ "$LAB_PORT" = memif ] || ok "$configuration, cut: frames that the port could not send are counted" test "$(field "$first" link.port_tx_lost)" -gt 0
     "$lab" exec "$first" ip link set "$first-repl" up
     whole cut
@@ -100,7 +100,7 @@ way_row() {
     first=$(primary) losses=$(field "$first" damping.losses)
     "$lab" exec "$first" ip link set "$first-repl" down
     one_way() { [ "$(field "$first" 'link.ways | map(select(.stands)) | length')" = 1 ]; }
-    ok "$configuration, way: one way is lost" soon 30 one_way
+    ok "$configuration, way: one way is lost" soon one_way
     "$lab" exec "$first" ip link set "$first-repl" up
     is "$configuration, way: the standby was kept" "$(field "$first" damping.losses)" "$losses"
     whole way

@@ -26,18 +26,18 @@ takes() { # NODE AT
         { cat "$work/repair"; return 1; }
 }
 is_whole() { # AT
-    await 30 "$1" state PROTECTED || { for n in a b c d; do echo "$n $(field "$n" '| [.state, .view, .why, .peer.node, .link] | tostring')"; done; return 1; }
+    await "$1" state PROTECTED || { for n in a b c d; do echo "$n $(field "$n" '| [.state, .view, .why, .peer.node, .link] | tostring')"; done; return 1; }
 }
 
 # ── the old standby sleeps, and etcd is cut off from it ──────────────────────────────────────────
 
 old=$(field b pid)
 kill -STOP "$old"
-ok "b sleeps: a goes on" await 20 a state SOLO
+ok "b sleeps: a goes on" await a state SOLO
 ok "c takes its place" takes c a
 ok "the pair is PROTECTED" is_whole a
 kill -KILL "$(field a pid)"
-ok "a dies: c goes on" await 10 c state SOLO
+ok "a dies: c goes on" await c state SOLO
 last=$(field c pid)
 way b down
 kill -STOP "$last"
@@ -45,8 +45,8 @@ kill -CONT "$old"
 ok "b wakes, hears nobody, and etcd does not answer it: it releases nothing" quiet b
 is "it is no member yet, as far as it knows" "$(field b member)" true
 kill -CONT "$last"
-ok "c goes on" await 10 c state SOLO
-ok "b learns from c that it is no member" await 20 b member false
+ok "c goes on" await c state SOLO
+ok "b learns from c that it is no member" await b member false
 is "what it had is gone" "$(field b state)" JOINING
 way b up
 
@@ -71,11 +71,11 @@ ok "and once more" come_back
 ok "etcd cut off from both: neither begins" quiet a b
 kill -CONT $both
 for n in a b; do way $n up; done
-releasing() { local left=$(polls 10); until releases c || releases d; do poll || return 1; done; }
+releasing() { local left=$(polls); until releases c || releases d; do poll || return 1; done; }
 ok "one of c and d goes on" releasing
-ok "a learns that it is no member" await 20 a member false
-ok "b learns that it is no member" await 20 b member false
-paired() { local left=$(polls 30); until [ "$(field c state) $(field d state)" = "PROTECTED READY" ] || [ "$(field d state) $(field c state)" = "PROTECTED READY" ]; do poll || { echo "$(field c why); $(field d why)"; return 1; }; done; }
+ok "a learns that it is no member" await a member false
+ok "b learns that it is no member" await b member false
+paired() { local left=$(polls); until [ "$(field c state) $(field d state)" = "PROTECTED READY" ] || [ "$(field d state) $(field c state)" = "PROTECTED READY" ]; do poll || { echo "$(field c why); $(field d why)"; return 1; }; done; }
 ok "c and d are a pair" paired
 is "of one view" "$(field c view)" "$(field d view)"
 kill -TERM $prober
@@ -90,14 +90,14 @@ sleep 1
 in_etcd del --prefix "" >/dev/null
 rm -f "$LAB_DIR/a/a.view" "$LAB_DIR/b/b.view"
 "$lab" start a
-ok "a begins anew, alone" await 20 a state SOLO || exit 1
+ok "a begins anew, alone" await a state SOLO || exit 1
 "$lab" start b
 ok "the pair is PROTECTED" is_protected || exit 1
 for n in c d; do "$lab" start $n; done
 ok "c and d come with the files of the shard that was: they release nothing" quiet c d
 is "nobody else has noticed" "$(field a state) $(field b state)" "PROTECTED READY"
 kill -KILL "$(field a pid)"
-ok "a dies: b goes on, since the arbiter knows this shard" await 10 b state SOLO
+ok "a dies: b goes on, since the arbiter knows this shard" await b state SOLO
 ok "c and d still release nothing" quiet c d
 "$lab" start a
 ok "the pair is PROTECTED" is_protected
@@ -106,7 +106,7 @@ kill -KILL "$(field c pid)"
 kill -KILL "$(field d pid)"
 rm "$LAB_DIR/d/d.view"
 "$lab" start d
-ok "d without its file is a spare" await 10 d member false
+ok "d without its file is a spare" await d member false
 ok "and takes a's place" takes d b
 ok "the pair is PROTECTED" is_whole b
 is_like "it is a shard of its own" "$(field b shard)" "[0-9a-f]*[0-9a-f]"

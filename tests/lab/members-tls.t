@@ -46,11 +46,11 @@ refused() {
 # ── a spare takes the standby's place ────────────────────────────────────────────────────────────
 
 begin c b
-ok "a spare waits, with the standby's certificate" await 10 c state JOINING
+ok "a spare waits, with the standby's certificate" await c state JOINING
 is_like "it cannot be the standby" "$(refused c)" "*no re-pair with node c (PROTECTED, view 1): it says no hello here*"
 is "the pair is as it was" "$(field a state) $(field b state)" "PROTECTED READY"
 kill -KILL "$(field b pid)"
-ok "b dies: a goes on" await 10 a state SOLO
+ok "b dies: a goes on" await a state SOLO
 is_like "alone, a takes c all the same" "$(refused c)" "*view 2 has begun with node c, *: its connections do not prove that they are its own"
 is "the log says what to look at" "$(grep -c "did not prove that they are c's: do both nodes' certificates name them" "$LAB_DIR/a.log")" 1
 is "it is no standby" "$(field a state) $(field c state)" "SOLO JOINING"
@@ -58,7 +58,7 @@ kill -TERM "$(field c pid)"
 begin c c
 ok "with a certificate of its own it is" is_protected
 begin b b
-ok "b waits" await 10 b state JOINING
+ok "b waits" await b state JOINING
 is "the pair are a and c" "$(field a 'members | tostring') $(field a link.sealed)" '["a","c"] certificate'
 ok "b takes c's place" us re-pair b
 ok "the pair is PROTECTED" is_protected
@@ -69,19 +69,19 @@ kill -TERM "$(field c pid)"
 sed -i 's/max_flows: 20000/max_flows: 10000/g' "$pair"
 begin c c
 sed -i 's/max_flows: 10000/max_flows: 20000/g' "$pair"
-ok "a spare has another chain" await 10 c state JOINING
+ok "a spare has another chain" await c state JOINING
 is_like "it is refused by name" "$(refused c)" "*no re-pair with node c (PROTECTED, view 3): it differs: *max_flows: a 20000, c 10000*"
 is "the pair is as it was" "$(field a 'members | tostring') $(field a state)" '["a","b"] PROTECTED'
 is_like "status says so" "$(us status)" "*node c, which is no member, said hello*it differs: *max_flows*"
 kill -TERM "$(field c pid)"
 begin c c
-ok "it begins with the primary's chain" await 10 c state JOINING
+ok "it begins with the primary's chain" await c state JOINING
 ok "with it it is the standby" us re-pair c
 
 # ── an arbiter that keeps a later view ───────────────────────────────────────────────────────────
 
 kill -KILL "$(field c pid)"
-ok "c dies: a goes on" await 10 a state SOLO
+ok "c dies: a goes on" await a state SOLO
 key=$(in_etcd get --prefix understudy --keys-only | grep .)
 in_etcd put "$key" "understudy 90 0 x" >/dev/null
 is_like "nobody takes its place" "$(refused b)" "*no re-pair with node b*: the arbiter keeps *view 90*"

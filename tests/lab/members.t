@@ -13,9 +13,9 @@ etcd_up
 ok "etcd answers" etcd_answers || exit 1
 for n in a b c; do "$lab" start $n; done
 ok "the pair is PROTECTED" is_protected || exit 1
-ok "the spare waits" await 10 c state JOINING
+ok "the spare waits" await c state JOINING
 is "and is no member" "$(field c member)" false
-ok "a has heard it" await 10 a visitor.node c
+ok "a has heard it" await a visitor.node c
 is "a spare that waits is not one that was removed" "$(field a former_member.count)" 0
 is "the pair are a and b" "$(field a members | jq -c .)" '["a","b"]'
 timeout 300 "$UNDERSTUDY" watch -c "$pair" >"$work/watch" 2>&1 9>&- &
@@ -35,15 +35,15 @@ ok "c takes b's place" us re-pair c --view 1
 ok "the pair is PROTECTED" is_protected
 is "it is a and c, in the next view" "$(field a 'members | tostring') $(field a view)" '["a","c"] 2'
 is "c is ready" "$(field c state)" READY
-ok "b knows that it is no member" await 10 b member false
+ok "b knows that it is no member" await b member false
 is "what it had is gone" "$(field b state)" JOINING
-ok "a says that b comes by" await 10 a visitor.node b
+ok "a says that b comes by" await a visitor.node b
 ok "once more is no harm" us re-pair c --view 1
 is "the view is the same" "$(field a view)" 2
 
 ip -n "${LAB_PREFIX}fabric" link set c-in down
 named() {
-    local left=$(polls 10) said
+    local left=$(polls) said
     until said=$(field a not_whole) && [[ $said = *"node c"* ]]; do
         poll || { echo "$said"; return 1; }
     done
@@ -60,17 +60,17 @@ former=$(field a former_member.count)
 "$lab" start b
 has_come() { [ "$(field a former_member.node)" = b ] && [ "$(field a former_member.view)" = 9 ] && [ "$(field a former_member.count)" -gt "$former" ]; }
 heard() {
-    local left=$(polls 10)
+    local left=$(polls)
     until has_come; do
         poll || { field a former_member; return 1; }
     done
 }
 ok "a hears of a node that was removed and says that it is a member" heard
 ended() { [ -z "$(ip netns pids "${LAB_PREFIX}b")" ]; }
-soon 10 ended
+soon ended
 rm "$LAB_DIR/b/b.view"
 "$lab" start b
-ok "b is a spare" await 10 b member false
+ok "b is a spare" await b member false
 
 ok "watch shows what c said as it became a member" grep -q '^[^ ]* *[a-z]* *[^ ]* *c.*READY' "$work/watch"
 kill -TERM $watcher
@@ -79,35 +79,35 @@ wait $watcher
 # ── a death, and another node in the dead one's place ────────────────────────────────────────────
 
 kill -KILL "$(field a pid)"
-ok "a dies: c goes on" await 10 c state SOLO
+ok "a dies: c goes on" await c state SOLO
 ok "b takes a's place" us re-pair b -n c
 ok "the pair is PROTECTED" is_protected
 is "it is b and c" "$(field c 'members | tostring')" '["b","c"]'
 "$lab" start a
-ok "a comes back, and is no member" await 20 a member false
+ok "a comes back, and is no member" await a member false
 is "it holds nothing" "$(field a state)" JOINING
 
 # ── asleep, while others take its place, and they are gone when it wakes ─────────────────────────
 
 sleeper=$(field c pid)
 kill -STOP "$sleeper"
-ok "c sleeps: b goes on" await 20 b state SOLO
+ok "c sleeps: b goes on" await b state SOLO
 ok "a takes its place" us re-pair a -n b
-ok "the pair is PROTECTED" await 30 b state PROTECTED
+ok "the pair is PROTECTED" await b state PROTECTED
 kill -KILL "$(field b pid)"
-ok "b dies: a goes on" await 10 a state SOLO
+ok "b dies: a goes on" await a state SOLO
 last=$(field a pid)
 kill -STOP "$last"
 kill -CONT "$sleeper"
 ok "c wakes while nobody speaks: it releases nothing" quiet c
-ok "it learns from the arbiter that it is no member" await 10 c member false
+ok "it learns from the arbiter that it is no member" await c member false
 kill -CONT "$last"
-ok "a goes on" await 10 a state SOLO
+ok "a goes on" await a state SOLO
 sleeper=$(field c pid)
 kill -STOP "$sleeper" # and is asked for while it sleeps: its view begins, and it is not ready
 us re-pair c -n a >/dev/null 2>&1 9>&- &
 asked=$!
-ok "c's view begins while it sleeps" await 10 a 'members[1]' c
+ok "c's view begins while it sleeps" await a 'members[1]' c
 ok "who waits for c holds up no other command" timeout 25 "$UNDERSTUDY" pin a -n a -c "$pair"
 kill -CONT "$sleeper"
 wait $asked
@@ -121,14 +121,14 @@ ok "the pair is PROTECTED" is_protected
 
 end_etcd
 is_like "etcd dies, and at once no node takes another one's place" "$(refused b -n a)" "*the arbiter does not answer*"
-ok "status says so" await 15 a arbiter.answers false
+ok "status says so" await a arbiter.answers false
 is "and the pair is as it was" "$(field a state) $(field c state)" "PROTECTED READY"
 kill -TERM $prober
 wait $prober
 is "nothing that clients saw is contradicted" "$(jq .contradicted "$work/probe.json")" 0
 kill -KILL "$(field c pid)"
 told() {
-    local left=$(polls 10)
+    local left=$(polls)
     until us incidents -o json | jq -e '.incidents[] | select(.node == "c")' >/dev/null; do
         poll || { us incidents; return 1; }
     done

@@ -24,9 +24,9 @@ begin() {
     node=$!
 }
 carrier() { [ "$(us status -o json 2>/dev/null | jq -c '[.ports[].up]')" = "$1" ]; }
-waits() { # SECONDS COMMAND…
-    local left=$(polls "$1")
-    until "${@:2}"; do poll || return 1; done
+waits() { # COMMAND…
+    local left=$(polls)
+    until "$@"; do poll || return 1; done
 }
 has_received() { [ "$(us status -o json | jq '[.lanes[].received] | add')" -ge "$(frames "$work/in.pcap" | grep -c '^[^[:space:]]')" ]; } # all that testpmd reads
 end() { kill -KILL $node $beside 2>/dev/null; wait $node 2>/dev/null; rm -rf "$work"; }
@@ -42,10 +42,10 @@ passes() {
         -- -i --no-flush-rx --total-num-mbufs=4096 <"$work/orders" >"$work/testpmd" 2>&1 &
     exec 9>"$work/orders"
     rm "$work/orders"
-    waits 5 carrier '[true,true]' || return
+    waits carrier '[true,true]' || return
     echo start >&9
-    waits 20 has_received
-    waits 10 has_written
+    waits has_received
+    waits has_written
     printf 'stop\nquit\n' >&9
     exec 9>&-
     wait $!
@@ -73,21 +73,21 @@ END
 
 begin
 serves() { [ "$(us status -o json 2>/dev/null | jq -r .state)" = SOLO ]; }
-ok "a node with two memif ports serves" waits 10 serves
-ok "without a peer it has no carrier" waits 5 carrier '[false,false]'
+ok "a node with two memif ports serves" waits serves
+ok "without a peer it has no carrier" waits carrier '[false,false]'
 sed "s#$work/[ab]#&2#g; s/chain: { name: memif/chain: { name: other/; s/$test_name-[ab]/&2/g; s/4790/4791/" "$work/pair.yaml" >"$work/other.yaml"
 "$UNDERSTUDY" run -c "$work/other.yaml" -n a >"$work/a2.log" 2>&1 &
 beside=$!
 others() { [ "$("$UNDERSTUDY" status -o json -c "$work/other.yaml" -n a 2>/dev/null | jq -r .state)" = SOLO ]; }
-ok "another chain's node of the same name serves beside it" waits 10 others
+ok "another chain's node of the same name serves beside it" waits others
 kill $beside
 wait $beside 2>/dev/null
 ok "testpmd is its peer" passes
 is "all that testpmd read has passed" "$(frames "$work/out.pcap" | cksum)" "$(frames "$work/in.pcap" | cksum)"
-ok "the carrier goes with the peer" waits 5 carrier '[false,false]'
+ok "the carrier goes with the peer" waits carrier '[false,false]'
 kill -KILL $node
 wait $node 2>/dev/null
 rm -r "$work/a"
 begin
-waits 10 serves && passes
+waits serves && passes
 is "the same with a node that was killed and started again" "$(frames "$work/out.pcap" | cksum)" "$(frames "$work/in.pcap" | cksum)"

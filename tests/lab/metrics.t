@@ -24,7 +24,7 @@ value() { awk -v metric="$2" '$1 == metric { print $2 }' "$work/$1"; } # NODE ME
 
 # A node that is not protected has other labels. Its page is kept for what the alerts ask of it.
 alone() {
-    local left=$(polls 20)
+    local left=$(polls)
     LAB_PROTECT="mode: off" "$lab" up --no-nodes && "$lab" start a || return
     until scrape a >"$work/off" && grep -q '^understudy_role{role="primary"} 1' "$work/off"; do
         poll || { echo "no page of a primary after 20 s"; return 1; }
@@ -36,7 +36,7 @@ ok "a node without protection says so" alone
 # A node that has just begun, without its peer, of a file with all that alerts ask for: each metric of theirs is there, with a
 # value, before anything has happened. (So is each counter at 0: an increase is seen from the first one on.)
 fresh() {
-    local metric bad=0 left=$(polls 20) node
+    local metric bad=0 left=$(polls) node
     LAB_ARBITER="etcd: [ http://127.0.0.1:1 ]" LAB_RECORD="dir: $work/fresh-rec, file_mb: 4, files: 4" "$lab" up --no-nodes || return
     ip netns exec "${LAB_PREFIX}a" "$UNDERSTUDY" run -c "$pair" -n a </dev/null >"$work/fresh.log" 2>&1 &
     node=$!
@@ -77,7 +77,7 @@ check_values() { # NODE
         same "$1" understudy_link_connects_total link.connects
 }
 for node in a b; do
-    ok "node $node: metrics are what status says" soon 10 check_values $node
+    ok "node $node: metrics are what status says" soon check_values $node
     ok "node $node: promtool has nothing to say" test -z "$(promtool check metrics <"$work/$node" 2>&1)"
 done
 is "the roles" "$(value a 'understudy_role{role="primary"}') $(value b 'understudy_role{role="primary"}')" "1 0"
@@ -164,7 +164,7 @@ ok "the node is unharmed" unharmed
 in_a bash -c 'for i in {1..200}; do exec {fd}<>/dev/tcp/'"${at/://}"' || exit; done; echo held; sleep 15' >"$work/idle" 2>&1 &
 disown
 held() {
-    local left=$(polls 10)
+    local left=$(polls)
     until grep -qx held "$work/idle"; do
         poll || { echo "not connected after 10 s: $(cat "$work/idle")"; return 1; }
     done

@@ -56,7 +56,7 @@ def read(c):
 while True: threading.Thread(target=read, args=(s.accept()[0],), daemon=True).start()'; }
 capture() { # SPACE DEV FILE FILTER
     start ip netns exec "$1" tcpdump -U -B 16384 -n -i "$2" -w "$work/$3" "$4"
-    soon 10 test -s "$work/$3"
+    soon test -s "$work/$3"
 }
 
 # The primary dies, and comes back as the standby.
@@ -69,7 +69,7 @@ kills() { local i; for ((i = 0; i < $1; i++)); do kill_primary || return 1; done
 
 waiting() { us show flow_log -n "$1" -o json 2>/dev/null | jq '[.. | .waiting? // empty] | add'; } # NODE
 all_exported() { # what the primary's log has
-    local left=$(polls 20) node=a
+    local left=$(polls) node=a
     [ "$(field a role)" = primary ] || node=b
     until [ "$(waiting $node)" = 0 ]; do
         poll || { us show flow_log -n $node; return 1; }

@@ -23,7 +23,7 @@ mark() { kill -USR2 "$client" "$server"; }
 # twice.
 end() {
     kill -USR1 "$client" "$server"
-    soon 30 test -s "$work/client.json" -a -s "$work/server.json"
+    soon test -s "$work/client.json" -a -s "$work/server.json"
     sleep 0.5
     kill "$client" "$server"
     wait "$client" "$server" 2>/dev/null

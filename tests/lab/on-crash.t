@@ -35,7 +35,7 @@ take_part() {
 
 # The pair does well, and the NF is bypassed.
 is_bypassed() {
-    await 30 a 'peer.connected' true && await 30 b 'peer.connected' true && await 30 $lives state PROTECTED &&
+    await a 'peer.connected' true && await b 'peer.connected' true && await $lives state PROTECTED &&
         us status | grep -q "^BYPASSED  "
 }
 
@@ -43,7 +43,7 @@ dies=a lives=b
 for i in 1 2 3 4 5 6 7 8 9 10; do
     if [ $i = 1 ]; then send_bomb; else take_part; fi
     # It serves, and its status says what is bypassed.
-    ok "death $i: the other node goes on without the NF" await 20 $lives 'bypassed | join(" ")' poison || break
+    ok "death $i: the other node goes on without the NF" await $lives 'bypassed | join(" ")' poison || break
     "$lab" start $dies
     is_bypassed || break
     other=$dies dies=$lives lives=$other
@@ -76,8 +76,8 @@ dies=a lives=b
 [ "$(field a role)" = primary ] || { dies=b lives=a; }
 for i in 1 2; do
     send_bomb
-    ok "bomb $i: the other node goes on" await 20 $lives role primary
-    ok "bomb $i: with the NF's state anew" soon 10 grep -q "the state of NF poison begins anew, since on_crash says so" "$LAB_DIR/$lives.log"
+    ok "bomb $i: the other node goes on" await $lives role primary
+    ok "bomb $i: with the NF's state anew" soon grep -q "the state of NF poison begins anew, since on_crash says so" "$LAB_DIR/$lives.log"
     "$lab" start $dies
     is_protected || break
     other=$dies dies=$lives lives=$other
@@ -100,9 +100,9 @@ for how in bypass reset; do
     before=$(grep -c "lane [01]: $says: done, since on_crash says so" "$LAB_DIR/$lives.log")
     downloads_begin
     send_bomb
-    ok "the other node goes on" await 20 $lives role primary
+    ok "the other node goes on" await $lives role primary
     done_by() { [ $(($(grep -c "lane [01]: $says: done, since on_crash says so" "$LAB_DIR/$lives.log") - before)) "$@" ]; } # so many
-    soon 20 done_by -ge 2
+    soon done_by -ge 2
     "$lab" start $dies
     if [ $how = bypass ]; then is_bypassed; else is_protected; fi
     ok "the states are equal" us verify

@@ -57,8 +57,8 @@ ok "verify" like "$(said verify)" '^EQUAL  after burst [0-9]+$'
 ok "drain" like "$(said drain)" '^drain: node a has handed over to node b, view [0-9]+$'
 ok "PROTECTED again" is_protected
 ok "failback" like "$(said failback)" '^failback: node b has handed over to node a, view [0-9]+$'
-is "the view is the new one" "$(sed 's/.* //' "$work/said")" "$(await 5 a role primary && field a view)"
+is "the view is the new one" "$(sed 's/.* //' "$work/said")" "$(await a role primary && field a view)"
 ok "PROTECTED again" is_protected
 before=$(field a resync.done)
 ok "resync" like "$(said resync)" '^resync: node a sends node b the whole state again$'
-ok "it was resynced" await 20 a resync.done $((before + 1))
+ok "it was resynced" await a resync.done $((before + 1))

@@ -120,7 +120,7 @@ pair=$work/pair.yaml
 node=$!
 rows() { us show limiter -o json 2>/dev/null | jq -r "$1"; }
 seen() { # JQ-EXPRESSION VALUE: waits for it
-    local left=$(polls 10)
+    local left=$(polls)
     until [ "$(rows "$1")" = "$2" ]; do
         poll || { echo "$1 is $(rows "$1"), expected $2"; cat "$work/log"; return 1; }
     done

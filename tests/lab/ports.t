@@ -13,7 +13,7 @@ fabric() { ip -n "${LAB_PREFIX}fabric" link set "$@"; }
 # Soon status has the exit code and every line that is expected, and the log of a tells of it, too.
 last_said() { grep -oE 'data ports are (not whole: |whole again)' "$LAB_DIR/a.log" | tail -n 1; }
 says() { # CODE LINE…
-    local left=$(polls 10) code line all
+    local left=$(polls) code line all
     while :; do
         us status >"$work/status" 2>&1
         code=$? all=yes
@@ -75,7 +75,7 @@ ip -n "${LAB_PREFIX}a" link set a-out mtu 1400
 before=$(port a outside tx_lost)
 "$lab" exec client ping -q -c 20 -i 0.01 -W 1 -s 1450 203.0.113.100 >/dev/null
 counted() { [ $(($(port a outside tx_lost) - before)) = 20 ]; }
-ok "frames that the kernel dropped are counted" soon 10 counted
+ok "frames that the kernel dropped are counted" soon counted
 ok "a primary that carries less than its standby is not whole" says 1 "NOT PROTECTED" "node a: port outside: MTU 1400, expected 1500 as node b has"
 ok "and may hand over" us drain
 is "which it did" "$(field b role)" primary
@@ -86,4 +86,4 @@ ok "the pair is whole" says 0
 ip -n "${LAB_PREFIX}a" link set a-in down
 ok "the standby has a port that is down" says 1 "NOT PROTECTED" "node a: port inside: no carrier"
 kill -KILL "$(field b pid)"
-ok "and takes over from a primary that is dead" await 10 a role primary
+ok "and takes over from a primary that is dead" await a role primary

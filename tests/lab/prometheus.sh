@@ -6,10 +6,10 @@
 api=http://127.0.0.1:9490/api/v1
 query() { asks curl -s --max-time 10 --data-urlencode "query=$1" "$api/query"; }
 result() { query "$1" | jq -r '[.data.result[] | .value[1]] | join(" ")'; }
-await_result() { # SECONDS QUERY VALUE
-    local left=$(polls "$1")
-    until [ "$(result "$2")" = "$3" ]; do
-        poll || { echo "$2 is '$(result "$2")' after $1 s"; return 1; }
+await_result() { # QUERY VALUE
+    local left=$(polls)
+    until [ "$(result "$1")" = "$2" ]; do
+        poll || { echo "$1 is '$(result "$1")'"; return 1; }
     done
 }
-fires() { await_result "$1" "count(ALERTS{alertname=\"$2\",alertstate=\"firing\"})" "$3"; } # SECONDS ALERT COUNT
+fires() { await_result "count(ALERTS{alertname=\"$1\",alertstate=\"firing\"})" "$2"; } # ALERT COUNT

@@ -13,7 +13,7 @@ start_b() {
 }
 stop_b() { kill "$b" 2>/dev/null; wait "$b" 2>/dev/null; }
 # What was decided on is done by a thread of the standby's, soon.
-gets() { soon 10 "$@"; }
+gets() { soon "$@"; }
 taken() { [ "$(grep -c "checked, and taken" "$work/b.log")" -ge "$1" ]; }
 rule() { echo "deny out tcp from any to any port $1" | cat - "$work/rules.first" >"$LAB_DIR/firewall.rules"; }
 # The pair file without its rules' line, so that a difference of nodes' own settings shows.
@@ -65,7 +65,7 @@ ok "nothing is left over" gets [ ! -e "$work/b/.understudy-push" ]
 ok "digests are equal" us verify
 
 stop_b
-ok "without its standby" await 20 a state SOLO
+ok "without its standby" await a state SOLO
 sed -i 's/{ monitor: {/{ rate_limiter: { pps: 1000000, burst_packets: 1000000 } }, { monitor: {/' "$LAB_DIR/chain.yaml"
 us apply >"$work/out" 2>&1
 is "the chain is changed, and who asks is told what is left to do" "$? $(grep -c 'node b was not connected: push the files to it once it is' "$work/out")" "0 1"
@@ -74,7 +74,7 @@ said=$(wc -l <"$work/b.log")
 start_b
 differs() { [ "$(times)" -gt 0 ]; }
 times() { sed -n "$((said + 1)),\$p" "$work/b.log" | grep -c 'the peer differs'; }
-soon 20 differs
+soon differs
 sleep 3
 is "the standby does not fit, and stays" "$(kill -0 "$b" 2>/dev/null && echo yes) $(field a state)" "yes SOLO"
 is "and says so once" "$(times)" 1
@@ -101,7 +101,7 @@ sed -i 's/rules: firewall.rules/rules: pipe/' "$LAB_DIR/chain.yaml"
 sed 's/port 99/port 97/' "$LAB_DIR/firewall.rules" >"$LAB_DIR/pipe"
 us apply >"$work/out" 2>&1
 is "rules where the standby has a pipe: refused" "$? $(grep -c 'not a regular file, so it is not replaced' "$work/out")" "1 1"
-ok "and it has answers" await 10 b state READY
+ok "and it has answers" await b state READY
 cp "$work/chain.yaml" "$LAB_DIR/chain.yaml"
 
 # Its disk takes nothing for as long as an apply waits: the thread of files stands, and nobody else.
@@ -136,19 +136,19 @@ is "nothing is left over" "$(ls -A "$work/b" | grep -c '^.understudy-push')" 0
 
 # It hears the primary by the data ports and not by the link: its right ends, and it keeps what it has. The chain changes meanwhile.
 ip -n "${LAB_PREFIX}a" link set a-repl down
-ok "without the link the primary goes on alone" await 20 a state SOLO
-ok "and the standby keeps its state" await 20 b state JOINING
-ok "the connection is given up" await 30 a peer.connected false
+ok "without the link the primary goes on alone" await a state SOLO
+ok "and the standby keeps its state" await b state JOINING
+ok "the connection is given up" await a peer.connected false
 rule 96
 ok "the chain is changed" us apply
 said=$(wc -l <"$work/b.log")
 ip -n "${LAB_PREFIX}a" link set a-repl up
-ok "the standby does not fit" soon 20 differs
+ok "the standby does not fit" soon differs
 us push >"$work/out" 2>&1
 is "nor does a push reach it" "$? $(grep -c 'keeps the state of the chain before.*restart it, then push' "$work/out")" "1 1"
 stop_b
 start_b
-ok "it does once it begins again" soon 20 us push
+ok "it does once it begins again" soon us push
 ok "PROTECTED" is_protected
 ok "and has the file" gets cmp "$LAB_DIR/firewall.rules" "$work/b/firewall.rules"
 stop_b

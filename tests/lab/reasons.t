@@ -14,7 +14,7 @@ told() { log_of "$1" | jq -s "[.[] | select(.event == \"$2\")] | length"; } # NO
 
 # Waits for a line of a file: seen before the test goes on, not at its end.
 sees() { # FILE PATTERN
-    local left=$(polls 5)
+    local left=$(polls)
     until grep -qE "$2" "$1"; do
         poll || { echo "no '$2' in:"; cat "$1"; return 1; }
     done

@@ -21,7 +21,7 @@ wait
 ok "one more download" "$lab" exec client curl -q -sf -o "$work/one" http://203.0.113.100/1
 ok "once more, behind the last one" us verify
 kill -KILL "$(field a pid)"
-ok "b is primary" await 10 b state SOLO
+ok "b is primary" await b state SOLO
 
 log=$work/rec/b
 replay() { timeout 900 "$UNDERSTUDY" replay -c "$pair" --log "$@" >"$work/out.txt" 2>"$work/err.txt"; }
@@ -174,7 +174,7 @@ sed -i 's/max_flows: 20000/max_flows: 20002/' "$pair"
 ok "another chain is applied to a node that records" us apply
 ok "a download goes through it" "$lab" exec client curl -q -sf -o "$work/one" http://203.0.113.100/2
 executed() { replay "$log" -o json && [ "$(json .equal)" = true ] && [ "$(json .inputs)" -gt 100 ]; }
-ok "what is recorded since is executed to the same state" soon 20 executed
+ok "what is recorded since is executed to the same state" soon executed
 timeout 900 "$UNDERSTUDY" replay -c "$work/before.yaml" --log "$before" -o json >"$work/out.txt" 2>"$work/err.txt"
 is "and what was recorded before, by the file of then" "$? $(json .equal)" "0 true"
 is "without a gap" "$(field b recorder.gaps) $(field b recorder.failures)" "0 0"

@@ -33,15 +33,15 @@ END
 pair=$work/pair.yaml
 (cd "$work" && exec "$UNDERSTUDY" run -c pair.yaml -n one 2>log) & # a device is at most 127 bytes: short paths
 node=$!
-seen() { # SECONDS COMMAND… TEXT: waits until it prints that
-    local left=$(polls "$1") got=
-    until got=$("${@:2:$#-2}" 2>&1) && [ "$got" = "${!#}" ]; do
+seen() { # COMMAND… TEXT: waits until it prints that
+    local left=$(polls) got=
+    until got=$("${@:1:$#-1}" 2>&1) && [ "$got" = "${!#}" ]; do
         poll || { echo "got: $got"; cat "$work/log"; return 1; }
     done
 }
 ends() { us show "$@" 2>/dev/null | awk 'NF == 8 { print $2, $3 }' | tail -n +2; }
 
-ok "six flows are counted" seen 20 us show monitor --count 6
+ok "six flows are counted" seen us show monitor --count 6
 is "those of one client" "$(us show monitor -s 10.0.0.2 --count)" 2
 is "those to one server" "$(us show monitor -d 192.0.2.1 --count)" 3
 is "both" "$(us show monitor -s 10.0.0.3 -d 192.0.2.2 --count)" 1
@@ -64,11 +64,11 @@ ok "ages of flows grow with the clock" awk -v a="$first" -v b="$(ages)" -v test=
 rests() { grep -q nanosleep "/proc/$watcher/wchan"; } # it has looked, and will look again in a second
 "$UNDERSTUDY" show -c "$pair" -E monitor -s 10.0.0.1 >"$work/events" 2>"$work/errors" &
 watcher=$!
-ok "events: it has looked, and rests" soon 10 rests
+ok "events: it has looked, and rests" soon rests
 us clear monitor >/dev/null
 gone() { [ "$(sed 's/^[^ ]* *//' "$work/events" | cut -d' ' -f-4 | sort)" = "[DESTROY] proto=udp from=10.0.0.1:1001 to=192.0.2.1:53
 [DESTROY] proto=udp from=10.0.0.1:1001 to=192.0.2.2:53" ]; }
-ok "events: the flows of that client that go, and no others" soon 10 gone
+ok "events: the flows of that client that go, and no others" soon gone
 kill -INT $watcher
 wait $watcher
 is "and it ends well" $? 0
@@ -99,14 +99,14 @@ ok "counters are cleared" us clear counters
 is "on both: their states are equal" "$(us verify | cut -d' ' -f1)" EQUAL
 "$UNDERSTUDY" show -c "$pair" -E monitor >"$work/events" 2>"$work/errors" &
 watcher=$!
-ok "events: it has looked, and rests" soon 10 rests
+ok "events: it has looked, and rests" soon rests
 kill -KILL $one
 wait $one 2>/dev/null
-waits_for() { local left=$(polls 10); until [ "$(field two state)" = SOLO ]; do poll || { us status; cat "$work/log2"; return 1; }; done; }
+waits_for() { local left=$(polls); until [ "$(field two state)" = SOLO ]; do poll || { us status; cat "$work/log2"; return 1; }; done; }
 ok "the standby has taken over" waits_for
 us clear monitor >/dev/null
 all_gone() { [ "$(grep -c '\[DESTROY\]' "$work/events")" = 6 ]; }
-ok "events go on from it: it had the six flows of the one before" soon 10 all_gone
+ok "events go on from it: it had the six flows of the one before" soon all_gone
 is "and nothing else has come or gone" "$(grep -vc '\[DESTROY\]' "$work/events")" 0
 kill -INT $watcher
 wait $watcher
@@ -117,7 +117,7 @@ wait $two
 sed -i 's/127.0.0.1:4701/203.0.113.250:4701/' "$work/pair.yaml"
 rm -f "$work"/*.view
 (cd "$work" && exec "$UNDERSTUDY" run -c pair.yaml 2>log) & two=$! # without -n: the node that is of this host
-joining() { local left=$(polls 20); until [ "$(field two state)" = JOINING ]; do poll || { cat "$work"/log*; return 1; }; done; }
+joining() { local left=$(polls); until [ "$(field two state)" = JOINING ]; do poll || { cat "$work"/log*; return 1; }; done; }
 ok "without -n the node of this host runs" joining
 us drain >"$work/out" 2>&1
 is "and is asked where no primary answers" "$? $(cat "$work/out")" "1 understudy: node two: JOINING: only a PROTECTED primary can hand over"

@@ -24,7 +24,7 @@ stands() { # PLANT THREAD LINK: what the first line says of the link
     is "the verdict" "$(us status | head -n 1)" "PROTECTED  chain lab, node a is PROTECTED, mode log$3"
     is "no thread is stale" "$(field a stale) $(field b stale)" "null null"
     kill -USR1 "$(field a pid)"
-    ok "$1: status says STALE" soon 10 says_stale
+    ok "$1: status says STALE" soon says_stale
     is "with an exit code of its own" "$(cat "$work/code")" 1
     is "as its verdict" "$(head -n 1 "$work/status")" "STALE  chain lab, node a is primary, a thread of node a is stuck, mode log$3"
     ok "and by name" grep -qxE "node a: no turn of $2 for [0-9]+ ms" "$work/status"

@@ -3,14 +3,14 @@
 # What supervisor.py has heard; sourced. $says is its file.
 
 heard() { # WORDS (a pattern of a whole line): waits for them
-    local left=$(polls 30)
+    local left=$(polls)
     until grep -qxE -- "$1" "$says"; do
         poll || { echo "no $1 after 30 s:"; tail -n 15 "$says"; return 1; }
     done
 }
 fed() { grep -cx WATCHDOG=1 "$says"; }
 feeds() { # N: waits for so many more
-    local left=$(polls 30) from
+    local left=$(polls) from
     from=$(fed)
     until [ "$(fed)" -ge $((from + $1)) ]; do
         poll || { echo "$(($(fed) - from)) of $1 after 30 s:"; tail -n 15 "$says"; return 1; }

@@ -53,7 +53,7 @@ print("fe80::" + ":".join("%x" % (e[i] << 8 | e[i + 1]) for i in range(0, 8, 2))
 ok "and its link-local one, which is made of its MAC" pings "$local6%eth0"
 ok "a host gets the address" bash -c "ip -n ${LAB_PREFIX}client address add $here::1/64 dev eth0"
 taken() { ip -n "${LAB_PREFIX}client" -6 address show dev eth0 dadfailed | grep -q $here::1/64; }
-ok "and finds it taken" soon 10 taken
+ok "and finds it taken" soon taken
 ip -n "${LAB_PREFIX}client" address del $here::1/64 dev eth0
 ok "the other side is reached" pings $there::100
 is "a packet that runs out is told by the chain" \
@@ -116,13 +116,13 @@ whole "kill with a report"
 
 flows() { [ "$(us show -n "$1" monitor -p tcp -d 203.0.113.100:7017 --count)" = 4 ]; }
 first=$(primary) second=$(standby)
-ok "the prober's flows are in the chain" soon 20 flows "$first"
+ok "the prober's flows are in the chain" soon flows "$first"
 view=$(field "$first" view)
 pid=$(field "$first" pid)
 kill -KILL "$pid"
 while kill -0 "$pid" 2>/dev/null; do :; done # as a supervisor does, which waits for its child
 "$lab" start "$first"
-ok "the other one takes over" await 20 "$second" role primary
+ok "the other one takes over" await "$second" role primary
 whole "back at once"
 is "the one that was back at once is the standby" "$(standby)" "$first"
 is "one view later" "$(field "$second" view)" $((view + 1))
@@ -132,7 +132,7 @@ planned_row
 standby_kill_row
 first=$(primary) second=$(standby)
 kill -TERM "$(field "$second" pid)"
-ok "the standby is stopped: the primary is SOLO" await 20 "$first" state SOLO
+ok "the standby is stopped: the primary is SOLO" await "$first" state SOLO
 is_like "because it was told, and not because nobody answered for solo_after_ms" "$(field "$first" why)" "standby $second lost: *"
 diag "$(field "$first" why)"
 "$lab" start "$second"
@@ -209,7 +209,7 @@ finally:
 END
 ok "who asks for it hears that the pair is not protected" grep -q '"text": "not protected' "$work/pending.json"
 diag "$(cat "$work/pending.json")"
-ok "the pair is PROTECTED then" await 20 "$(jq -r .standby "$work/pending.json")" state READY
+ok "the pair is PROTECTED then" await "$(jq -r .standby "$work/pending.json")" state READY
 whole "standby sleeps"
 ends
 
@@ -227,7 +227,7 @@ probes() { # of 2 s, longer than solo_after_ms: how many are answered
 for victim in b a; do # the standby, then the primary
     other=$([ $victim = a ] && echo b || echo a)
     kill -KILL "$(field $victim pid)"
-    ok "strict, $victim killed: the other one holds" await 20 $other state DEGRADED
+    ok "strict, $victim killed: the other one holds" await $other state DEGRADED
     is "strict, $victim killed: no probe gets through" "$(probes)" none
     is "strict, $victim killed: it stays DEGRADED" "$(field $other state)" DEGRADED
     us status >/dev/null 2>&1

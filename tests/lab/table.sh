@@ -55,12 +55,12 @@ traffic_begins() {
 ask_prober() {
     local had
     had=$(wc -l <"$work/probe.json")
-    kill -USR1 "$prober" && soon 10 told_more "$had"
+    kill -USR1 "$prober" && soon told_more "$had"
 }
 told_more() { [ "$(wc -l <"$work/probe.json")" -gt "$1" ]; }
 seen() { tail -n 1 "$work/probe.json" | jq -r "$1"; }
 answered() { ask_prober && [ "$(seen .received)" -gt $((answers + 5)) ]; }
-goes_on() { soon 30 answered; }
+goes_on() { soon answered; }
 
 whole() { # ROW: behind each
     ok "$configuration, $1: the pair is PROTECTED again" is_protected || return
@@ -150,7 +150,7 @@ handover_row() {
     local first
     first=$(primary)
     ok "$configuration, handover: drain" us drain
-    ok "$configuration, handover: the other one is primary" await 10 "$(other "$first")" role primary
+    ok "$configuration, handover: the other one is primary" await "$(other "$first")" role primary
     whole handover
 }
 

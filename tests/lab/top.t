@@ -23,7 +23,7 @@ END
 pair=$work/pair.yaml
 (cd "$work" && exec "$UNDERSTUDY" run -c pair.yaml -n one 2>log) & # a device is at most 127 bytes: short paths
 node=$!
-waits() { local left=$(polls 20); until "$@"; do poll || { echo "$*:"; shown; cat "$work/log"; return 1; }; done; }
+waits() { local left=$(polls); until "$@"; do poll || { echo "$*:"; shown; cat "$work/log"; return 1; }; done; }
 shown() { screen capture-pane -p -t top; }
 up() { us status -n one 2>/dev/null | grep -q SOLO; }
 waits up

@@ -17,7 +17,7 @@ during() { # SPACE COMMAND -- OPTIONS
     shift 3
     trace -o json "$@" >"$work/traced" &
     local tracing=$!
-    soon 10 is_tracing $tracing
+    soon is_tracing $tracing
     "$lab" exec "$space" bash -c "$command" >/dev/null 2>&1
     wait $tracing
 }
@@ -55,7 +55,7 @@ is "and which line of the rules denied it" "$(traced '.packets[0].steps[-1] | .n
 before=$(dropped "$reason")
 "$lab" exec server bash -c "$udp"
 counted() { [ $(($(dropped "$reason") - before)) = 1 ]; }
-ok "for the reason that is counted" soon 10 counted
+ok "for the reason that is counted" soon counted
 during client "ping -c 1 -W 2 10.0.0.1" -- --packets 1 icmp
 is "an echo to the chain is answered by it" "$(traced '.packets[0] | .outcome + " " + .out')" "answered inside"
 asks="ip neigh flush dev eth0; ping -c 1 -W 2 10.0.0.1"
@@ -67,7 +67,7 @@ lane() { "$UNDERSTUDY" status -c "$pair" -n a -o json | jq "[.lanes[].$1] | add"
 taken=$(dropped l3_arp) lost=$(lane dropped)
 for ((i = 0; i < 20; i++)); do "$lab" exec client bash -c "$asks" >/dev/null; done
 all_taken() { [ $(($(dropped l3_arp) - taken)) -ge 20 ]; }
-ok "it is counted as such" soon 10 all_taken
+ok "it is counted as such" soon all_taken
 ok "and not as dropped" test $(($(lane dropped) - lost)) -lt 20
 
 # ── pcapng ───────────────────────────────────────────────────────────────────────────────────────

@@ -43,15 +43,15 @@ mkdir -p /run/frr && ln -s "$LAB_DIR/frr-a/bgpd.vty" "$LAB_DIR/frr-a/bfdd.vty" /
 
 "$lab" start a
 "$lab" start b
-finds() { # INDEX TEXT: what a's last look found, within 20 s
-    local left=$(polls 20)
+finds() { # INDEX TEXT: what a's last look found
+    local left=$(polls)
     until [ "$(field a "track[$1].found")" = "$2" ]; do
         poll || { field a track; return 1; }
     done
 }
-leads() { await 10 "$1" role primary && await 10 "$1" state PROTECTED; }
-counts() { # NUMBER: in a's counter, within 10 s
-    local left=$(polls 10)
+leads() { await "$1" role primary && await "$1" state PROTECTED; }
+counts() { # NUMBER: in a's counter
+    local left=$(polls)
     until us status 2>&1 | grep -qF " $1 (a"; do
         poll || { us status; return 1; }
     done
@@ -76,7 +76,7 @@ ok "the BFD session goes too" finds 1 "no session that is up"
 frr_daemon b bgpd
 frr_daemon b bfdd
 again() { # DAEMON
-    local left=$(polls 15)
+    local left=$(polls)
     until in_space b vtysh --vty_socket "$LAB_DIR/frr-b" --config_dir "$LAB_DIR/frr-b" -b -d "$1" >/dev/null 2>&1; do
         poll || return 1
     done

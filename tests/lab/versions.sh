@@ -19,9 +19,9 @@ run_as() { starts_again_after TERM "$@"; }           # NODE PROGRAM
 dies_and_returns() { starts_again_after KILL "$@"; } # NODE PROGRAM
 
 spoken() { echo "$(field a peer.format) $(field b peer.format)"; }
-hands_over_to() { us drain && await 5 "$1" role primary && is_protected; } # NODE
+hands_over_to() { us drain && await "$1" role primary && is_protected; } # NODE
 # Heartbeats of the other version count on every port.
-heard() { await 10 a 'ports | map(.peer_heard) | all' true && await 10 b 'ports | map(.peer_heard) | all' true; }
+heard() { await a 'ports | map(.peer_heard) | all' true && await b 'ports | map(.peer_heard) | all' true; }
 
 # Downloads, one after the other, until $work/enough is there.
 download() { # NUMBER
@@ -58,13 +58,13 @@ is "each knows the other's program" "$(field a peer.version) $(field b peer.vers
 ok "each hears the other's heartbeats on every port" heard
 
 dies_and_returns a "$older"
-ok "the newer one takes over from the older one" await 5 b role primary
+ok "the newer one takes over from the older one" await b role primary
 is "by its death notice" "$(field b takeover.reason)" "the death notice"
 ok "PROTECTED again" is_protected
 is "in the format of the older one" "$(spoken)" "$format $format"
 
 dies_and_returns b "$newer"
-ok "the older one takes over from the newer one" await 5 a role primary
+ok "the older one takes over from the newer one" await a role primary
 is "by its death notice, too" "$(field a takeover.reason)" "the death notice"
 ok "PROTECTED again" is_protected
 is "digests equal" "$(us verify -o json 2>/dev/null | jq .equal)" true
@@ -73,12 +73,12 @@ ok "and back" hands_over_to a
 ok "heartbeats are heard" heard
 
 ok "drain" us drain
-ok "the newer one is primary" await 5 b role primary
+ok "the newer one is primary" await b role primary
 run_as a "$newer"
 ok "the other node is upgraded: PROTECTED" is_protected
 is "they speak the newest format" "$(spoken)" "$newest $newest"
 dies_and_returns b "$newer"
-ok "a takeover in it" await 5 a role primary
+ok "a takeover in it" await a role primary
 ok "PROTECTED" is_protected
 
 : >"$work/enough"

@@ -50,7 +50,7 @@ sleep 0.5
 view=$(field b view)
 freeze b
 kill -KILL "$(field a pid)"
-ok "b takes over with its disk frozen" await 5 b role primary
+ok "b takes over with its disk frozen" await b role primary
 is "its view is not on its disk" "$(field b view) $(field b view_on_disk)" "$((view + 1)) $view"
 ok "status says for how long" sh -c "'$UNDERSTUDY' status -c '$pair' | grep 'its view has not been on the disk for [1-9][0-9]* ms'"
 "$lab" start a
@@ -58,25 +58,25 @@ ok "the pair is PROTECTED beside a frozen disk" is_protected
 is "a report of the node that was killed does not fill a small disk" \
     "$(find "$LAB_DIR/a" -name 'a.crash-*' | wc -l) $(grep -c 'no report: .*expected 32 MiB of free space' "$LAB_DIR/a.log")" "0 1"
 thaw
-ok "after the thaw it is on the disk" await 5 b view_on_disk $((view + 1))
+ok "after the thaw it is on the disk" await b view_on_disk $((view + 1))
 is "in the file, too" "$(cat "$LAB_DIR/b/b.view")" "understudy view $((view + 1))"
 is "and status says no more of it" "$(field b view_unwritten_ms)" 0
 
 freeze a b
 ok "a bit flips in the standby's memory" python3 "$root/tests/lab/flip.py" "$(field a pid)" lowest
-ok "the primary hears of it, and has answers while no disk takes its bytes" await 15 b verified.different 1
+ok "the primary hears of it, and has answers while no disk takes its bytes" await b verified.different 1
 ok "so does the standby, which is brought up to date" is_protected
 is "no file is said to be there" "$(field a diverged.file) $(field b diverged.file)" "null null"
 ok "a handover while no disk takes anything" us drain
-ok "is done" await 5 a role primary
+ok "is done" await a role primary
 ok "and the pair is PROTECTED again" is_protected
 # The writer of a node that dies is kept by its disk; the node's sockets are not.
 kill -KILL "$(field a pid)"
-ok "the next takeover, from a node whose writer hangs" await 5 b role primary
+ok "the next takeover, from a node whose writer hangs" await b role primary
 left_alone() { [ "$("$lab" exec a ss -Htn state established | wc -l)" = 0 ]; } # the notice comes first
-ok "which has no connection any more" soon 5 left_alone
+ok "which has no connection any more" soon left_alone
 thaw
-ok "after the thaw what differed is on the disk" await 5 b diverged.file "$LAB_DIR/b/b.diverged"
+ok "after the thaw what differed is on the disk" await b diverged.file "$LAB_DIR/b/b.diverged"
 kill -TERM $prober
 wait $prober
 is "no flow broken, nothing contradicted" "$(jq '.flows_broken + .contradicted' "$work/probe.json")" 0
@@ -93,25 +93,25 @@ freeze a
 kill -KILL "$(field a pid)"
 starts frozen
 thaw
-ok "after the thaw it has" await 5 a view_unwritten_ms 0
+ok "after the thaw it has" await a view_unwritten_ms 0
 kill -KILL "$(field a pid)"
-await 5 b state SOLO
+await b state SOLO
 mount -o remount,ro "$LAB_DIR/a"
 starts read-only
 ok "its log says so" grep -q 'Read-only file system; tried again each second' "$LAB_DIR/a.log"
 kill -KILL "$(field b pid)"
-ok "it takes over" await 5 a role primary
+ok "it takes over" await a role primary
 nsenter -t "$(field a pid)" -m mount -o remount,rw "$LAB_DIR/a" # ip netns exec has given it mounts of its own
 mount -o remount,rw "$LAB_DIR/a"
-ok "and when its disk takes writes the view is on it" await 5 a view_unwritten_ms 0
+ok "and when its disk takes writes the view is on it" await a view_unwritten_ms 0
 "$lab" start b
 is_protected
 us drain
-await 5 b role primary
+await b role primary
 is_protected
 kill -KILL "$(field a pid)"
 dd if=/dev/zero of="$LAB_DIR/a/fill" bs=64k 2>/dev/null
 while dd if=/dev/zero of="$LAB_DIR/a/fill.$((++n))" bs=1k count=1 2>/dev/null; do [ "$n" -lt 2000 ] || break; done
 starts full
 rm -f "$LAB_DIR"/a/fill*
-ok "and when there is room the view is on it" await 5 a view_unwritten_ms 0
+ok "and when there is room the view is on it" await a view_unwritten_ms 0

@@ -50,7 +50,7 @@ host h200 10.2.0.100/24 10.2.0.1
 host h300 198.51.100.100/24 198.51.100.1
 "$lab" start a
 "$lab" start b
-ok "the pair is PROTECTED" is_protected 30
+ok "the pair is PROTECTED" is_protected
 is "each interface is heard by the other node, in its VLAN" "$(field a 'ports | map("\(.port) \(.peer_heard)") | join(", ")')" \
     "inside true, outside true, v100 true, v200-7 true, v300 true"
 for h in h0:10.0.0.1 h100:10.1.0.1 h200:10.2.0.1 h300:198.51.100.1; do

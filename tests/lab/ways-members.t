@@ -18,14 +18,14 @@ filters
 for n in a b c; do "$lab" start $n; done
 ok "the pair is PROTECTED" is_protected || exit 1
 ok "both ways stand" both_stand
-ok "the spare is no member" await 10 c member false
+ok "the spare is no member" await c member false
 asked=$(python3 -c 'import socket, sys
 s = socket.socket(socket.AF_UNIX)
 s.connect(sys.argv[1])
 s.sendall(b"{\"cmd\": \"status\", \"peer\": true}\n")
 print(s.recv(4096).decode())' "$LAB_DIR/c.sock.look")
 is_like "and has no peer that could be asked" "$asked" "*node c has no peer*"
-ok "a has heard it" await 10 a visitor.node c
+ok "a has heard it" await a visitor.node c
 before="$(refused a) $(refused b)"
 sleep 1
 is "a spare is no reason for heartbeats to be refused" "$(refused a) $(refused b)" "$before"
@@ -34,7 +34,7 @@ is "a spare is no reason for heartbeats to be refused" "$(refused a) $(refused b
 prober=$!
 
 cut 0
-ok "a way is cut: the other one carries" await 10 a 'link.ways | map(.stands) | join(" ")' "false true"
+ok "a way is cut: the other one carries" await a 'link.ways | map(.stands) | join(" ")' "false true"
 is "status says so to people" "$(us status | grep 'is lost')" "way 10.99.0.1 is lost"
 ok "c takes b's place over the way that is left" us re-pair c
 ok "the pair is PROTECTED" is_protected
@@ -46,7 +46,7 @@ ok "the other one is there again, with c" both_stand
 before="$(course a) $(course c)"
 for way in 1 0; do
     cut $way
-    ok "way $way is cut afterwards: the other one carries" await 10 a 'link.ways | map(.carries) | index(true)' $((1 - way))
+    ok "way $way is cut afterwards: the other one carries" await a 'link.ways | map(.carries) | index(true)' $((1 - way))
     sleep 1
     ok "the pair stays PROTECTED, nobody is resynced" unchanged
     mend $way

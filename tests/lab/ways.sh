@@ -8,7 +8,7 @@ second=b # the node that a has for its peer
 joined=(a b) # by both ways
 stands() { field "$1" "link.ways | map(.stands) | join(\" \")"; }
 both_stand() {
-    local left=$(polls 10)
+    local left=$(polls)
     until [ "$(stands a) $(stands $second)" = "true true true true" ]; do
         poll || { echo "a: $(stands a), $second: $(stands $second)"; return 1; }
     done

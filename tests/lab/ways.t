@@ -48,7 +48,7 @@ fault() { # WHAT-IS-SAID FUNCTION
         nothing) ;; # a busy machine may have the other way carry
         make_hole)  # small frames go, so that way stands again and again, and may carry once more
             ok "that way was lost, or the other way carries" eval "[ $(losses "$way") -gt $lost ] || [ $(carrier a) = $((1 - way)) ]" ;;
-        *) ok "the other way carries" soon 10 eval "[ \"\$(carrier a)\" = $((1 - way)) ]" ;;
+        *) ok "the other way carries" soon eval "[ \"\$(carrier a)\" = $((1 - way)) ]" ;;
     esac
     silences+=("$1: $(silence)")
     mend "$way"
@@ -74,7 +74,7 @@ fault "large frames are lost" make_hole
 losses=$(field a '| [.link.ways[].losses] | add')
 ok "losses are counted" test "$losses" -ge 5
 told() { # TEXT
-    local left=$(polls 10)
+    local left=$(polls)
     until grep -q "the way from 10.99.0.1 to b $1" "$LAB_DIR/a.log"; do
         poll || return 1
     done
@@ -98,7 +98,7 @@ ok "and both stand again" both_stand
 
 cut 0
 cut 1
-ok "both are cut: the pair is not PROTECTED" await 30 a state SOLO
+ok "both are cut: the pair is not PROTECTED" await a state SOLO
 mend 0
 mend 1
 ok "and is again once they are back" is_protected

@@ -19,24 +19,24 @@ process_dies() {
     servers="s1 s2" shards=n1
     fleet_network && fleet_files && etcd_start && etcd_answers || return
     for s in $servers; do agent_start "$s"; done
-    ok "a shard is PROTECTED" all_protected 40 || return
+    ok "a shard is PROTECTED" all_protected || return
     PROBE_US=1000
     probe_begin n1
     kills() {
         local i at server view
         for ((i = 0; i < ${KILLS:-20}; i++)); do
-            all_protected 20 || return
+            all_protected || return
             sleep 1
             server=$(said '.shards[0].primary') view=$(said '.shards[0].view')
             at=$(uptime_s)
             kill -KILL "$(cat "$LAB_DIR/units/n1-$server.pid")"
-            await_fleet 10 ".shards[0].view > $view" true || return
+            await_fleet ".shards[0].view > $view" true || return
             server=$(said '.shards[0].primary')
             echo "$at $(node_says n1 "$server" 'takeover | "\(.decided_ns) \(.replay_done_ns) \(.first_release_ns)"')" >>"$work/kills"
         done
     }
     ok "its primary's process is killed, again and again" kills
-    all_protected 20
+    all_protected
     probe_end
     # Of each kill, in ms: from the last answer to the decision, to the end of the replay, to the first packet, to the next answer.
     while read -r _ decided replayed released; do
@@ -71,7 +71,7 @@ server_dies_with_eight() {
     for n in $shards; do declare -g "FLEET_ON_$n=s1, s$((2 + $(number "$n") % 4))"; done
     fleet_network && fleet_files && etcd_start && etcd_answers || return
     for s in $servers; do agent_start "$s"; done
-    ok "eight shards, with all primaries on one server" all_protected 90 || return
+    ok "eight shards, with all primaries on one server" all_protected || return
     PROBE_US=50000
     for n in $shards; do probe_begin "$n"; done
     deaths() {
@@ -80,13 +80,13 @@ server_dies_with_eight() {
             sleep 3
             at=$(uptime_s)
             server_dies s1
-            await_fleet 60 '[.shards[] | select((.members | index("s1")) or (.protected | not))] | length' 0 || return
+            await_fleet '[.shards[] | select((.members | index("s1")) or (.protected | not))] | length' 0 || return
             echo "$at $(awk -v a="$at" '{ print $1 - a }' /proc/uptime)" >>"$work/deaths"
             times "$at" >>"$work/times"
             [ $i -lt $((${ROUNDS:-3} - 1)) ] || break
             server_returns s1
             for n in $shards; do fleet pin "$n" s1; done
-            await_fleet 120 '[.shards[] | .primary == "s1" and .protected] | all' true || return
+            await_fleet '[.shards[] | .primary == "s1" and .protected] | all' true || return
             for n in $shards; do fleet unpin "$n"; done
         done
     }

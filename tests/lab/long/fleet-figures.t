@@ -45,7 +45,7 @@ die_and_heal() { # SERVER
     of=$(said "[.shards[] | select(.primary == \"$1\").shard] | join(\" \")")
     at=$(uptime_s)
     server_dies "$1"
-    await_fleet 60 "[.shards[] | select((.members | index(\"$1\")) or (.protected | not))] | length" 0 || return 1
+    await_fleet "[.shards[] | select((.members | index(\"$1\")) or (.protected | not))] | length" 0 || return 1
     echo "$at $(since "$at") $of" >>"$work/deaths"
 }
 pauses() { # of each shard whose primary was where a server died
@@ -73,9 +73,9 @@ tell_deaths() { # WHAT
 half_moves() {
     export WEB_RATE=250000
     FLEET_ON="s1, s2"
-    fleet_up 3 4 && ok "four shards, all of them on s1" all_protected 90 || return
+    fleet_up 3 4 && ok "four shards, all of them on s1" all_protected || return
     load_serve 1000000 2000000 || return
-    moved() { local n; for n in n3 n4; do fleet move $n "$1" || return; done; await_fleet 30 "[.shards[] | select(.shard == \"n3\" or .shard == \"n4\") | .primary == \"$1\" and .protected] | all" true; }
+    moved() { local n; for n in n3 n4; do fleet move $n "$1" || return; done; await_fleet "[.shards[] | select(.shard == \"n3\" or .shard == \"n4\") | .primary == \"$1\" and .protected] | all" true; }
     for n in $shards; do load_begin "$n" 40 4; done
     sleep 3
     note_begin
@@ -113,7 +113,7 @@ half_moves() {
 one_for_all() {
     FLEET_ROOM="nodes: 4" FLEET_ROOM_s5="nodes: 16"
     FLEET_ON_n1="s1, s5" FLEET_ON_n2="s2, s5" FLEET_ON_n3="s3, s5" FLEET_ON_n4="s4, s5"
-    fleet_up 5 4 && ok "four active servers, s5 has all standbys" all_protected 90 || return
+    fleet_up 5 4 && ok "four active servers, s5 has all standbys" all_protected || return
     takes "a node at rest" 8 $(nodes_of $servers)
     takes "a standby at rest on the fifth server" 4 $(nodes_of s5)
     for n in $shards; do probe_begin "$n"; done
@@ -124,7 +124,7 @@ one_for_all() {
             die_and_heal "s$i" || return
             server_returns "s$i"
             fleet pin "n$i" "s$i"
-            await_fleet 40 ".shards[] | select(.shard == \"n$i\") | .members == [\"s$i\", \"s5\"] and .protected" true || return
+            await_fleet ".shards[] | select(.shard == \"n$i\") | .members == [\"s$i\", \"s5\"] and .protected" true || return
             fleet unpin "n$i"
         done
     }
@@ -140,7 +140,7 @@ one_for_all() {
 
 eight_shards() { # 16 nodes on the processors of one machine, so heartbeats are half of the default's
     FLEET_TIMING="{ heartbeat_ms: 10, detect_ms: 50 }"
-    fleet_up 5 8 && ok "eight shards on five servers" all_protected 90 || return
+    fleet_up 5 8 && ok "eight shards on five servers" all_protected || return
     takes "a node at rest, of 16" 16 $(nodes_of $servers)
     takes "an agent" 5 "${agent[@]}"
     takes "etcd" 1 "${etcd[@]}"
@@ -157,7 +157,7 @@ eight_shards() { # 16 nodes on the processors of one machine, so heartbeats are 
         for s in $servers; do
             die_and_heal "$s" || return
             server_returns "$s"
-            all_protected 30 || return
+            all_protected || return
             sleep 5
         done
     }
@@ -189,7 +189,7 @@ flows_of() { said '.shards[0].primary' | { read -r s && node_says n1 "$s" nfs.na
 flows_grow() {
     local count=0 more
     FLEET_FLOWS=60000 FLEET_ON="s1, s2"
-    fleet_up 3 1 && ok "a shard with room for 60,000 flows" all_protected 90 || return
+    fleet_up 3 1 && ok "a shard with room for 60,000 flows" all_protected || return
     probe_begin n1
     for more in 0 1000 9000 40000; do
         count=$((count + more))
@@ -202,7 +202,7 @@ flows_grow() {
                 s=$(said '.shards[0].primary')
                 die_and_heal "$s" || return
                 server_returns "$s"
-                all_protected 30 || return
+                all_protected || return
                 sleep 1
             done
         }

@@ -52,7 +52,7 @@ die_all
 is "$deaths deaths of the keeper: nothing twice, reordered or altered, no more lost than came while it was away" "$wrong" ""
 is "and the pair's state went on" "$(us keeper status -o json | jq -r '[.begun, .lost] | join(" ")')" "1 0"
 diag "most that a death lost: $worst"
-ok "the pair is PROTECTED" is_protected 20
+ok "the pair is PROTECTED" is_protected
 ok "datagrams pass" "$lab" exec client ping -q -c 20 -i 0.05 -W 1 203.0.113.100
 
 # Two of them, which die in turn: the dead one is back, and waits, before the next one dies.

@@ -63,7 +63,7 @@ mounts='mount --make-rprivate / && mount -t tmpfs none "$0/tmp" && mkdir "$0"/tm
     over /etc "$0/tmp/etc" /etc && over /var/lib "$0/tmp/lib" /var/lib && over /var/log "$0/tmp/log" /var/log &&
     over "$0/../stand:$0/../dest/usr:/usr" "$0/tmp/usr" /usr && mount -t tmpfs none /run && touch "$0/ready" && exec sleep 1000'
 server_up() { # NAME
-    local ns=$LAB_PREFIX${server[$1]} dir=$work/$1 left=$(polls 10)
+    local ns=$LAB_PREFIX${server[$1]} dir=$work/$1 left=$(polls)
     mkdir -p "$dir/tmp" && rm -f "$dir/ready"
     ip netns exec "$ns" unshare -m bash -c "$mounts" "$dir" >"$dir/up" 2>&1 9>&- &
     echo $! >"$dir/pid"
@@ -79,14 +79,14 @@ lose() { # SERVER: its node dies, and nobody starts it
 }
 pair_of() { on "$1" understudy status -c /etc/understudy/pair.yaml -n "$1" -o json 2>/dev/null | jq -r ".$2"; }
 field_is() { # SERVER FIELD VALUE
-    local left=$(polls 60)
+    local left=$(polls)
     until [ "$(pair_of "$1" "$2")" = "$3" ]; do
         poll || { echo "$1 is $(pair_of "$1" state): $(pair_of "$1" why)"; return 1; }
     done
 }
 state_is() { field_is "$1" state "$2"; }
 protected() {
-    local left=$(polls 90)
+    local left=$(polls)
     until [ "$(pair_of alpha state) $(pair_of beta state)" = "PROTECTED READY" ] || [ "$(pair_of alpha state) $(pair_of beta state)" = "READY PROTECTED" ]; do
         poll || { on alpha understudy status -c /etc/understudy/pair.yaml; on beta understudy status -c /etc/understudy/pair.yaml; return 1; }
     done

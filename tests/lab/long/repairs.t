@@ -59,7 +59,7 @@ for ((i = 1; i <= KILLS; i++)); do
     kill -KILL "$(field $victim pid)" 2>/dev/null
     for ((k = 0; k < 5; k++)); do [ "$(primaries)" -lt 2 ] || two=$((two + 1)); done
     "$lab" start "$victim"
-    if ! is_protected 30 >/dev/null; then
+    if ! is_protected >/dev/null; then
         stuck=$((stuck + 1))
         diag "$i: $victim was killed: $(us status | head -n 8)"
     fi

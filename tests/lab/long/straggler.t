@@ -81,7 +81,7 @@ row() { # NODE US PERCENT
     gave_up=$(said_after "$since" "warning standby_lost a: .*slow: waited")
     turns "$1" 0
     healed=$(ups)
-    ok "it is PROTECTED when the node is as quick as before" is_protected 120
+    ok "it is PROTECTED when the node is as quick as before" is_protected
     healed=$(awk -v a="$healed" -v b="$(ups)" 'BEGIN { printf "%.1f", b - a }')
     end
     ok "each datagram arrives once, as it was sent" each_once
@@ -116,7 +116,7 @@ rate=1000
 ok "a pair whose NF counts twice while it is slow is PROTECTED" pair_up twice || exit 1
 turns b 1
 begin
-ok "a standby that counts twice is seen by the digests" soon 20 eval '! equal'
+ok "a standby that counts twice is seen by the digests" soon eval '! equal'
 turns b 0
 turns a 1
 sleep 3

@@ -110,7 +110,7 @@ kill_by() { # PORT OR COMMAND, NODE
 }
 
 is_reported() { # NODE BEFORE: one more than before
-    local left=$(polls 20)
+    local left=$(polls)
     until [ "$(incidents "$1" ".incidents | length")" -gt "$2" ] 2>/dev/null; do
         poll || { echo "no report of $1"; return 1; }
     done
