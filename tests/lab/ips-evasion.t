@@ -7,12 +7,13 @@ need_lab
 command -v python3 >/dev/null || skip_all "python3 is not installed"
 export LAB_RULES=$work/rules LAB_NFS='ips: { rules: firewall.rules, max_flows: 256, tcp_closed: 1 }'
 echo 'drop tcp any any -> any 7200 (content:"attack"; sid:7;)' >"$work/rules"
-plan 6
+plan 7
 
 evade() { "$lab" exec "$1" python3 tests/lab/evade.py "${@:2}"; }
 
-# What was read, and the names of tricks by ports, as "NAME READ", sorted.
-read_by() { # SENT READ
+# What was read, and the names of tricks by ports, as "NAME READ", sorted; once all that comes without a chain has come, or what is harmless.
+read_by() { # SENT READ COUNT
+    soon eval "[ \$(wc -l <'$2') -ge $3 ]" >&2
     sleep 1
     join <(sort "$1") <(sort "$2") | cut -d' ' -f2- | sort
 }
@@ -23,17 +24,17 @@ ok "the pair is PROTECTED" "$lab" up || exit 1
 evade server serve 0.0.0.0 7200 "$work/read" &
 server=$!
 trap 'kill $server 2>/dev/null; cleanup' EXIT
-sleep 0.5
+ok "somebody listens" listens server tcp 7200
 
 : >"$work/read"
 evade server send t1 192.0.2.77 192.0.2.1 192.0.2.1 7200 >"$work/sent"
-read_by "$work/sent" "$work/read" >"$work/direct"
+read_by "$work/sent" "$work/read" 17 >"$work/direct"
 is "without a chain every trick works" "$(awk '$2 != "attack" {print $1}' "$work/direct")" plain
 ok "there are 16 of them" [ "$(wc -l <"$work/direct")" = 17 ]
 
 : >"$work/read"
 evade client send eth0 10.0.0.77 10.0.0.1 203.0.113.100 7200 >"$work/sent"
-read_by "$work/sent" "$work/read" >"$work/through"
+read_by "$work/sent" "$work/read" 1 >"$work/through"
 ok "through ips what is harmless comes through" grep -qx 'plain harmless' "$work/through"
 is "and no trick works" "$(grep attack "$work/through")" ""
 diag "$("$UNDERSTUDY" show -c "$LAB_DIR/pair.yaml" ips -o json 2>/dev/null | jq -c '.counters // empty' 2>/dev/null | head -c 900)"
