@@ -16,27 +16,29 @@ plan 40
 #   the router knows 198.51.100.K, the outside address of shard K, by BGP alone
 outside_network() {
     local s n k
-    ip -n "${LAB_PREFIX}fabric" link add br-far type bridge stp_state 0 forward_delay 0 mcast_snooping 0
-    ip -n "${LAB_PREFIX}fabric" link set br-far up
-    cable router out br-out && cable router far br-far || return 1
+    net_bridge fabric br-far
+    cable router out br-out
+    cable router far br-far
     address router out 203.0.113.254/24
     address router far 192.0.2.254/24
     in_space router sysctl -q -w net.ipv4.ip_forward=1
-    ip -n "${LAB_PREFIX}fabric" link set server-eth0 master br-far
-    ip -n "${LAB_PREFIX}server" address flush dev eth0
+    net_dress fabric link set server-eth0 master br-far
+    net_dress server address flush dev eth0
     for n in $shards; do
         k=$(number "$n")
         address server eth0 "192.0.2.$((100 + k))/24"
-        ip -n "${LAB_PREFIX}client" route add "192.0.2.$((100 + k))/32" via "10.$k.0.1"
+        net_dress client route add "192.0.2.$((100 + k))/32" via "10.$k.0.1"
         # Each of the client's addresses is a host of one shard.
-        ip -n "${LAB_PREFIX}client" rule add from "10.$k.0.100" table $((100 + k))
-        ip -n "${LAB_PREFIX}client" route add default via "10.$k.0.1" table $((100 + k))
+        net_dress client rule add from "10.$k.0.100" table $((100 + k))
+        net_dress client route add default via "10.$k.0.1" table $((100 + k))
     done
-    ip -n "${LAB_PREFIX}server" route add default via 192.0.2.254
+    net_dress server route add default via 192.0.2.254
     for s in $servers; do
         in_space "$s" sysctl -q -w net.ipv4.conf.all.arp_ignore=1
-        cable "$s" bgp br-out && address "$s" bgp "203.0.113.20$(number "$s")/24" || return 1
+        cable "$s" bgp br-out
+        address "$s" bgp "203.0.113.20$(number "$s")/24"
     done
+    net_lay
 }
 
 outside_files() {

@@ -19,6 +19,9 @@
 
 for tool in etcd etcdctl bridge; do command -v $tool >/dev/null || skip_all "$tool is not installed"; done
 
+# shellcheck source=scripts/net.sh
+. "$root/scripts/net.sh"
+
 servers=$(seq -f s%g "${FLEET_SERVERS:-4}")
 shards=$(seq -f n%g "${FLEET_SHARDS:-4}")
 read -ra zones <<<"${FLEET_ZONES:-}"
@@ -45,44 +48,43 @@ trap fleet_down EXIT
 
 # ── network ──────────────────────────────────────────────────────────────────────────────────────
 
-cable() { # SPACE DEV BRIDGE: an end in SPACE, the other one at the bridge, offloads off
-    local far=$1-$2
-    ip -n "$LAB_PREFIX$1" link add "$2" type veth peer name "$far" netns "${LAB_PREFIX}fabric" || return 1
-    in_space "$1" ethtool -K "$2" tx off rx off sg off tso off gso off gro off >/dev/null 2>&1
-    in_space fabric ethtool -K "$far" tx off rx off sg off tso off gso off gro off >/dev/null 2>&1
-    ip -n "$LAB_PREFIX$1" link set "$2" txqueuelen 10000 up
-    ip -n "${LAB_PREFIX}fabric" link set "$far" txqueuelen 10000 master "$3" up
+cable() { # SPACE DEV BRIDGE: an end in SPACE, the other one at the bridge
+    net_cable "$1" "$2" fabric "$1-$2"
+    net_dress fabric link set "$1-$2" master "$3"
 }
-address() { ip -n "$LAB_PREFIX$1" address add "$3" dev "$2"; }
+address() { net_dress "$1" address add "$3" dev "$2"; }
 number() { echo "${1#?}"; }
 of_etcds() { local m out=; for m in $etcds; do out+=${out:+,}${1//%/$((100 + m))}; done; echo "$out"; } # TEXT, % for 100, 101 …
 
 fleet_network() {
     local s n k
     for s in $spaces; do
-        ip netns add "$LAB_PREFIX$s" && ip -n "$LAB_PREFIX$s" link set lo up || return 1
+        ip netns add "$LAB_PREFIX$s" || return
+        net_dress "$s" link set lo up
     done
-    for n in br-in br-out br-repl; do
-        ip -n "${LAB_PREFIX}fabric" link add $n type bridge stp_state 0 forward_delay 0 mcast_snooping 0
-        ip -n "${LAB_PREFIX}fabric" link set $n up
-    done
-    cable client eth0 br-in && cable server eth0 br-out && cable w repl br-repl || return 1
+    for n in br-in br-out br-repl; do net_bridge fabric $n; done
+    cable client eth0 br-in
+    cable server eth0 br-out
+    cable w repl br-repl
     for s in $etcds; do address w repl 10.97.0.$((100 + s))/24; done
     address server eth0 203.0.113.100/24
     for s in $servers; do
-        cable "$s" repl br-repl && address "$s" repl "10.97.0.$(number "$s")/24" || return 1
+        cable "$s" repl br-repl
+        address "$s" repl "10.97.0.$(number "$s")/24"
         for n in $shards; do
-            cable "$s" "$n-in" br-in && cable "$s" "$n-out" br-out || return 1
-            ip -n "$LAB_PREFIX$s" link set "$n-in" promisc on
-            ip -n "$LAB_PREFIX$s" link set "$n-out" promisc on
+            cable "$s" "$n-in" br-in
+            cable "$s" "$n-out" br-out
+            net_dress "$s" link set "$n-in" promisc on
+            net_dress "$s" link set "$n-out" promisc on
         done
     done
     for n in $shards; do
         k=$(number "$n")
         address client eth0 "10.$k.0.100/24"
         address server eth0 "203.0.113.$((100 + k))/24"
-        ip -n "${LAB_PREFIX}client" route add "203.0.113.$((100 + k))/32" via "10.$k.0.1"
+        net_dress client route add "203.0.113.$((100 + k))/32" via "10.$k.0.1"
     done
+    net_lay
 }
 
 # ── files ────────────────────────────────────────────────────────────────────────────────────────
