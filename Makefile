@@ -14,7 +14,7 @@
 #   make results  the experiments of the field's papers into docs/results, RESULTS_MINUTES=26 at most (scripts/results)
 #   make demo     deps, build, then 500 downloads through a pair whose primaries are killed
 #   make fleet-demo   the same of a fleet: downloads through shards on four servers, of which one dies; a fifth one is added; a picture
-#   make install, uninstall, deb   into DESTDIR and PREFIX; out of them; Debian packages in build/deb (scripts/packaging/install.mk)
+#   make install, uninstall, deb, image   into DESTDIR and PREFIX; out of them; Debian packages; an OCI image (scripts/packaging/install.mk)
 #   make soak     KILLS=100 HANGS=20 faults at random moments under downloads, SEED=n for those again (docs/testing.md)
 #   make day      DAY_S=3600 a day of a pair: faults of all kinds under clients, alerts and log held against them (docs/testing.md); SEED, TIMING
 #   make clean    away with build, build-san, build-fuzz

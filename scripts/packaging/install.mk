@@ -2,6 +2,7 @@
 # make install: PREFIX is where things lie when they run, DESTDIR a directory that stands for / until then. make uninstall
 # takes the same variables.
 # make deb: Debian packages in build/deb, from a copy of the tracked files, which the tree does not notice.
+# make image: an OCI image of a node, in the storage of buildah and podman.
 
 PREFIX  ?= /usr/local
 DESTDIR ?=
@@ -43,8 +44,9 @@ install: all $(BUILD)/man/understudy.1 $(BUILD)/man/understudy.yaml.5
 	$(call put,644,$(DOCDIR),README.md LICENSE)
 	$(call put,644,$(DOCDIR)/docs,$(wildcard docs/*.md))
 	ln -sfn ../examples $(DESTDIR)$(DOCDIR)/docs/examples
-	$(call put,644,$(DOCDIR)/examples,$(filter-out %/frr %/hello %/new-nf,$(wildcard docs/examples/*)))
+	$(call put,644,$(DOCDIR)/examples,$(filter-out %/frr %/hello %/kubernetes %/new-nf,$(wildcard docs/examples/*)))
 	$(call put,644,$(DOCDIR)/examples/frr,$(wildcard docs/examples/frr/*))
+	$(call put,644,$(DOCDIR)/examples/kubernetes,$(wildcard docs/examples/kubernetes/*))
 	$(call put,644,$(DOCDIR)/examples/hello,$(wildcard docs/examples/hello/*))
 
 # With the variables of the install. Modules of others stay, and so do configuration, state and user.
@@ -75,3 +77,10 @@ deb:
 	cd $(DEB) && dpkg-buildpackage -us -uc -b > ../build.log 2>&1 || { tail -n 30 ../build.log; exit 1; }
 	cd $(BUILD)/deb && lintian --fail-on error,warning *.changes
 	@ls $(BUILD)/deb/*.deb
+
+# An OCI image in buildah's storage: scripts/packaging/image.
+.PHONY: image
+image:
+	rm -rf $(BUILD)/image/installed
+	$(MAKE) install DESTDIR=$(BUILD)/image/installed PREFIX=/usr
+	BUILD=$(BUILD) scripts/packaging/image understudy:$(VERSION) $(BUILD)/image/installed

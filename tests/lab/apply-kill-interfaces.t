@@ -131,6 +131,7 @@ is "a download beside it is whole" "$result" "curl 0, whole"
 ok "digests are equal" us verify
 
 # ── with kills ──
+went_on() { [ "$(field "$1" role)" = primary ] || [ "$(field "$1" state)" = JOINING ]; } # NODE: or could not
 now=second before=0 behind=0
 for moment in "${moments[@]}"; do
     then=$([ $now = first ] && echo second || echo first)
@@ -146,7 +147,7 @@ for moment in "${moments[@]}"; do
     us apply >"$work/out" 2>&1
     wait $killer
     [ -e "$work/killed" ] || { ok "it says \"$moment\"" false; break; }
-    await "$other" role primary >/dev/null
+    soon went_on "$other"
     found=${set_of[$(field "$other" chain.hash)]:-neither}
     went=$(field "$other" role)
     diag "at \"$moment\", $now to $then: $other is $went, $(field "$other" state), with the $found set"

@@ -5,10 +5,12 @@
 
 # The one that is primary, by what it says.
 primary() { local n; for n in a b; do [ "$(field $n role)" = primary ] && echo $n && return; done; }
+fits_or_not() { us status >/dev/null 2>&1 || for n in a b; do field $n peer.differs; done | grep -qvx null; }
 # A pair with one set: the node that was killed starts by the file, and does not fit one that has the set before: that one applies the file.
 mend() { # NODE
     "$lab" start "$1"
-    is_protected >/dev/null && return
+    soon fits_or_not
+    us status >/dev/null 2>&1 && return
     us apply || return 1
     kill -0 "$(field "$1" pid)" 2>/dev/null || "$lab" start "$1"
     is_protected

@@ -41,7 +41,7 @@ ok "and that they come again" grep -q "frames that a node crashed on in NF crash
 quarantined=$(field b 'lanes[0].quarantined')
 ok "those that came after the takeover were dropped: $quarantined" test "$quarantined" -gt 0
 ok "and the first of them kept" test -s "$LAB_DIR/b/b.quarantine.pcapng"
-ended() { # within its time and a little more
+ended() {
     local left=$(polls)
     until grep -q "the quarantine for NF crasher has ended: $quarantined frames were dropped" "$LAB_DIR/b.log"; do
         poll || return 1

@@ -11,7 +11,7 @@ plan 7
 
 evade() { "$lab" exec "$1" python3 tests/lab/evade.py "${@:2}"; }
 
-# What was read, and the names of tricks by ports, as "NAME READ", sorted; once all that comes without a chain has come, or what is harmless.
+# What was read, and the names of tricks by ports, as "NAME READ", sorted. Waits for COUNT lines, and for a second more.
 read_by() { # SENT READ COUNT
     soon eval "[ \$(wc -l <'$2') -ge $3 ]" >&2
     sleep 1

@@ -5,7 +5,7 @@
 # primary, and so does who has only replayed. Where the same network lies in front of the keeper it does not.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 11
+plan 12
 
 export LAB_KEEPER=yes LAB_NFS="trojan: { max_hosts: 1024, max_flows: 4096 } }, { monitor: { max_flows: 20000 }"
 fabric() { ip -n "${LAB_PREFIX}fabric" "$@"; }

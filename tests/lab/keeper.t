@@ -31,7 +31,7 @@ can_stand() { is_root && : >"$work/try" && unshare -m python3 -c "$stands" "$wor
 goes_on() { [ "$(keeper k released)" -gt "$1" ]; }
 disk_stands() {
     local pid=$(serves k) server before code
-    nsenter -t "$pid" -m python3 -c "$stands" "$LAB_DIR/pair.key" 60 >"$work/stands" 2>&1 &
+    nsenter -t "$pid" -m python3 -c "$stands" "$LAB_DIR/pair.key" 600 >"$work/stands" 2>&1 &
     server=$!
     soon grep -q mounted "$work/stands" || return
     kill -HUP "$pid"

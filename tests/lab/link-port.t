@@ -30,7 +30,7 @@ apply_row() {
 # What people and programs are told while the port carries.
 logs() { grep -q "link_port .*: $2" "$LAB_DIR/$1.log"; } # NODE TEXT
 told() { soon logs "$@"; }
-# A port that fell silent before it was first logged has one line that says so, until it was not silent for 10 s.
+# Of a port that fell silent before its first line the log says that alone, until the port was heard for 10 s.
 logs_which_way() {
     logs "$1" "the lanes' port net_.*8 carries the log" ||
         { [ "$(field "$1" link.port_losses)" -gt 0 ] && logs "$1" "the lanes' port net_.*8 is silent"; }

@@ -46,8 +46,8 @@ is_like "time does not release it" "$(refused c)" "*if it is dead, say so with -
 is "nothing has changed" "$(field a state) $(field a 'members | tostring')" 'DEGRADED ["a","b"]'
 ok "a person says that it is lost" us re-pair c --lost b
 ok "the pair is PROTECTED" is_protected
-quiet() { # b is no primary; a strict one that is alone holds, and is one all the same
-    local left=$(polls)
+quiet() { # for 3 s b is no primary; a strict one that is alone holds, and is one all the same
+    local left=$(polls 3)
     while poll; do
         if [ "$(field b role)" = primary ]; then echo "b: $(field b why)"; return 1; fi
     done

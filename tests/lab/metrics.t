@@ -166,7 +166,7 @@ disown
 held() {
     local left=$(polls)
     until grep -qx held "$work/idle"; do
-        poll || { echo "not connected after 10 s: $(cat "$work/idle")"; return 1; }
+        poll || { echo "not connected: $(cat "$work/idle")"; return 1; }
     done
 }
 ok "200 idle connections are there" held

@@ -5,7 +5,7 @@
 heard() { # WORDS (a pattern of a whole line): waits for them
     local left=$(polls)
     until grep -qxE -- "$1" "$says"; do
-        poll || { echo "no $1 after 30 s:"; tail -n 15 "$says"; return 1; }
+        poll || { echo "no $1:"; tail -n 15 "$says"; return 1; }
     done
 }
 fed() { grep -cx WATCHDOG=1 "$says"; }
@@ -13,7 +13,7 @@ feeds() { # N: waits for so many more
     local left=$(polls) from
     from=$(fed)
     until [ "$(fed)" -ge $((from + $1)) ]; do
-        poll || { echo "$(($(fed) - from)) of $1 after 30 s:"; tail -n 15 "$says"; return 1; }
+        poll || { echo "$(($(fed) - from)) of $1:"; tail -n 15 "$says"; return 1; }
     done
 }
 # One that was on its way when the thread stopped may still be read.
