@@ -72,7 +72,7 @@ else
     skip "so is a kind that there is not" "no python3-kubernetes"
 fi
 "$UNDERSTUDY" key "$work/pair.key"
-sed -n '/^  pair.yaml: |/,/^---/{s/^    //p}' "$example" | sed "s|/etc/understudy/key/pair.key|$work/pair.key|; /^arbiter:/d" >"$work/example.yaml"
+sed -n '/^  pair.yaml: |/,/^---/{s/^    //p}' "$example" | sed "s|/run/understudy/pair.key|$work/pair.key|; /^arbiter:/d" >"$work/example.yaml"
 ok "its pair file is accepted" "$UNDERSTUDY" check -c "$work/example.yaml"
 
 # ── a pair ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -84,8 +84,7 @@ for node in a b; do # the file is root's, and each node has a directory in which
     sed -i "s|control: $LAB_DIR/$node.sock|control: $LAB_DIR/$node/node.sock|" "$pair"
     ln -s "$node/node.sock" "$LAB_DIR/$node.sock"
 done
-chgrp 900 "$LAB_DIR/pair.key"
-chmod 640 "$LAB_DIR/pair.key"
+chown 900 "$LAB_DIR/pair.key"
 web_files "$work" 10 4000 300000 2000000 3000000
 ok "a container, by the capabilities of its user" start a "$image" --security-opt no-new-privileges
 ok "another one, by those of the program's file" start_without b "$image"
