@@ -22,8 +22,8 @@ net_bridge() { # SPACE NAME
     net_dress "$1" link set "$2" up
 }
 
-# Makes and configures what is gathered. Checksums and segments have to be real on the wire: nobody behind a DPDK port finishes them. Some devices have no VLAN
-# offload, some kernels no IPv6.
+# Makes and configures what is gathered. Checksums and segments have to be real on the wire: nobody behind a DPDK port finishes them. Some devices
+# have no VLAN offload, some kernels no IPv6.
 net_lay() {
     local s
     for s in "${!net_made[@]}"; do

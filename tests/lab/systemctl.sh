@@ -6,7 +6,7 @@
 set -u
 unit_file=/usr/lib/systemd/system/understudy@.service
 here=/run/units
-polls() { echo 1800; } # as in lib.sh, of which nothing is on the server
+polls() { echo 1800; } # a minute and a half; nothing of scripts/wait.sh is on the server
 poll() { [ $((left--)) -gt 0 ] && sleep 0.05; }
 of_unit() { sed -n "s/^$1=-\{0,1\}//p" "$unit_file" | head -n 1; }
 of_node() { of_unit "$1" | sed "s|\${PAIR}|$(of_unit Environment | sed 's/^PAIR=//')|; s|%i|$2|"; }
