@@ -94,7 +94,7 @@ LAB    := $(filter-out $(LABMORE) $(LABLONG),$(wildcard tests/lab/*.t))
 PLANTED := $(shell grep -lE 'FT_PLANTED|def UNDERSTUDY_PLANT' $$(find ftcore nflib replicator lane understudy -name '*.c'))
 
 .PHONY: all help deps lint results sim sim-coverage check check-sim check-more check-long check-unit check-lab model demo fleet-demo soak day clean format
-all: $(BUILD)/understudy $(BUILD)/probe $(BUILD)/numbered $(BUILD)/ask $(NFLIB) $(NFTESTLIB) $(MODULEFILES) $(patsubst %,$(BUILD)/include/%,$(HEADERS:tests/%=%))
+all: $(BUILD)/understudy $(BUILD)/probe $(BUILD)/numbered $(BUILD)/ask $(BUILD)/witness $(NFLIB) $(NFTESTLIB) $(MODULEFILES) $(patsubst %,$(BUILD)/include/%,$(HEADERS:tests/%=%))
 
 help:
 	@sed -n 's/^#   \(make\|SAN\|V=\)/\1/p' Makefile
@@ -164,7 +164,7 @@ $(BUILD)/probe: $(BUILD)/obj/tests/lab/probe.o $(patsubst %.c,$(BUILD)/obj/%.o,u
 
 $(BUILD)/ask: $(BUILD)/obj/tests/lab/ask.o
 	$(Q)$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -o $@ $^ $(shell pkg-config --libs jansson)
-$(BUILD)/numbered: $(BUILD)/obj/tests/lab/numbered.o
+$(BUILD)/numbered $(BUILD)/witness: $(BUILD)/%: $(BUILD)/obj/tests/lab/%.o
 	$(Q)$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -o $@ $^
 
 # Everything but the ports: what the tests link.

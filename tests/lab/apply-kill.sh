@@ -5,11 +5,13 @@
 
 # The one that is primary, by what it says.
 primary() { local n; for n in a b; do [ "$(field $n role)" = primary ] && echo $n && return; done; }
-fits_or_not() { us status >/dev/null 2>&1 || for n in a b; do field $n peer.differs; done | grep -qvx null; }
+# A pair, or two that have each other's hello and differ: of a node that does not answer yet `field` prints an empty line.
+fits_or_not() { us status >/dev/null 2>&1 || for n in a b; do field $n peer.differs; done | grep -qvxE 'null|'; }
+has_primary() { [ -n "$(primary)" ]; }
 # A pair with one set: the node that was killed starts by the file, and does not fit one that has the set before: that one applies the file.
 mend() { # NODE
     "$lab" start "$1"
-    soon fits_or_not
+    soon has_primary && soon fits_or_not || return 1
     us status >/dev/null 2>&1 && return
     us apply || return 1
     kill -0 "$(field "$1" pid)" 2>/dev/null || "$lab" start "$1"
