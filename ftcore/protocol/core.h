@@ -102,14 +102,20 @@ static inline bool ft_decides_anew(const struct ft_decision *kept, const struct 
     return ft_era_compare(&kept->era, &asked->era) < 0;
 }
 
-/* Of a decision that is not to be replaced. */
+/*
+ * Of a decision that is not to be replaced. `own`: this process's own question made it. What begins without a
+ * state begins by its own question alone: an earlier process of the node may have begun it, and a peer have
+ * taken over from it by a certain word, of which the arbiter has not heard.
+ */
 static inline enum ft_answer ft_decided(const struct ft_decision *kept, const struct ft_question *asked,
-                                        const char *who)
+                                        const char *who, bool own)
 {
     bool same = !ft_asks_for_another(kept, asked) && ft_era_compare(&kept->era, &asked->era) == 0;
 
     if (same && asked->members.name[0][0] && kept->members.name[0][0])
         same = ft_same_members(&asked->members, &kept->members);
+    if (asked->empty && !own)
+        return FT_ANSWER_LOST;
 
     return same && strncmp(kept->winner, who, FT_NAME_MAX) == 0 ? FT_ANSWER_WON : FT_ANSWER_LOST;
 }

@@ -696,7 +696,7 @@ static bool make_state_known(struct ft_core *core, struct ft_actions *actions)
  * a pair has ever been. True: it may begin alone, as far as the arbiter goes. */
 static bool arbiter_permits(struct ft_core *core, struct ft_actions *actions)
 {
-    struct ft_question question = {.era = {0, 0}, .members = core->members};
+    struct ft_question question = {.era = {0, 0}, .members = core->members, .empty = true};
 
     if (!core->config.arbiter || core->arbiter.alone)
         return true;

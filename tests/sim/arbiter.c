@@ -16,6 +16,8 @@ struct arbiter {
     uint64_t patience;                             /* ns, of a node: then it asks again */
     uint64_t down_until, cut_until[ARBITER_NODES]; /* world ns */
     struct ft_decision kept;
+    unsigned by; /* whose question made it, and in which of its lives */
+    uint64_t by_life;
     uint64_t decisions, asked, refused; /* decisions of an era; questions; answers that another goes on */
     struct arbiter_request {
         bool used, applied, look;
@@ -119,9 +121,12 @@ static void run(struct arbiter *a, uint64_t now)
         }
         if (ft_decides_anew(&a->kept, &next->asked)) {
             a->kept = ft_decision_of(&a->kept, &next->asked, next->who);
+            a->by = next->node;
+            a->by_life = next->life;
             a->decisions += !next->look;
         }
-        next->answer = ft_decided(&a->kept, &next->asked, next->who);
+        next->answer =
+            ft_decided(&a->kept, &next->asked, next->who, a->by == next->node && a->by_life == next->life);
         next->kept = a->kept;
         next->answers = next->applies + way(a);
         if (next->look || draw(a, 20) == 0)

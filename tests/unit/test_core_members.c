@@ -101,7 +101,7 @@ TEST(a_later_view_of_no_shard_is_none_of_the_one_that_is_kept)
     }
     assert_int_equal(t.core.arbiter.asked.era.view, 51);
     assert_false(ft_decides_anew(&kept, &t.core.arbiter.asked));
-    assert_int_equal(ft_decided(&kept, &t.core.arbiter.asked, "left"), FT_ANSWER_LOST);
+    assert_int_equal(ft_decided(&kept, &t.core.arbiter.asked, "left", false), FT_ANSWER_LOST);
     answered(FT_ANSWER_LOST, 4, &kept_members);
     is(FT_JOINING);
     assert_false(t.core.member);
@@ -123,7 +123,7 @@ TEST(a_node_that_begins_alone_names_its_shard)
     is_stored(1);
     is(FT_SOLO);
     assert_false(ft_decides_anew(&kept, &back));
-    assert_int_equal(ft_decided(&kept, &back, "right"), FT_ANSWER_LOST);
+    assert_int_equal(ft_decided(&kept, &back, "right", false), FT_ANSWER_LOST);
 }
 
 /* A person let it begin, since who began alone is lost for good; it never met that node, so it has no name.

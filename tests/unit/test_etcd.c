@@ -37,6 +37,7 @@ struct help_etcd {
     bool refuses;                /* every token */
     _Atomic unsigned delay_ms;   /* of each answer but to a login */
     unsigned others;             /* so often somebody else changes the key before a put */
+    _Atomic unsigned swallows;   /* so many puts are made, and their answers are lost */
     char value[128];             /* at the key, base64; "": there is none */
     uint64_t revision;
     _Atomic unsigned logins, looks, puts; /* that were asked for */
@@ -116,6 +117,10 @@ static enum MHD_Result put(struct help_etcd *e, struct MHD_Connection *connectio
         return respond(connection, 200, text);
     snprintf(e->value, sizeof(e->value), "%.*s", (int)strcspn(value + 9, "\""), value + 9);
     e->revision++;
+    if (e->swallows) {
+        e->swallows--;
+        return respond(connection, 503, "");
+    }
     snprintf(text, sizeof(text), "{" HEADER ",\"succeeded\":true,\"responses\":[{}]}", e->cluster);
     return respond(connection, 200, text);
 }
@@ -194,6 +199,7 @@ static struct nd_arbiter_config config;
 static struct rp_arbiter calls;
 static struct nd_etcd *etcd;
 static struct ft_decision kept, decided;
+static char put_last[VALUE_MAX];
 static struct ft_fault fault;
 
 static void use_password(const char *text, size_t len, mode_t mode)
@@ -232,12 +238,12 @@ static int decides(uint64_t view, uint64_t number, const char *who)
 {
     const struct ft_question asked = {.era = {view, number}};
 
-    return decide(etcd, config.key, &asked, who, &kept, &fault);
+    return decide(etcd, config.key, &asked, who, &kept, put_last, &fault);
 }
 
 static int looks(void)
 {
-    return decide(etcd, config.key, NULL, "", &kept, &fault);
+    return decide(etcd, config.key, NULL, "", &kept, put_last, &fault);
 }
 
 /* The fault, without the server's name before it. */
@@ -609,6 +615,41 @@ TEST_WITH(an_answer_to_an_earlier_question_is_nobodys, set_up_arbiter, tear_down
     assert_true(heard(a, 5000, &era, &answer));
     assert_int_equal(era.number, 65);
     assert_int_equal(answer, FT_ANSWER_LOST);
+    nd_arbiter_stop(a);
+}
+
+static enum ft_answer answer_to(struct nd_arbiter *a, uint64_t view, bool empty)
+{
+    struct ft_era era;
+    enum ft_answer answer = FT_ANSWER_NONE;
+
+    calls.ask(a, &(struct ft_question){.era = {view, 0}, .empty = empty});
+    assert_true(heard(a, 5000, &era, &answer));
+    assert_int_equal(era.view, view);
+    return answer;
+}
+
+/* The process before may have begun that view, and its peer have taken over by a certain word since. */
+TEST_WITH(what_begins_without_a_state_begins_by_its_own_question, set_up_arbiter, tear_down_arbiter)
+{
+    struct nd_arbiter *a;
+    struct ft_era era;
+    enum ft_answer answer = FT_ANSWER_NONE;
+
+    assert_int_equal(nd_arbiter_start(&a, &calls, &config, "a", &fault), 0);
+    server.swallows = 1;
+    answer = answer_to(a, 1, true);
+    if (answer == FT_ANSWER_SILENT) /* unless it has asked again already, and found what it has put */
+        assert_true(heard(a, 5000, &era, &answer));
+    assert_int_equal(answer, FT_ANSWER_WON);
+    assert_int_equal(server.puts, 1);
+    assert_int_equal(answer_to(a, 1, true), FT_ANSWER_WON);
+    nd_arbiter_stop(a);
+
+    assert_int_equal(nd_arbiter_start(&a, &calls, &config, "a", &fault), 0);
+    assert_int_equal(answer_to(a, 1, true), FT_ANSWER_LOST);
+    assert_int_equal(answer_to(a, 1, false), FT_ANSWER_WON); /* a state that it has is the node's */
+    assert_int_equal(answer_to(a, 2, true), FT_ANSWER_WON);
     nd_arbiter_stop(a);
 }
 

@@ -254,6 +254,14 @@ TEST(the_rule)
     assert_true(ft_decides_anew(&looked, &(struct ft_question){.era = {4, 0}, .empty = true}));
     assert_true(ft_decides_anew(&(struct ft_decision){.any = false}, &(struct ft_question){.empty = true}));
     assert_false(ft_decides_anew(&looked, &(struct ft_question){.era = {50, 0}, .look = true}));
+    /* The process before may have begun it. */
+    const struct ft_decision begun = {.any = true, .era = {4, 0}, .winner = "a"};
+
+    assert_int_equal(ft_decided(&begun, &(struct ft_question){.era = {4, 0}, .empty = true}, "a", false),
+                     FT_ANSWER_LOST);
+    assert_int_equal(ft_decided(&begun, &(struct ft_question){.era = {4, 0}, .empty = true}, "a", true),
+                     FT_ANSWER_WON);
+    assert_int_equal(ft_decided(&begun, &(struct ft_question){.era = {4, 0}}, "a", false), FT_ANSWER_WON);
     for (unsigned i = 0; i < sizeof(shards) / sizeof(shards[0]); i++) {
         const struct ft_decision kept = {
             .any = true, .era = {3, 0}, .winner = "a", .members = shards[i].kept};
@@ -264,12 +272,12 @@ TEST(the_rule)
                                 shards[i].kept.shard[0] ? here.shard : shards[i].asked.members.shard,
                                 sizeof(here.shard));
         else
-            assert_int_equal(ft_decided(&kept, &shards[i].asked, "a"),
+            assert_int_equal(ft_decided(&kept, &shards[i].asked, "a", false),
                              shards[i].asked.members.shard[1] == 8 ? FT_ANSWER_WON : FT_ANSWER_LOST);
     }
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         assert_int_equal(ft_decides_anew(&rows[i].kept, &asked), rows[i].anew);
         if (!rows[i].anew)
-            assert_int_equal(ft_decided(&rows[i].kept, &asked, "a"), rows[i].a);
+            assert_int_equal(ft_decided(&rows[i].kept, &asked, "a", false), rows[i].a);
     }
 }

@@ -549,9 +549,12 @@ static void ask_arbiter(struct world *w, unsigned i)
     n->asked_at = w->now;
     if (!w->arbiter_down && !w->arbiter_cut[i]) {
         n->asked_at = 0;
-        if (ft_decides_anew(&w->decision, &n->asks))
+        if (ft_decides_anew(&w->decision, &n->asks)) {
             w->decision = ft_decision_of(&w->decision, &n->asks, n->config.name);
-        event.answer = ft_decided(&w->decision, &n->asks, n->config.name);
+            w->decided_by = n->config.incarnation;
+        }
+        event.answer =
+            ft_decided(&w->decision, &n->asks, n->config.name, w->decided_by == n->config.incarnation);
     }
     world_step(w, i, &event);
 }

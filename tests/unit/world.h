@@ -84,6 +84,7 @@ struct world {
     bool manual;                        /* nothing connects by itself */
     bool arbiter_cut[2], arbiter_down;  /* node i does not reach it; nobody does */
     struct ft_decision decision;        /* that it keeps */
+    uint64_t decided_by;                /* incarnation: whose question made it */
     bool verbose;                       /* heartbeats and answers without news are printed, too */
     bool muted;                         /* nothing is printed */
     FILE *out;

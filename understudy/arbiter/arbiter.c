@@ -196,6 +196,7 @@ struct asking {
     const struct ft_question *asked;
     const char *who;
     struct ft_decision *kept;
+    char *put; /* VALUE_MAX: the value that was put last for a question, whether or not etcd answered that */
 };
 
 static int read_key(struct nd_etcd *e, const char *server, const char *key, struct kept *kept,
@@ -243,6 +244,7 @@ static int decide_at(struct nd_etcd *e, const char *server, void *asking, struct
         if (error || !a->asked || !ft_decides_anew(&kept.decision, a->asked))
             return error;
         wanted = ft_decision_of(&kept.decision, a->asked, a->who);
+        write_value(&wanted, a->put);
         error = put_key(e, server, a->key, &kept, &wanted, &done, fault);
         if (error)
             return error;
@@ -259,12 +261,12 @@ static int decide_at(struct nd_etcd *e, const char *server, void *asking, struct
  * The rule of ftcore/protocol/core.h for { asked, who }: *kept is the decision that stands then. `who` "":
  * the era is known to have begun, and has no winner yet. `asked` NULL: looks, and changes nothing. FT_EBUSY:
  * it was given up; FT_EIO: no server answered; FT_EMALFORMED: an answer cannot be read; the password's file
- * may give FT_EPERM, FT_EMALFORMED or FT_EIO.
+ * may give FT_EPERM, FT_EMALFORMED or FT_EIO. put[0..VALUE_MAX): what was put, if anything was.
  */
 static int decide(struct nd_etcd *e, const char *key, const struct ft_question *asked, const char *who,
-                  struct ft_decision *kept, struct ft_fault *fault)
+                  struct ft_decision *kept, char *put, struct ft_fault *fault)
 {
-    struct asking asking = {key, asked, who, kept};
+    struct asking asking = {key, asked, who, kept, put};
 
     return nd_etcd_ask(e, decide_at, &asking, fault);
 }
@@ -301,6 +303,7 @@ struct nd_arbiter {
     struct told asked;      /* what is asked */
     struct told serves;     /* the view, and its members, that this node releases in */
     _Atomic uint64_t reply; /* by the thread: serial of the question, times 4, and the answer */
+    char put[VALUE_MAX];    /* the thread's: the value that this process put last for a question of its own */
     uint64_t won; /* the thread's: the view of this node's last question that it won, which it may not serve
                      in yet */
     uint64_t looked; /* the thread's: the view that the arbiter kept at the last look that was reported */
@@ -449,8 +452,13 @@ static bool answer_question(struct nd_arbiter *a, uint64_t serial, const struct 
     struct ft_decision kept = {.any = false};
     struct ft_fault fault = {""};
     uint64_t began = ft_now();
-    int error = decide(a->etcd, a->key, asked, a->name, &kept, &fault);
-    enum ft_answer answer = error ? FT_ANSWER_SILENT : ft_decided(&kept, asked, a->name);
+    int error = decide(a->etcd, a->key, asked, a->name, &kept, a->put, &fault);
+    char stands[VALUE_MAX];
+
+    write_value(&kept, stands);
+
+    enum ft_answer answer =
+        error ? FT_ANSWER_SILENT : ft_decided(&kept, asked, a->name, strcmp(stands, a->put) == 0);
 
     a->won = answer == FT_ANSWER_WON ? asked->era.view : a->won;
     if (error == FT_EBUSY)
@@ -479,7 +487,8 @@ static void look(struct nd_arbiter *a)
     uint64_t began = ft_now();
     struct ft_decision kept = {.any = false};
     struct ft_fault fault = {""};
-    int error = decide(a->etcd, a->key, serves ? &served : NULL, "", &kept, &fault);
+    char put[VALUE_MAX];
+    int error = decide(a->etcd, a->key, serves ? &served : NULL, "", &kept, put, &fault);
 
     if (error != FT_EBUSY)
         note(a, &kept, began, error ? fault.text : NULL);
@@ -566,7 +575,7 @@ int nd_arbiter_look(const struct nd_arbiter_config *config, struct ft_fault *fau
     int error = open_etcd(&etcd, config, NULL, NULL, fault);
 
     if (!error)
-        error = decide(etcd, config->key, NULL, "", &kept, fault);
+        error = decide(etcd, config->key, NULL, "", &kept, NULL, fault);
     nd_etcd_close(etcd);
     return error;
 }
