@@ -389,8 +389,8 @@ static void close_listener(struct listener *l)
             close_connection(&l->places[i]);
     if (l->fd < 0)
         return;
+    unlink(l->address.sun_path); /* first: a node that finds nobody there makes a socket of its own */
     close(l->fd);
-    unlink(l->address.sun_path);
 }
 
 static int fail_group(const char *path, const char *group, int why, struct ft_fault *fault)
