@@ -21,7 +21,7 @@ caps() { grep -h '^Cap\(Prm\|Eff\)' /proc/"$1"/task/*/status | sort -u | awk '{ 
 is "no thread of it has a capability" "$(caps "$(field a pid)")" 0000000000000000
 ok "check has nothing to say of them" sh -c "! '$lab' exec a '$UNDERSTUDY' check -c '$pair' 2>&1 | grep -i 'warning.*a-\(in\|out\)'"
 web_files "$work" 100000 1000000
-ok "a web server behind the chain" web_serve "$work"
+WEB_RATE=400000 ok "a web server behind the chain" web_serve "$work"
 web_fetch "$work" "$work/out" 40 8 &
 under_way
 ok "kill" drill kill

@@ -72,37 +72,38 @@ ok "what apply refuses a dry run refuses" refusal 'expected a number from 10 to 
 ok "nothing waits: confirm says so" refusal 'no change waits for a confirm' confirm
 
 # Nobody confirms it, and both nodes die meanwhile: the standby first, so that of two equal views node a's is the primary's.
-us apply --confirm 15 >"$work/out" 2>&1
+us apply --confirm 30 >"$work/out" 2>&1
 is "a change that waits for a confirm" "$? $(grep -c 'it goes back in [0-9]* s, unless `confirm` is said' "$work/out")" "0 1"
 is "runs" "$(runs a)" deny
-ok "both know that it waits, on the primary" waits a 15
-ok "and on the standby" waits b 15
+ok "both know that it waits, on the primary" waits a 30
+ok "and on the standby" soon waits b 30
 ok "status says so" eval 'us status | grep -q "the chain, changed by $(id -un), goes back in"'
 ok "another apply is refused meanwhile" refusal 'waits for a confirm' apply
+soon grep -q apply "$LAB_DIR/a/a.sets/waits"
 dies b
 dies a
 start b
 ok "planted, wait-unwritten: a node that begins again alone does not know" soon is_field b chain.confirm_s null
 start a
-ok "the disk of the other one has it" soon waits a 15
-ok "which tells its peer when they meet" soon waits b 15
+ok "the disk of the other one has it" soon waits a 30
+ok "which tells its peer when they meet" soon waits b 30
 ok "it goes back by itself" soon eval '[ "$(newest a)" = "went back, , null" ]'
 ok "PROTECTED" is_protected
 is "as it was" "$(runs a)" "$first"
 ok "and so are the files, on both" soon same "$work/rules.first"
-ok "digests are equal" us verify
+ok "digests are equal" equal
 ok "both have the same history" soon same_history
 
 # The primary dies meanwhile: its successor goes back.
 rule 98
-ok "another one" us apply --confirm 12
+ok "another one" us apply --confirm 30
 dies a
 ok "a takeover" await b role primary
-ok "the successor carries the deadline on" waits b 12
+ok "the successor carries the deadline on" waits b 30
 is "and has the chain that waits" "$(runs b)" deny
 start a
 ok "the other one is back, with that chain" is_protected
-ok "it knows how long it waits" waits a 12
+ok "it knows how long it waits" soon waits a 30
 ok "it goes back by itself" soon eval '[ "$(newest b)" = "went back, , null" ]'
 ok "PROTECTED" is_protected
 is "as it was" "$(runs b)" "$first"
@@ -126,6 +127,7 @@ is "who did it" "$(sed "s/.* b: //" "$work/events" | tail -n 3)" "$(printf '%s: 
 # The primary dies, and its successor hears that the change stays: the one that was away learns it.
 sed 's/port 97/port 96/' "$work/rules.97" >"$work/b/firewall.rules"
 ok "another one" us apply --confirm 60
+soon grep -q apply "$LAB_DIR/b/b.sets/waits" # its disk has it: the thread of files writes it behind the answer
 dies b
 pair=$mine
 ok "a takeover" await a role primary
@@ -141,8 +143,11 @@ ok "one that listens knows that the chain stays" soon is_field b chain.confirm_s
 # Confirmed while the other one is away, whose disk says that it waits; then both begin again.
 rule 95
 ok "another one" us apply --confirm 60
+soon grep -q apply "$LAB_DIR/a/a.sets/waits" # the disks have it; until then a's has the confirm of before
+soon grep -q apply "$LAB_DIR/b/b.sets/waits"
 dies b
 is "confirmed" "$(us confirm 2>&1)" "confirm: node a: the chain stays; node b hears of it when they meet"
+soon grep -q confirm "$LAB_DIR/a/a.sets/waits"
 dies a
 start a
 start b

@@ -14,8 +14,12 @@ mend() { # NODE
     soon has_primary && soon fits_or_not || return 1
     us status >/dev/null 2>&1 && return
     us apply || return 1
-    kill -0 "$(field "$1" pid)" 2>/dev/null || "$lab" start "$1"
-    is_protected
+    local left=$(polls)
+    until us status >/dev/null 2>&1; do
+        poll || { us status; return 1; }
+        # One that did not fit ends when it finds that out. Who was started last is known by its number, whether it answers or not.
+        [ -e "/proc/$(sed -n "s/^process \([0-9]*\) .* $1\$/\1/p" "$LAB_DIR/made" | tail -n 1)/exe" ] || "$lab" start "$1"
+    done
 }
 kill_at() { # NODE PID "TEXT[, SECONDS]" LINES: as soon as its log says so behind so many lines, or later
     local line delay=

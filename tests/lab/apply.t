@@ -4,7 +4,7 @@
 # again with equal states; and what cannot be changed is refused before it begins.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 34
+plan 35
 
 # SED-EXPRESSION: the pair file as it is to be.
 edit() { sed -i "$1" "$pair"; }
@@ -63,13 +63,13 @@ is "and a dry run" "$(us apply --dry-run >/dev/null 2>&1; echo $?)" 65
 cp "$work/good" "$LAB_DIR/firewall.rules"
 is "it is there" "$(us show firewall -o json | jq -r '[.rows[] | select(.line == 1)][0].action')" deny
 ok "the idle connection goes on" echoed rule
-ok "digests are equal" us verify
+ok "digests are equal" equal
 edit 's/{ monitor: {/{ rate_limiter: { clients: inside, pps: 1000000, burst_packets: 1000000 } }, { monitor: {/'
 ok "an NF is added in the middle" us apply
 ok "the idle connection goes on" echoed added
 ok "it works" [ "$(us status -o json | jq -r .nfs.rate_limiter.passed)" -gt 0 ]
-ok "digests are equal" us verify
-is "the standby has it, too" "$(field b 'nfs.rate_limiter != null')" true
+ok "digests are equal" equal
+ok "the standby has it, too" await b 'nfs.rate_limiter != null' true
 edit 's/{ rate_limiter: {[^}]*} }, //'
 datagram() { "$lab" exec client bash -c 'echo x >/dev/udp/203.0.113.100/9997'; }
 timeout 30 "$UNDERSTUDY" trace -c "$pair" -o json --packets 2 --seconds 25 udp port 9997 >"$work/traced" &
@@ -82,12 +82,13 @@ wait $tracing
 is "a trace meanwhile names the NFs that each packet passed" "$(jq -r '.packets[] | [.steps[].nf] | join(" ")' "$work/traced" | paste -sd,)" \
     "l3 nat firewall rate_limiter monitor l3,l3 nat firewall monitor l3"
 ok "the idle connection goes on" echoed out
-ok "digests are equal" us verify
+ok "digests are equal" equal
 edit 's/{ monitor: {/{ monitor: { on_crash: bypass,/'
 is "what is done when an NF dies is changed" "$(us apply 2>&1 | grep -o 'the chain is changed')" "the chain is changed"
-ok "digests are equal" us verify
+ok "digests are equal" equal
 wait $download
 is "a download beside all that is whole" "$? $(intact one.got && echo intact)" "0 intact"
+resyncs=$(field a resync.done)
 edit 's/ports: 1024-65535/ports: 2000-60000/'
 ok "other ports of the NAT: refused" refusal 'nat ports: 1024-65535, then 2000-60000'
 edit 's/ports: 2000-60000/ports: 1024-65535/; s/lanes: 1/lanes: 2/'
@@ -98,7 +99,8 @@ edit 's/nat: {\(.*\)max_flows: 1 /nat: {\1max_flows: 20000 /'
 edit 's/^  name: lab/&\n  nonsense: 1/'
 ok "a file with a mistake: refused" refusal nonsense
 edit '/nonsense/d'
-ok "the pair is PROTECTED as ever" us status
+ok "the pair is PROTECTED as ever" is_protected
+is "and nobody was resynced" "$(field a resync.done)" "$resyncs"
 ok "the idle connection goes on" echoed refused
 ok "a takeover with the changed chain" drill kill
 ok "the idle connection goes on" echoed takeover
@@ -123,6 +125,6 @@ END
 us unpin >/dev/null
 is "a rule is added by the successor, and who acts meanwhile is refused at once" "$(cat "$work/held")" "True True"
 ok "the idle connection goes on" echoed again
-ok "digests are equal" us verify
+ok "digests are equal" equal
 exec 8>&- 7>&-
 kill $echo_server 2>/dev/null

@@ -15,9 +15,7 @@ ok "etcd answers" etcd_answers || exit 1
 ok "the pair is PROTECTED" is_protected || exit 1
 ok "the arbiter answers a" await a arbiter.answers true
 ok "the arbiter answers b" await b arbiter.answers true
-"$probe" run 203.0.113.100 7007 --seconds 240 --flows 4 --from "${LAB_PREFIX}client" --to "${LAB_PREFIX}server" \
-    -o json >"$work/probe.json" 9>&- &
-prober=$!
+probing 7007 4
 
 end_etcd
 sleep 2
@@ -74,7 +72,6 @@ kill -KILL "$(field "$primary" pid)"
 ok "a death that is certain needs no arbiter" await "$standby" state SOLO
 "$lab" start "$primary"
 ok "the pair is PROTECTED again" is_protected
-kill -TERM $prober
-wait $prober
-is "nothing that clients saw is contradicted" "$(jq .contradicted "$work/probe.json")" 0
+probing_ends
+is "nothing that clients saw is contradicted" "$(seen .contradicted)" 0
 is "digests equal" "$(us verify -o json 2>/dev/null | jq .equal)" true

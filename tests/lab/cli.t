@@ -398,7 +398,7 @@ node=
 mkdir "$dir/both"
 echo 'chain: { name: two, nfs: [ firewall: { rules: fw.rules } ] }' >"$dir/both/chain.yaml"
 printf 'allow out tcp from any to any port %s\n' 1 2 3 >"$dir/both/fw.rules"
-sed 's/^chain: .*/chain: { file: chain.yaml }/; s/net_null\([01]\)/"net_null\1,no-rx=1"/g; s/control: [ab].sock/&, mbufs: 2048, memory_mb: 128/' "$pair" >"$dir/both/pair.yaml"
+sed 's/^chain: .*/chain: { file: chain.yaml }/; s/^link: .*/timing: { detect_ms: 5000 }\n&/; s/net_null\([01]\)/"net_null\1,no-rx=1"/g; s/control: [ab].sock/&, mbufs: 2048, memory_mb: 128/' "$pair" >"$dir/both/pair.yaml"
 sed 's/control: a.sock/control: none.sock/; s/127.0.0.1:7001/203.0.113.7:7001/' "$dir/both/pair.yaml" >"$dir/both/of-b.yaml"
 for n in a b; do "$understudy" run -c "$dir/both/pair.yaml" -n $n 2>"$dir/both/$n.log" & node+=" $!"; done
 for ((i = 0; i < 600; i++)); do

@@ -67,4 +67,4 @@ ok "the log names the address and the MAC" says 10.0.0.1
 ok "so are five" defended 10.0.0.1 5
 ok "and unsolicited advertisements of IPv6" defended $six::1 3
 is "each was counted" "$(counter l3_arp_conflict) $(counter l3_nd_conflict)" "6 3"
-ok "the states are the same" us verify
+ok "the states are the same" equal

@@ -135,7 +135,9 @@ is "the program finds the socket that it may use" "$([ "$(id -u)" = 0 ] || chmod
 [ "$(id -u)" = 0 ] || chmod 660 "$sockets/one.sock"
 us set -n one stand soon=1 >/dev/null
 us clear -n one stand 9 >/dev/null 2>&1
-us watch --past --event command -n one -o json 2>/dev/null >"$work/events"
+# A thread of its own makes lines of events, behind the answer to the command.
+has_events() { us watch --past --event command -n one -o json 2>/dev/null >"$work/events"; [ "$(wc -l <"$work/events")" -ge 4 ]; }
+soon has_events
 as=$(id -un)
 [ "$(id -u)" != 0 ] || as=daemon
 is "each that acts is an event: who, what, and what came of it" "$(jq -r '.fields | "\(.user) \(.command): \(.outcome)"' "$work/events")" "$as hold: done

@@ -75,7 +75,7 @@ fi
 "$lab" start a
 ok "the pair is PROTECTED again" is_protected
 kill -KILL "$(field b pid)"
-told() { us incidents -n b -o json | jq -e '.incidents | length > 0'; } # its reporter writes it behind the node's end
+told() { [ -z "$(ip netns pids "${LAB_PREFIX}b")" ] && us incidents -n b -o json | jq -e '.incidents | length > 0'; } # its reporter writes it, and ends the recording, behind the node's end
 soon told >/dev/null
 await a role primary
 is "after a kill -9 there is a report, and no quarantine" \

@@ -10,7 +10,7 @@
 #
 # FLEET_SERVERS, FLEET_SHARDS: how many (4, 4); `listed`: the servers that the file has, all unless said. FLEET_ZONES: a zone for
 # each server, "a a b b". FLEET_ROOM, FLEET_ON: see for_it. FLEET_HOLD_DOWN: hold_down_s (60). FLEET_METRICS: agents tell Prometheus
-# at port 9469. FLEET_TIMING: a pair's `timing`, FLEET_PROTECT: more of its `protect`, FLEET_SLOW: slow_percent (0: a busy
+# at port 9469. FLEET_TIMING: a pair's `timing` (as in lib.sh), FLEET_PROTECT: more of its `protect`, FLEET_SLOW: slow_percent (0: a busy
 # machine is no fault of a standby's). FLEET_FLOWS: how many a shard has room for (4000), of one host as well if said.
 # FLEET_USER: of the system, whose the agents are, FLEET_NODES_USER: whose the nodes are.
 # FLEET_ETCDS: members of etcd (1), of which the next ones are 10.97.0.101 and so on. FLEET_SCHEME: https in place of http;
@@ -22,6 +22,7 @@ for tool in etcd etcdctl bridge; do command -v $tool >/dev/null || skip_all "$to
 # shellcheck source=scripts/net.sh
 . "$root/scripts/net.sh"
 
+FLEET_TIMING=${FLEET_TIMING-${LAB_TIMING:+"{ $LAB_TIMING }"}}
 servers=$(seq -f s%g "${FLEET_SERVERS:-4}")
 shards=$(seq -f n%g "${FLEET_SHARDS:-4}")
 read -ra zones <<<"${FLEET_ZONES:-}"
@@ -218,7 +219,12 @@ server_dies() { # SERVER
     wires "$1" down
     disown "${agent[$1]}" 2>/dev/null # else the shell tells of its end, in the middle of what a demo says
     kill -KILL $pids
-    while [ -n "$(ip netns pids "$LAB_PREFIX$1")" ]; do sleep 0.02; done # what comes there next finds its locks and sockets free
+    # Who was forked meanwhile goes, too. What comes there next finds its locks and sockets free.
+    while pids=$(ip netns pids "$LAB_PREFIX$1") && [ -n "$pids" ]; do
+        # shellcheck disable=SC2086 # words
+        kill -KILL $pids 2>/dev/null
+        sleep 0.02
+    done
     unset "agent[$1]"
 }
 agent_restart() { # SERVER [SIGNAL]

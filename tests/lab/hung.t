@@ -29,6 +29,8 @@ all_reported() { [ "$(us incidents -o json | jq '.incidents | length')" -ge $rep
 for word in SPINNER SLEEPER DOZER; do
     ok "$word: the pair is PROTECTED" is_protected || exit 1
     downloads_begin
+    behind=$(wc -l <"$LAB_DIR/$lives.log")
+    said_now() { tail -n +$((behind + 1)) "$LAB_DIR/$lives.log" | grep -q "$1"; }
     send_word $word &
     sent=$!
     ok "$word: the standby takes over" await $lives role primary
@@ -38,8 +40,8 @@ for word in SPINNER SLEEPER DOZER; do
     is "$word: one node was ended, and says of what" \
         "$(incidents "select(.node == \"$dies\") | [.report.how, .report.nf, .report.doing] | join(\" \")" | sort -u)" "hung poison packets"
     ok "$word: both logs have its NF and packet" soon \
-        grep -q "$lives: node $dies hung in NF poison, lane 0, burst [0-9]*, packet [0-9]*; frames" "$LAB_DIR/$lives.log"
-    ok "$word: it came again and was dropped" soon grep -q "come again, and are dropped" "$LAB_DIR/$lives.log"
+        said_now "$lives: node $dies hung in NF poison, lane 0, burst [0-9]*, packet [0-9]*; frames"
+    ok "$word: it came again and was dropped" soon said_now "come again, and are dropped"
     rm "$work/on"
     wait $fetch $sent
     is "$word: all downloads intact" "$(sort -u "$work/rounds")" 40

@@ -16,8 +16,8 @@ ok "the pair is PROTECTED behind two keepers" "$lab" up || exit 1
 find_active || exit 1
 ok "the other one waits, and knows the primary" soon knows
 web_files "$work/web" 24000000
-web_serve "$work/web"
-WEB_RATE=1000000 web_fetch "$work/web" "$work/out" 1 1 &
+WEB_RATE=600000 web_serve "$work/web"
+web_fetch "$work/web" "$work/out" 1 1 &
 download=$!
 
 begin

@@ -47,9 +47,7 @@ few_attempts() { # some ten in three seconds, not a hundred
 
 ok "the pair is PROTECTED" "$lab" up || exit 1
 missed_from_now
-"$probe" run 203.0.113.100 7007 --seconds 100 --flows 8 --from "${LAB_PREFIX}client" --to "${LAB_PREFIX}server" \
-    -o json >"$work/probe.json" &
-prober=$!
+probing 7007 8
 sleep 1
 before="$(field a '| [.state, .view, .link.connects, .degradations, (.link.turned_away | add // 0)] | join(" ")') READY"
 cp "$key" "$work/old.key"
@@ -63,11 +61,10 @@ ok "a reads the new one" reads_it a
 ok "b reads the new one" reads_it b
 ok "nothing else happens" as_before
 ok "digests equal" test "$(us verify -o json | jq .equal)" = true
-kill -TERM $prober
-wait $prober
-is "no flow broken" "$(jq '.flows_broken + .contradicted' "$work/probe.json")" 0
-ok "no packet lost" none_lost "$(jq .lost "$work/probe.json")"
-diag "longest silence $(jq .silence_ms "$work/probe.json") ms"
+probing_ends
+is "no flow broken" "$(seen '.flows_broken + .contradicted')" 0
+ok "no packet lost" none_lost "$(seen .lost)"
+diag "longest silence $(seen .silence_ms) ms"
 
 echo "no key" >"$key"
 ok "a file that is no key is refused by name" reload a "$key:1: expected 64 hexadecimal digits.*stays as it was"

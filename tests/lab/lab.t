@@ -30,18 +30,24 @@ is "a second up refuses" $? 1
 ok "and says how to remove the first" grep -q "down" "$work/again"
 
 "$lab" exec b sleep 1000 &
+inside() { [ "$(ip netns pids "${LAB_PREFIX}b" | xargs -rI{} cat /proc/{}/comm)" = sleep ]; }
+soon inside
 ok "down with a process inside" "$lab" down
 is "nothing is left of it" "$(spaces) $(was_there)" "$before $dir_before"
 
 # A crash: killed half-way through up.
-"$lab" up --no-nodes &
+mkfifo "$work/under-way"
+"$lab" up --no-nodes 8>"$work/under-way" &
 up=$!
+exec 7<"$work/under-way"
 for ((i = 0; i < 200; i++)); do
     [ -e "/run/netns/${LAB_PREFIX}b" ] && break
     sleep 0.005
 done
 kill -KILL $up 2>/dev/null
 wait $up 2>/dev/null
+cat <&7 # until the command that it was at has ended, too: that one would make things behind the back of down
+exec 7<&-
 ok "down after a crash" "$lab" down
 is "nothing is left after that either" "$(spaces) $(was_there)" "$before $dir_before"
 ok "down again is no error" "$lab" down

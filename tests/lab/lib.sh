@@ -19,8 +19,8 @@ probe=$BUILD/probe
 pair=$LAB_DIR/pair.yaml
 work=$BUILD/lab-$test_name.work
 # The tests share their processors with others, whose work is to be no failure of a node. Tests of silence set their own,
-# or nothing: the product's.
-export LAB_TIMING=${LAB_TIMING-detect_ms: 500}
+# or nothing: the product's. A standby that waits for its processor for a second keeps its right.
+export LAB_TIMING=${LAB_TIMING-detect_ms: 500, promote_within_ms: 1900}
 # Nor is a standby that waits for its processor given up, but in tests of slow ones.
 export LAB_SLOW=${LAB_SLOW-slow_percent: 0}
 export LAB_WAIT=${LAB_WAIT:-120} # as scripts/wait.sh
@@ -81,7 +81,14 @@ field() { # NODE PATH; a node that has no lab is asked by the command
 }
 primary() { if [ "$(field a role)" = primary ]; then echo a; else echo b; fi; }
 standby() { if [ "$(field a role)" = primary ]; then echo b; else echo a; fi; }
-equal() { us verify -o json | jq -e .equal; } # both states, at one point of the log
+# Both states, at one point of the log. A primary that holds at that moment compares nothing, and is asked again; a difference meanwhile counts.
+differences() { echo "$(field a diverged.count) $(field b diverged.count)"; }
+has_compared() { us verify -o json >"$work/verify.json" 2>"$work/verify.err"; jq -e 'has("equal")' "$work/verify.json" || { cat "$work/verify.err"; return 1; }; }
+equal() {
+    local before
+    before=$(differences)
+    soon has_compared && [ "$(differences)" = "$before" ] && jq -e .equal "$work/verify.json"
+}
 
 # Waits for a node's field to have a value.
 await() { # NODE PATH VALUE
@@ -95,15 +102,34 @@ await() { # NODE PATH VALUE
     done
 }
 
+# A prober in the background: $prober. When this returns its flows have begun, so what is struck next strikes them.
+probing() { # PORT FLOWS [OPTION…]
+    "$probe" run 203.0.113.100 "$1" --seconds 1200 --flows "$2" "${@:3}" --from "${LAB_PREFIX}client" --to "${LAB_PREFIX}server" \
+        -o json >"$work/probe.json" 9>&- &
+    prober=$!
+    listens server tcp "$1" && ask_prober # before that a signal would end it
+}
+ask_prober() {
+    local had
+    had=$(wc -l <"$work/probe.json")
+    kill -USR1 "$prober" && soon told_more "$had"
+}
+told_more() { [ "$(wc -l <"$work/probe.json")" -gt "$1" ]; }
+seen() { tail -n 1 "$work/probe.json" | jq -r "$1"; } # so far, when it was last asked or has ended
+probing_ends() {
+    kill -TERM "$prober"
+    wait "$prober"
+}
+
 # Waits until the first of the downloads that web_fetch has begun has ended: the others go on.
 under_way() { soon test -s "$work/ended"; }
 
-# That node a has begun a trace, whose process has PID for its parent: it has a connection and sleeps, so it has asked and waits,
-# and the node has answered somebody who came later.
+# That node a has begun a trace, whose process has PID for its parent: it sleeps on the connection that it had before the node answered
+# somebody who came later. It asks for status first, on another connection.
 is_tracing() { # PID
-    local at
-    at=$(pgrep -P "$1") && [ "$(sed 's/.*) //; s/ .*//' "/proc/$at/stat" 2>/dev/null)" = S ] &&
-        [ -n "$(ss -Hx src "$LAB_DIR/a.sock*")" ] && [ -n "$(field a role)" ]
+    local at on
+    at=$(pgrep -P "$1") && on=$(ss -Hx src "$LAB_DIR/a.sock*") && [ -n "$on" ] && [ -n "$(field a role)" ] &&
+        [ "$(ss -Hx src "$LAB_DIR/a.sock*")" = "$on" ] && [ "$(sed 's/.*) //; s/ .*//' "/proc/$at/stat" 2>/dev/null)" = S ]
 }
 
 # Waits until somebody has these ports in a namespace of the lab.
@@ -211,6 +237,14 @@ need_work() {
     trap 'exit 1' INT TERM
     trap '[ -z "$node" ] || kill -KILL "$node" 2>/dev/null; rm -rf "$work"' EXIT
     mkdir -p "$work" || exit 1
+}
+
+# A pair whose standby is late for a moment is asked again; nothing else is.
+drain() {
+    local left=$(polls)
+    until us drain >"$work/drain" 2>&1; do
+        grep -q "only a PROTECTED primary" "$work/drain" && poll || { cat "$work/drain"; return 1; }
+    done
 }
 
 # A drill as JSON in $work/drill.json; a description of what failed on failure.

@@ -31,7 +31,7 @@ END
     "$lab" exec client timeout 60 python3 - <<'END'
 import random, socket
 data = random.Random(5).randbytes(1 << 21)
-s = socket.create_connection(("203.0.113.100", 7200), 10)
+s = socket.create_connection(("203.0.113.100", 7200))
 s.sendall(data)
 back = b""
 while True:

@@ -44,6 +44,7 @@ start() { "$@" >>"$work/started.log" 2>&1 </dev/null & started+=($!); }
 collect() { # DIR
     mkdir -p "$work/$1"
     start ip netns exec "$space" nfcapd -p 4739 -w "$work/$1" -t 3600
+    soon eval '[ -n "$(ip netns exec "$space" ss -Huln "sport = :4739")" ]'
 }
 collect_tcp() { # reads what comes, and keeps nothing
     start ip netns exec "$space" python3 -c '
@@ -59,11 +60,21 @@ capture() { # SPACE DEV FILE FILTER
     soon test -s "$work/$3"
 }
 
+# That a capture has all until now: a SYN of ours, which nobody answers for and nobody counts, is behind it and is in the file.
+captured() { # SPACE FILE HOST PORT: of the capture's filter
+    ip netns exec "$1" python3 -c 'import socket, sys
+s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("", 1)); s.settimeout(0.1)
+try: s.connect((sys.argv[1], int(sys.argv[2])))
+except OSError: pass' "$3" "$4"
+    [ -n "$(tcpdump -n -r "$work/$2" "src port 1" 2>/dev/null | head -n 1)" ]
+}
+taken_in() { ip netns exec "$space" ss -Huln 'sport = :4739' | awk '$2 != 0 { bad = 1 } END { exit bad }'; } # nfcapd has read all that came
+
 # The primary dies, and comes back as the standby.
 kill_primary() {
-    local node=a
-    [ "$(field a role)" = primary ] || node=b
-    kill -KILL "$(field $node pid)" && "$lab" start $node && is_protected
+    local node=a other=b
+    [ "$(field a role)" = primary ] || { node=b; other=a; }
+    kill -KILL "$(field $node pid)" && await $other role primary && "$lab" start $node && is_protected
 }
 kills() { local i; for ((i = 0; i < $1; i++)); do kill_primary || return 1; done; }
 

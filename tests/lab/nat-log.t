@@ -32,7 +32,8 @@ diag "$(cat "$work/whole") connections"
 ok "connections were whole" [ "$(cat "$work/whole")" -gt 20 ]
 ok "all is exported" all_exported
 is "nothing was lost" "$(us show flow_log -n a -o json | jq '[.. | .lost? // empty] | add')" 0
-sleep 1
+soon captured "${LAB_PREFIX}server" left.pcap 203.0.113.1 9
+soon taken_in
 end_all
 ok "nfcapd's files can be read" kept_by_nfcapd udp
 ok "what nfcapd kept is what left, each once" python3 "$judge" judge "$work/left.pcap" 203.0.113.1 $((kills * 100)) "$work/udp.kept"
@@ -60,7 +61,8 @@ collect_tcp
 ok "a kill meanwhile" kills 1
 wait %?connect
 ok "all is exported" all_exported
-sleep 1
+soon captured "${LAB_PREFIX}server" tcp-left.pcap 203.0.113.1 9
+soon captured "$space" tcp.pcap 10.98.0.1 4739
 end_all
 kept_by_tshark tcp.pcap
 ok "what came by TCP is what left, each once, by its numbers" python3 "$judge" judge "$work/tcp-left.pcap" 203.0.113.1 500 "$work/tcp.pcap.kept"

@@ -36,7 +36,8 @@ no_json() { ! grep -q '[{}"]' "$1"; }
 ok "the pair is PROTECTED" "$lab" up || exit 1
 "$probe" run 203.0.113.100 7007 --seconds 1 --flows 2 --from "${LAB_PREFIX}client" --to "${LAB_PREFIX}server" -o json \
     >"$work/probe.json"
-us status >"$work/status"
+looked() { us status >"$work/status"; } # and found it PROTECTED
+soon looked
 is "the verdict" "$(head -n 1 "$work/status")" "PROTECTED  chain lab, node a is PROTECTED, mode log"
 ok "lanes in columns" aligned "$work/status" '^node +lane '
 is "each lane once" "$(awk '/^node +lane/ { t = 1; next } t { print $1 $2 $3 }' "$work/status" | xargs)" "a0live b0replay"
@@ -53,7 +54,9 @@ said() { us "$@" >"$work/said" 2>&1; cat "$work/said"; }
 like() { grep -qE "$2" <<<"$1" || { echo "$1"; return 1; }; }
 ok "set" like "$(said set monitor timeout=120)" '^set monitor timeout=120: done$'
 ok "clear" like "$(said clear monitor)" '^clear monitor: done$'
-ok "verify" like "$(said verify)" '^EQUAL  after burst [0-9]+$'
+compared() { said verify; ! grep -q 'not protected' "$work/said"; }
+soon compared
+ok "verify" like "$(cat "$work/said")" '^EQUAL  after burst [0-9]+$'
 ok "drain" like "$(said drain)" '^drain: node a has handed over to node b, view [0-9]+$'
 ok "PROTECTED again" is_protected
 ok "failback" like "$(said failback)" '^failback: node b has handed over to node a, view [0-9]+$'

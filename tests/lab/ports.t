@@ -66,8 +66,9 @@ fabric b-in nomaster
 ok "a switch that does not pass frames" says 1 "NOT PROTECTED" "node a: port inside: does not hear node b"
 fabric b-in master br-in
 ok "which does again" says 0
-said() { grep -c " $1: $2" "$LAB_DIR/$1.log"; }
-is "the log has one line for each change" "$(said a 'data ports are not whole: ') $(said a 'data ports are whole again')" "4 4"
+# Each was waited for above. A change of both nodes may pass through what one of them has found: another text, and no line twice.
+said() { sed -n 's/.* a: \(data ports are .*\)/\1/p' "$LAB_DIR/a.log"; }
+is "the log has one line for each change" "$(said | uniq -d)$(said | grep 'not whole: ' | sort | uniq -d)" ""
 
 # Frames that the kernel drops behind the port, since they are longer than its MTU. It would hand over at once.
 us hold >/dev/null

@@ -49,10 +49,11 @@ echo 'deny out tcp from any to any port 99' | cat - "$LAB_DIR/firewall.rules" >"
 us apply >"$work/out" 2>&1
 is "without the standby's permit it is refused" "$? $(grep -c 'push: {permit: true}' "$work/out")" "1 1"
 is "and nothing is written there" "$(head -n 1 "$work/b/firewall.rules" | grep -c 99) $(ls -A "$work/b" | grep -c push)" "0 0"
-ok "PROTECTED as ever" us status
+ok "PROTECTED as ever" is_protected
 cp "$work/b/firewall.rules" "$work/rules.first"
 
 stop_b
+await a state SOLO
 in_both 's/^drill:$/push: { permit: true }\ndrill:/'
 cp "$work/b/firewall.rules" "$LAB_DIR/firewall.rules"
 start_b
@@ -62,7 +63,7 @@ ok "a rule is added" us apply
 ok "the standby gets the file" gets cmp "$LAB_DIR/firewall.rules" "$work/b/firewall.rules"
 ok "and the one before beside it" cmp "$work/rules.first" "$work/b/firewall.rules.before"
 ok "nothing is left over" gets [ ! -e "$work/b/.understudy-push" ]
-ok "digests are equal" us verify
+ok "digests are equal" equal
 
 stop_b
 ok "without its standby" await a state SOLO
@@ -83,13 +84,14 @@ is "what a push would write there" "$(us push --diff 2>&1)" "push: node a: node 
 ok "it writes nothing" gets eval 'ls -A --full-time "$work/b" | cmp - "$work/listed"'
 ok "its files are pushed" us push
 ok "PROTECTED" is_protected
-ok "the standby has the file" cmp "$LAB_DIR/chain.yaml" "$work/b/chain.yaml"
+ok "the standby has the file" gets cmp "$LAB_DIR/chain.yaml" "$work/b/chain.yaml"
 ok "and the one before beside it" grep -q monitor "$work/b/chain.yaml.before"
 is "which has no limiter" "$(grep -c rate_limiter "$work/b/chain.yaml.before")" 0
-ok "digests are equal" us verify
+ok "digests are equal" equal
 ok "again: nothing is written" us push
 is "it has them" "$(us push --diff 2>&1)" "push: node a: node b has the chain's files"
 stop_b
+await a state SOLO
 start_b
 ok "it starts with what was pushed" is_protected
 sed -i 's/lanes: 1/lanes: 1 # as ever/' "$LAB_DIR/chain.yaml"
@@ -117,7 +119,7 @@ done >"$work/beside"
 wait $asked
 is "a disk of the standby that is frozen: refused" "$? $(grep -c "no answer about the chain's files" "$work/out")" "1 1"
 is "it had answers all the while" "$(sort -u "$work/beside") $(($(wc -l <"$work/beside") > 3))" "READY 1"
-ok "PROTECTED as ever" us status
+ok "PROTECTED as ever" is_protected
 thaw
 ok "after the thaw it has taken them" gets taken $((n + 1))
 ok "and they are applied" us apply
@@ -125,6 +127,7 @@ ok "the standby gets the file" gets cmp "$LAB_DIR/firewall.rules" "$work/b/firew
 
 # Killed when the files were decided on and one of them was in its place: the next start does the rest.
 stop_b
+await a state SOLO
 mkdir "$work/b/.understudy-push"
 cp "$work/b/firewall.rules" "$work/b/.understudy-push"
 : >"$work/b/.understudy-push/.decided"
@@ -147,8 +150,10 @@ ok "the standby does not fit" soon differs
 us push >"$work/out" 2>&1
 is "nor does a push reach it" "$? $(grep -c 'keeps the state of the chain before.*restart it, then push' "$work/out")" "1 1"
 stop_b
+await a state SOLO
 start_b
 ok "it does once it begins again" soon us push
 ok "PROTECTED" is_protected
 ok "and has the file" gets cmp "$LAB_DIR/firewall.rules" "$work/b/firewall.rules"
 stop_b
+await a state SOLO

@@ -29,9 +29,9 @@ ok "the pair of $LAB_LANES lanes is PROTECTED" "$lab" up || exit 1
 web_files "$work" 10 4000 300000 2000000
 ok "a web server behind the chain" web_serve "$work"
 fetch "$work/one" 60
-ok "digests equal while both record" us verify
+ok "digests equal while both record" equal
 fetch "$work/two" 20
-ok "once more" us verify
+ok "once more" equal
 is "no recorder had a gap" "$(field a recorder.gaps) $(field b recorder.gaps)" "0 0"
 kill -KILL "$(field a pid)"
 ok "b is primary" await b state SOLO
@@ -58,7 +58,7 @@ ok "with the same outputs" cmp "$work/one.pcap" "$work/two.pcap"
 "$lab" start a
 ok "a standby is brought up to date while b records" is_protected
 fetch "$work/four" 20
-ok "digests equal" us verify
+ok "digests equal" equal
 executed b
 
 # The newest that is full: the last one may have hardly more than its base.

@@ -24,7 +24,7 @@ rests() { # NODE THREAD
     [ "$n" -gt 0 ] && [ "$n" -lt 1100 ]
 }
 
-export LAB_TIMING="heartbeat_ms: 2, detect_ms: 100"
+export LAB_TIMING="heartbeat_ms: 2, detect_ms: 2000"
 ok "a pair is PROTECTED" "$lab" up || exit 1
 sleep 1
 is "packets wake its lanes" "$(field a 'lanes[0].woken_by_packets') $(field b 'lanes[0].woken_by_packets')" "true true"

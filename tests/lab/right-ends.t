@@ -17,10 +17,7 @@ promoted() { # once its connection to the peer is given up
 flows() { us show -n "$1" nat -o json | grep -c '10\.0\.0\.100'; }
 
 ok "the pair is PROTECTED" "$lab" up || exit 1
-"$probe" run 203.0.113.100 7007 --seconds 100 --flows 4 --from "${LAB_PREFIX}client" --to "${LAB_PREFIX}server" \
-    -o json >"$work/probe.json" &
-prober=$!
-sleep 1
+probing 7007 4
 view=$(field a view)
 cut
 ok "the standby's right ends" await b state JOINING
@@ -42,8 +39,7 @@ ok "finds the flows" test "$(flows b)" -ge 1
 mend
 "$lab" start a
 ok "the pair is PROTECTED when the other is back" is_protected
-kill -TERM $prober
-wait $prober
-is "no flow broken, nothing contradicted" "$(jq '.flows_broken + .contradicted' "$work/probe.json")" 0
-is "digests equal" "$(us verify -o json 2>/dev/null | jq .equal)" true
-diag "longest silence $(jq .silence_ms "$work/probe.json") ms"
+probing_ends
+is "no flow broken, nothing contradicted" "$(seen '.flows_broken + .contradicted')" 0
+ok "digests equal" equal
+diag "longest silence $(seen .silence_ms) ms"

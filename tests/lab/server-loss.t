@@ -9,7 +9,9 @@ plan 15
 
 export LAB_TIMING=
 ok "the pair is PROTECTED" "$lab" up || exit 1
-is "the standby has measured nothing yet: it waits for 50 ms" "$(field b 'detection | "\(.ms | floor) \(.measured)"')" "50 false"
+# 50 ms, or more by what it has seen so far: three times the longest silence, its own longest wait, 100 ms at most. One answer has them all.
+is "the standby has measured nothing yet: it waits for 50 ms, or as long as what it has seen asks for" \
+    "$(field b '| .damping.longest_stall_ms as $stall | .detection | ([50, 3 * .longest_silence_ms, $stall] | max | [., 100] | min) as $wanted | "\((.ms - $wanted) | fabs < 0.001) \(.measured)"')" "true false"
 is "and a primary is no standby" "$(field a detection)" null
 web_files "$work" 1000000 4000000
 ok "a web server behind the chain" web_serve "$work"

@@ -21,6 +21,7 @@ says_stale() {
     grep -q '^STALE' "$work/status"
 }
 stands() { # PLANT THREAD LINK: what the first line says of the link
+    is_protected
     is "the verdict" "$(us status | head -n 1)" "PROTECTED  chain lab, node a is PROTECTED, mode log$3"
     is "no thread is stale" "$(field a stale) $(field b stale)" "null null"
     kill -USR1 "$(field a pid)"

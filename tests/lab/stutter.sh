@@ -3,20 +3,20 @@
 #
 # A process that stands again and again; sourced behind lib.sh.
 
-# PID stops for MS, and goes on for MS, until `stutter_ends`; then it goes on.
-stutter() { # PID MS
+# PID stops for MS, and goes on for as long, or for the second MS, until `stutter_ends`; then it goes on.
+stutter() { # PID MS [MS]
     python3 -c '
 import os, signal, sys, time
-pid, half, on = int(sys.argv[1]), float(sys.argv[2]) / 1000, [True]
+pid, stands, runs, on = int(sys.argv[1]), float(sys.argv[2]) / 1000, float(sys.argv[3]) / 1000, [True]
 signal.signal(signal.SIGTERM, lambda *_: on.clear())
 try:
     while on:
         os.kill(pid, signal.SIGSTOP)
-        time.sleep(half)
+        time.sleep(stands)
         os.kill(pid, signal.SIGCONT)
-        time.sleep(half)
+        time.sleep(runs)
 except ProcessLookupError:
-    pass' "$1" "$2" 9>&- &
+    pass' "$1" "$2" "${3:-$2}" 9>&- &
     stuttering=$!
 }
 stutter_ends() {

@@ -43,22 +43,11 @@ traffic_begins() {
     touch "$work/on"
     lasting & lasting=$!
     rounds 2>"$work/rounds.err" & rounding=$!
-    "$probe" run 203.0.113.100 7017 --seconds 900 --interval-us 20000 --flows 4 --flow-interval-us 20000 --from "${LAB_PREFIX}client" --to "${LAB_PREFIX}server" \
-        -o json >"$work/probe.json" &
-    prober=$!
+    probing 7017 4 --interval-us 20000 --flow-interval-us 20000
     answers=0
-    listens server tcp 7017 # from then on it may be asked
     ok "$configuration: traffic begins" goes_on
 }
 
-# What the prober has seen so far, in its last line.
-ask_prober() {
-    local had
-    had=$(wc -l <"$work/probe.json")
-    kill -USR1 "$prober" && soon told_more "$had"
-}
-told_more() { [ "$(wc -l <"$work/probe.json")" -gt "$1" ]; }
-seen() { tail -n 1 "$work/probe.json" | jq -r "$1"; }
 answered() { ask_prober && [ "$(seen .received)" -gt $((answers + 5)) ]; }
 goes_on() { soon answered; }
 
@@ -98,8 +87,7 @@ ends() {
     wait "$rounding"
     is "$configuration: all downloads of all rounds are intact" "$(sort -u "$work/rounds") $(cat "$work/rounds.err")" "12 "
     diag "$(wc -l <"$work/rounds") rounds"
-    kill -TERM "$prober"
-    wait "$prober"
+    probing_ends
     is "$configuration: no flow broken, nothing contradicted" "$(seen '.flows_broken + .contradicted')" 0
     diag "longest silence $(seen .silence_ms) ms"
     [ $bad = 0 ] || diag "$("$root/scripts/log-end" 200 "$LAB_DIR/a.log" "$LAB_DIR/b.log")"
@@ -116,6 +104,10 @@ drill_row() { # KIND TIMES
     diag "$(drilled '.median | to_entries | map("\(.key) \(.value)") | join(", ")')"
 }
 
+# What a drill's takeovers were by, but for the guardian's word, and the kernel's, which closes what the dead one had: a survivor that had no
+# processor meanwhile finds both at once.
+uncertain() { drilled '[.runs[].reason] - ["the death notice", "the peer closed its connection", "the peer'"'"'s kernel reset its connection"] | join(", ")'; }
+
 # Primaries die one after the other, each time the other one.
 kill_row() { # TIMES
     local first second
@@ -123,7 +115,7 @@ kill_row() { # TIMES
     drill_row kill "$1"
     is "$configuration, kill: another node each time" "$(drilled '[.runs[].victim] | join(" ")')" \
         "$(for ((i = 0; i < $1; i++)); do ((i % 2)) && echo "$second" || echo "$first"; done | xargs)"
-    is "$configuration, kill: by the word of the guardian each time" "$(drilled '[.runs[].reason] | unique | join(", ")')" "the death notice"
+    is "$configuration, kill: by a certain word each time" "$(uncertain)" ""
     whole kill
 }
 
@@ -149,7 +141,7 @@ planned_row() {
 handover_row() {
     local first
     first=$(primary)
-    ok "$configuration, handover: drain" us drain
+    ok "$configuration, handover: drain" drain
     ok "$configuration, handover: the other one is primary" await "$(other "$first")" role primary
     whole handover
 }
@@ -183,4 +175,20 @@ server_loss_row() {
     is "$configuration, server-loss: noticed by silence" "$(drilled '.runs[0].reason')" silence
     is "$configuration, server-loss: the roles have changed" "$(standby)" "$first"
     whole server-loss
+}
+
+# ── a policy's configuration ─────────────────────────────────────────────────────────────────────
+
+# With NAT, firewall and dpi; two kills and a handover.
+policy() { # CONFIGURATION PROTECT LANES [OF NAT]
+    export LAB_MODULES=$BUILD/lib/understudy/dpi.so
+    export LAB_PROTECT=$2 LAB_LANES=$3
+    export LAB_NFS="nat: { inside: [10.0.0.0/8], ${4:-outside: 203.0.113.1}, ports: 1024-65535, max_flows: 4000 } },
+      { firewall: { rules: firewall.rules, max_flows: 40000 } }, { dpi: { heap_mb: 4, max_flows: 4000 } }, { monitor: { max_flows: 4000 }"
+    begins "$1"
+    web_begins
+    kill_row 2
+    us show dpi -o json >"$work/shown" 2>/dev/null
+    ok "$1, kill: flows of HTTP are known" grep -q '"protocol": *"HTTP"' "$work/shown"
+    handover_row
 }

@@ -45,9 +45,7 @@ old=${old#understudy } new=${new#understudy }
 web_files "$work" 6000000
 ok "a web server behind the chain" web_serve "$work"
 for i in 1 2 3; do download $i & fetches+=" $!"; done
-"$probe" run 203.0.113.100 7007 --seconds 200 --flows 4 --from "${LAB_PREFIX}client" --to "${LAB_PREFIX}server" \
-    -o json >"$work/probe.json" &
-prober=$!
+probing 7007 4
 
 run_as b "$newer"
 ok "the standby is upgraded: PROTECTED" is_protected
@@ -84,8 +82,7 @@ ok "PROTECTED" is_protected
 : >"$work/enough"
 # shellcheck disable=SC2086
 wait $fetches
-kill -TERM $prober
-wait $prober
+probing_ends
 is "no download is broken" "$(cat "$work"/ended.* | sort | uniq -c | awk '{ print $2 }' | xargs)" intact
-is "no flow of the prober's is broken" "$(jq '.flows_broken + .contradicted' "$work/probe.json")" 0
-diag "$(cat "$work"/ended.* | wc -l) downloads; longest silence $(jq .silence_ms "$work/probe.json") ms"
+is "no flow of the prober's is broken" "$(seen '.flows_broken + .contradicted')" 0
+diag "$(cat "$work"/ended.* | wc -l) downloads; longest silence $(seen .silence_ms) ms"

@@ -29,9 +29,7 @@ ok "a has heard it" await a visitor.node c
 before="$(refused a) $(refused b)"
 sleep 1
 is "a spare is no reason for heartbeats to be refused" "$(refused a) $(refused b)" "$before"
-"$probe" run 203.0.113.100 7007 --seconds 60 --flows 4 --from "${LAB_PREFIX}client" --to "${LAB_PREFIX}server" \
-    -o json >"$work/probe.json" 9>&- &
-prober=$!
+probing 7007 4
 
 cut 0
 ok "a way is cut: the other one carries" await a 'link.ways | map(.stands) | join(" ")' "false true"
@@ -54,6 +52,5 @@ for way in 1 0; do
 done
 ok "digests are equal" test "$(us verify -o json | jq .equal)" = true
 ok "c takes over what it was given" us drain
-kill -TERM $prober
-wait $prober
-is "clients keep their connections" "$(jq '.flows_broken + .contradicted' "$work/probe.json")" 0
+probing_ends
+is "clients keep their connections" "$(seen '.flows_broken + .contradicted')" 0
