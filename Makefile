@@ -6,6 +6,7 @@
 #   make check    deps, build, lint, unit tests, NF tests, the simulation, lab tests
 #   make check-unit, check-sim, check-lab   parts of it
 #   make check-more   what CI runs: check, further lab tests and seeds, planted bugs, fuzzing, models, clang-tidy
+#   make check-labs   all lab tests, those of check-long too
 #   make check-long   check-more, and what takes hours (docs/CONTRIBUTING.md)
 #   make lint, make format   what a machine can see of style; clang-format of all files
 #   make fuzz     libFuzzer on everything that reads bytes from outside, T=60 seconds for each target (tests/fuzz/fuzz.mk)
@@ -78,22 +79,23 @@ UNIT   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c t
 NFTEST := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/nftest/*.c))
 HELP   := $(patsubst tests/%.c,$(BUILD)/obj/tests/%.o,$(wildcard tests/help/*.c)) $(NFTEST)
 # Lab tests of check-more, which CI runs beside those of check, and those that check-long runs, with the audit in each run of a
-# table (AUDIT_ALL in tests/lab/replay.sh): so dpi is in both. check runs the others.
-MORE   := afxdp apply apply-confirm apply-kill apply-routes chains checksums conflict crash demos dpi fleet-drills fleet-slow \
-          hostile hung install keeper-bugs keeper-device keeper-files keeper-poison keeper-two lanes-diverge link-port log machine members-past \
-          members-strict members-tls memif nat-log nat64 on-crash outside-nf poison push recorder-lanes \
-          replay-inside replay-lanes rest right-ends rules server-loss show stale table-lanes try verdict ways
-LONGER := apply-kill-interfaces arbiter arbiter-tls digests fight fleet-balance fleet-bgp fleet-change fleet-etcd fleet-liar fleet-metrics fleet-tls fleet-upgrade fragments-lanes full heap inspect interfaces ips-evasion jumbo keeper-apply \
-          keeper-poison-bugs keeper-trojan lanes-modes large-frames \
-          load-balancer-ipv6 matrix metrics nfs privilege reasons recorder redis refused-version replay syn-proxy trace track track-frr upgrade vlan ways-members ways-tls
+# table (AUDIT_ALL in tests/lab/replay.sh). check runs the others.
+MORE   := apply apply-kill chains crash demos hostile install keeper-files lanes-diverge memif nat64 outside-nf replay-lanes right-ends rules \
+          show stale table-lanes
+LONGER := afxdp apply-confirm apply-kill-interfaces apply-routes arbiter arbiter-tls checksums conflict digests dpi fight fleet-balance fleet-bgp \
+          fleet-change fleet-drills fleet-etcd fleet-liar fleet-metrics fleet-slow fleet-tls fleet-upgrade fragments-lanes full heap hung inspect \
+          interfaces ips-evasion jumbo keeper-apply keeper-bugs keeper-device keeper-poison keeper-poison-bugs keeper-trojan keeper-two lanes-modes \
+          large-frames link-port load-balancer-ipv6 log machine matrix members-past members-strict members-tls metrics nat-log nfs on-crash poison \
+          privilege push reasons recorder recorder-lanes redis refused-version replay replay-inside rest server-loss syn-proxy table-hosts trace \
+          track track-frr try upgrade verdict vlan ways ways-members ways-tls
 LABMORE := $(MORE:%=tests/lab/%.t)
-LABLONG := tests/lab/dpi.t $(LONGER:%=tests/lab/%.t) $(wildcard tests/lab/long/*.t)
+LABLONG := $(LONGER:%=tests/lab/%.t) $(wildcard tests/lab/long/*.t)
 LAB    := $(filter-out $(LABMORE) $(LABLONG),$(wildcard tests/lab/*.t))
 
 # Built a second time with bugs to be found, of which the environment chooses one.
 PLANTED := $(shell grep -lE 'FT_PLANTED|def UNDERSTUDY_PLANT' $$(find ftcore nflib replicator lane understudy -name '*.c'))
 
-.PHONY: all help deps lint results sim sim-coverage check check-sim check-more check-long check-unit check-lab model demo fleet-demo soak day clean format
+.PHONY: all help deps lint results sim sim-coverage check check-sim check-more check-labs check-long check-unit check-lab model demo fleet-demo soak day clean format
 all: $(BUILD)/understudy $(BUILD)/probe $(BUILD)/numbered $(BUILD)/ask $(BUILD)/witness $(NFLIB) $(NFTESTLIB) $(MODULEFILES) $(patsubst %,$(BUILD)/include/%,$(HEADERS:tests/%=%))
 
 help:
@@ -305,16 +307,16 @@ include tests/fuzz/fuzz.mk
 # ── The check: parts of one graph ────────────────────────────────────────────────────────────────
 #
 # Each part begins as soon as what it runs is built. scripts/part says how it ended, and what failed. Lab tests come behind all that computes,
-# LABS at a time, with nothing beside them. One whose first comment begins with "Alone:" runs by itself at the end.
+# LABS at a time, with nothing beside them. One of check-long whose first comment begins with "Alone:" runs by itself at the end.
 
 LABS  ?= 2
 PART  := BUILD=$(BUILD) scripts/part
 LABENV := UNDERSTUDY=$(BUILD)/understudy BUILD=$(BUILD)
-alone  = $(shell grep -l '^\# Alone:' $(1) /dev/null)
+ALONE  := $(shell grep -l '^\# Alone:' $(LABLONG) /dev/null)
 # The longest begin first, so that none of them is left over at the end.
-LENGTHY := $(patsubst %,tests/lab/%.t,verdict table-lanes)
-queue  = $(filter-out $(call alone,$(1)),$(filter $(LENGTHY),$(1)) $(filter-out $(LENGTHY),$(1)))
-.PHONY: part-lint part-tidy part-unit part-scenarios part-planted part-day part-day-dense part-failed-seeds part-fuzz part-corpus part-model part-lab part-lab-all part-alone part-alone-all
+LENGTHY := $(patsubst %,tests/lab/%.t,dpi fleet-drills link-port table-hosts table-lanes verdict)
+queue  = $(filter $(LENGTHY),$(1)) $(filter-out $(LENGTHY),$(1))
+.PHONY: part-lint part-tidy part-unit part-scenarios part-planted part-day part-day-dense part-failed-seeds part-fuzz part-corpus part-model part-lab part-lab-all part-lab-long part-alone
 
 part-lint:
 	@$(PART) lint scripts/lint --fast
@@ -357,29 +359,29 @@ part-lab: all
 	@$(PART) lab env $(LABENV) prove -j$(LABS) --timer --failures --comments --exec 'scripts/part test' $(call queue,$(LAB))
 part-lab-all: all $(BUILD)/understudy-planted
 	@$(PART) lab env $(LABENV) prove -j$(LABS) --timer --failures --comments --exec 'scripts/part test' $(call queue,$(LAB) $(LABMORE))
+part-lab-long: all $(BUILD)/understudy-planted $(BUILD)/understudy-next $(BUILD)/bench-lane $(BUILD)/bench-redis
+	@$(PART) lab-long env $(LABENV) prove -j$(LABS) --timer --failures --comments --exec 'scripts/part test' $(call queue,$(filter-out $(ALONE),$(LABLONG)))
+part-alone:
+	@$(PART) alone env $(LABENV) prove --timer --failures --comments --exec 'scripts/part test' $(ALONE)
 
 # In the order in which they begin. What a slow machine has no time for is left out from the end.
 PARTS      := part-lint part-unit part-scenarios part-failed-seeds $(SEED_PARTS) part-day
 CI_PARTS   := part-lint part-unit part-planted part-scenarios part-failed-seeds $(SEED_PARTS) $(SEED_PARTS:%=%-more) part-day part-day-dense part-corpus
 CI_LAST    := part-fuzz part-model part-tidy
-part-alone:
-	$(if $(call alone,$(LAB)),@$(PART) alone env $(LABENV) prove --timer --failures --comments --exec 'scripts/part test' $(call alone,$(LAB)))
-part-alone-all:
-	@$(PART) alone env $(LABENV) prove --timer --failures --comments --exec 'scripts/part test' $(call alone,$(LAB) $(LABMORE))
 
 # A step goes on whether or not the one before has failed.
 STEP = $(MAKE) --no-print-directory -k -j3
 check: deps
 	@$(PART) begin
 	@echo "check: the build, lint, $(words $(UNIT)) programs of unit and NF tests, the simulation, $(words $(LAB)) lab tests"
-	+@bad=0; for parts in "all $(PARTS)" part-lab part-alone; do $(STEP) $$parts || bad=1; done; $(PART) end $$bad $(PARTS:part-%=%) lab
+	+@bad=0; for parts in "all $(PARTS)" part-lab; do $(STEP) $$parts || bad=1; done; $(PART) end $$bad $(PARTS:part-%=%) lab
 
 # What CI runs: check, the other lab tests and seeds, planted bugs, fuzzing, models, clang-tidy.
 check-more: deps
 	@$(PART) begin
 	@echo "check-more: check, $(words $(LABMORE)) further lab tests, planted bugs, more seeds, fuzzing, models, clang-tidy"
-	+@bad=0; for parts in "all $(BUILD)/understudy-planted $(CI_PARTS)" part-lab-all part-alone-all; do $(STEP) $$parts || bad=1; done; \
-	    $(PART) late $(CI_LAST:part-%=%) || $(STEP) $(CI_LAST) || bad=1; $(PART) end $$bad $(patsubst part-%,%,$(CI_PARTS) $(CI_LAST)) lab alone
+	+@bad=0; for parts in "all $(BUILD)/understudy-planted $(CI_PARTS)" part-lab-all; do $(STEP) $$parts || bad=1; done; \
+	    $(PART) late $(CI_LAST:part-%=%) || $(STEP) $(CI_LAST) || bad=1; $(PART) end $$bad $(patsubst part-%,%,$(CI_PARTS) $(CI_LAST)) lab
 
 # Parts of it, for whoever changes something.
 check-unit: $(UNIT)
@@ -388,14 +390,19 @@ check-sim: part-scenarios part-failed-seeds $(SEED_PARTS) part-day
 check-lab: all $(if $(filter $(LABMORE) $(LABLONG),$(LAB)),$(BUILD)/understudy-planted $(BUILD)/understudy-next $(BUILD)/bench-lane $(BUILD)/bench-redis)
 	@$(LABENV) prove --timer --failures --exec '' $(LAB)
 
-check-long: check-more $(BUILD)/understudy-next $(BUILD)/bench-lane $(BUILD)/bench-redis
+# All lab tests: some 80 minutes. Whoever changes lane, replicator, protocol or a lab runs them before it lands.
+check-labs: deps
+	@$(PART) begin
+	+@bad=0; for parts in part-lab-all part-lab-long part-alone; do $(STEP) $$parts || bad=1; done; $(PART) end $$bad lab lab-long alone
+
+check-long: check-more
 	@$(BUILD)/simulate -q -r -n 20000 -j $(shell nproc)
 	@$(BUILD)/simulate -q -k members -r -n 20000 -j $(shell nproc)
 	@$(BUILD)/simulate -q -k keeper -r -n 20000 -j $(shell nproc)
 	@$(BUILD)/simulate -q -k port -r -n 20000 -j $(shell nproc)
 	@DAMAGE=16 $(BUILD)/tests/nf/test_damage
 	@MODEL_LONG=1 prove --timer --failures --exec bash tests/model/model.t
-	@AUDIT_ALL=1 $(LABENV) prove --timer --failures --exec '' $(LABLONG)
+	+@$(STEP) AUDIT_ALL=1 part-lab-long && $(STEP) part-alone
 
 demo: deps
 	+@$(MAKE) --no-print-directory -j2 all
