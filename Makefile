@@ -46,12 +46,13 @@ VERSION := 0.3.0
 # Debian 12 has it as msgpack, later ones as msgpack-c.
 MSGPACK := $(shell pkg-config --exists msgpack-c && echo msgpack-c || echo msgpack)
 LIBS    := liblz4 $(MSGPACK) libxxhash yaml-0.1 jansson libpcap openssl libseccomp libmicrohttpd libcurl libdw libfixbuf
-TESTLIB := cmocka
+TESTLIB := cmocka libmicrohttpd
 
 WARN   := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
 CFLAGS := -std=gnu11 $(OPT) -g $(WARN) $(SANFLAGS) -fPIC -pthread -I. -Itests -DUNDERSTUDY_VERSION='"$(VERSION)"' -MMD -MP
 ARCH   := $(if $(filter aarch64%,$(shell $(CC) -dumpmachine)),-march=armv8-a+crc+crypto,-march=x86-64-v3 -mprfchw)
-LDLIBS  = $(shell pkg-config --libs $(LIBS)) -lIPSec_MB -lm -ldl
+# libcurl and libmicrohttpd are loaded when they are needed (understudy/base/late.h).
+LDLIBS  = $(shell pkg-config --libs $(filter-out libcurl libmicrohttpd,$(LIBS))) -lIPSec_MB -lm -ldl
 
 # DPDK is known to the rooms that scripts/rooms names. Its -march would lower ours, so ours comes last.
 DPDK_CFLAGS = $(shell pkg-config --cflags libdpdk | sed 's/-I/-isystem /g')
@@ -314,7 +315,7 @@ PART  := BUILD=$(BUILD) scripts/part
 LABENV := UNDERSTUDY=$(BUILD)/understudy BUILD=$(BUILD)
 ALONE  := $(shell grep -l '^\# Alone:' $(LABLONG) /dev/null)
 # The longest begin first, so that none of them is left over at the end.
-LENGTHY := $(patsubst %,tests/lab/%.t,dpi fleet-drills link-port table-hosts table-lanes verdict)
+LENGTHY := $(patsubst %,tests/lab/%.t,dpi fleet-drills keeper link-port table-hosts table-lanes verdict)
 queue  = $(filter $(LENGTHY),$(1)) $(filter-out $(LENGTHY),$(1))
 .PHONY: part-lint part-tidy part-unit part-scenarios part-planted part-day part-day-dense part-failed-seeds part-fuzz part-corpus part-model part-lab part-lab-all part-lab-long part-alone
 

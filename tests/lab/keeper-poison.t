@@ -113,7 +113,7 @@ ok "which meets the packet once more, and tells which it was" await b role prima
     diag "$(grep -h uspect "$LAB_DIR/a.log" "$LAB_DIR/b.log")"
 rm "$work/asks"
 soon died 5
-is "by one fingerprint" "$(us incidents -o json | jq -r '.incidents[0].report.packets | length')" 1
+is "by one fingerprint" "$(us incidents -o json | jq -r '.incidents | max_by(.directory | sub(".*crash-"; "")) | .report.packets | length')" 1
 "$lab" start a
 wait $request
 ok "the pair is PROTECTED" is_protected

@@ -129,18 +129,25 @@ static unsigned count_lanes(const struct answers *seen)
  * frame: the bound of a bucket. "-": none did. */
 static const char *waits_most(const json_t *now, const json_t *before, char number[16])
 {
-    const json_t *all = json_object_get(json_object_get(now, "output_wait"), "buckets"),
-                 *had = json_object_get(json_object_get(before, "output_wait"), "buckets");
-    uint64_t in[FT_HISTOGRAM_BUCKETS], sum = 0, longer = 0;
+    const json_t *is = json_object_get(now, "output_wait"), *was = json_object_get(before, "output_wait");
+    json_int_t in[FT_HISTOGRAM_BUCKETS], longer, below = 0,
+                                                 sum = json_integer_value(json_object_get(is, "count")) -
+                                                       json_integer_value(json_object_get(was, "count"));
     unsigned i;
 
     for (i = 0; i < FT_HISTOGRAM_BUCKETS; i++) {
-        in[i] = (uint64_t)(json_integer_value(json_array_get(all, i)) -
-                           json_integer_value(json_array_get(had, i)));
-        sum += in[i];
+        in[i] = json_integer_value(json_array_get(json_object_get(is, "buckets"), i)) -
+                json_integer_value(json_array_get(json_object_get(was, "buckets"), i));
+        if (in[i] < 0) /* the node was restarted between the two */
+            return "-";
+        below += in[i];
     }
-    if (!sum || !before)
+    sum = sum > below ? sum : below; /* count and buckets are not read at once */
+    if (sum <= 0 || !before)
         return "-";
+    longer = sum - below; /* than the last bound */
+    if (longer * 100 > sum)
+        return ">1M";
     for (i = FT_HISTOGRAM_BUCKETS - 1; i && (longer + in[i]) * 100 <= sum; i--)
         longer += in[i];
     return short_number((double)ft_histogram_bound(i) / 1000, number);

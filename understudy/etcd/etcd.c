@@ -6,8 +6,8 @@
 #include "ftcore/base/trust.h"
 #include "ftcore/base/clock.h"
 #include "understudy/etcd/answer.h"
+#include "understudy/etcd/curl.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/err.h>
@@ -120,39 +120,40 @@ static size_t take_text(char *data, size_t one, size_t count, void *transfer)
 /* Nothing of the environment counts: no proxy, no credentials of a user. False: no memory. */
 static bool open_transfer(struct transfer *t, const struct nd_etcd_config *c)
 {
-    t->curl = curl_easy_init();
+    t->curl = nd_curl.easy_init();
     if (!t->curl)
         return false;
-    curl_easy_setopt(t->curl, CURLOPT_PRIVATE, t);
-    curl_easy_setopt(t->curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(t->curl, CURLOPT_PROXY, "");
-    curl_easy_setopt(t->curl, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(t->curl, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(t->curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
-    curl_easy_setopt(t->curl, CURLOPT_ERRORBUFFER, t->why);
-    curl_easy_setopt(t->curl, CURLOPT_WRITEFUNCTION, take_text);
-    curl_easy_setopt(t->curl, CURLOPT_WRITEDATA, t);
+    nd_curl.easy_setopt(t->curl, CURLOPT_PRIVATE, t);
+    nd_curl.easy_setopt(t->curl, CURLOPT_NOSIGNAL, 1L);
+    nd_curl.easy_setopt(t->curl, CURLOPT_PROXY, "");
+    nd_curl.easy_setopt(t->curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    nd_curl.easy_setopt(t->curl, CURLOPT_FOLLOWLOCATION, 0L);
+    nd_curl.easy_setopt(t->curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
+    nd_curl.easy_setopt(t->curl, CURLOPT_ERRORBUFFER, t->why);
+    nd_curl.easy_setopt(t->curl, CURLOPT_WRITEFUNCTION, take_text);
+    nd_curl.easy_setopt(t->curl, CURLOPT_WRITEDATA, t);
     /* Else who waits no more for a name waits until the thread that asks for it has ended, tens of seconds.
      * It then ends by itself. */
-    curl_easy_setopt(t->curl, CURLOPT_QUICK_EXIT, 1L);
+    nd_curl.easy_setopt(t->curl, CURLOPT_QUICK_EXIT, 1L);
     /* `asked` is set by a handshake in which the server asks for a certificate and there is none. */
     if (c->ca[0]) {
-        curl_easy_setopt(t->curl, CURLOPT_CAINFO, c->ca);
-        curl_easy_setopt(t->curl, CURLOPT_CAPATH, NULL); /* nobody beside it: not the system's authorities */
+        nd_curl.easy_setopt(t->curl, CURLOPT_CAINFO, c->ca);
+        nd_curl.easy_setopt(t->curl, CURLOPT_CAPATH,
+                            NULL); /* nobody beside it: not the system's authorities */
     }
     if (c->cert[0]) {
-        curl_easy_setopt(t->curl, CURLOPT_SSLCERT, c->cert);
-        curl_easy_setopt(t->curl, CURLOPT_SSLKEY, c->cert_key);
+        nd_curl.easy_setopt(t->curl, CURLOPT_SSLCERT, c->cert);
+        nd_curl.easy_setopt(t->curl, CURLOPT_SSLKEY, c->cert_key);
     }
-    curl_easy_setopt(t->curl, CURLOPT_SSL_CTX_FUNCTION, watch_handshake);
-    curl_easy_setopt(t->curl, CURLOPT_SSL_CTX_DATA, &t->asked);
+    nd_curl.easy_setopt(t->curl, CURLOPT_SSL_CTX_FUNCTION, watch_handshake);
+    nd_curl.easy_setopt(t->curl, CURLOPT_SSL_CTX_DATA, &t->asked);
     return true;
 }
 
 static void close_transfer(struct transfer *t)
 {
     if (t->curl)
-        curl_easy_cleanup(t->curl);
+        nd_curl.easy_cleanup(t->curl);
     free(t->text);
 }
 
@@ -168,9 +169,9 @@ static void address(struct transfer *t, const char *server, const char *path, co
     t->len = 0;
     t->max = max;
     t->why[0] = '\0';
-    curl_easy_setopt(t->curl, CURLOPT_URL, url);
-    curl_easy_setopt(t->curl, CURLOPT_POSTFIELDS, body); /* not copied: it may have a password */
-    curl_easy_setopt(t->curl, CURLOPT_HTTPHEADER, headers);
+    nd_curl.easy_setopt(t->curl, CURLOPT_URL, url);
+    nd_curl.easy_setopt(t->curl, CURLOPT_POSTFIELDS, body); /* not copied: it may have a password */
+    nd_curl.easy_setopt(t->curl, CURLOPT_HTTPHEADER, headers);
 }
 
 /* All that can be done now, for each transfer that is under way. False: curl is out of order. */
@@ -179,14 +180,14 @@ static bool advance(struct nd_etcd *e)
     int running, left;
     CURLMsg *message;
 
-    if (curl_multi_perform(e->multi, &running) != CURLM_OK)
+    if (nd_curl.multi_perform(e->multi, &running) != CURLM_OK)
         return false;
-    while ((message = curl_multi_info_read(e->multi, &left))) {
+    while ((message = nd_curl.multi_info_read(e->multi, &left))) {
         struct transfer *t = NULL;
 
         if (message->msg != CURLMSG_DONE)
             continue;
-        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&t);
+        nd_curl.easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&t);
         t->done = true;
         t->result = message->data.result;
     }
@@ -198,23 +199,23 @@ static bool perform(struct nd_etcd *e, struct transfer *t)
 {
     bool given_up = false;
 
-    if (curl_multi_add_handle(e->multi, t->curl) != CURLM_OK)
+    if (nd_curl.multi_add_handle(e->multi, t->curl) != CURLM_OK)
         return true;
     while (!t->done && !given_up) {
         given_up = is_given_up(e);
         if (!advance(e))
             break;
         if (!t->done && !given_up)
-            curl_multi_poll(e->multi, NULL, 0, (int)e->limits.request_ms, NULL);
+            nd_curl.multi_poll(e->multi, NULL, 0, (int)e->limits.request_ms, NULL);
     }
-    curl_multi_remove_handle(e->multi, t->curl);
+    nd_curl.multi_remove_handle(e->multi, t->curl);
     return !given_up || t->done;
 }
 
 /* Why there is no answer. */
 static int failed(const struct transfer *t, const char *server, struct ft_fault *fault)
 {
-    const char *why = t->why[0] ? t->why : curl_easy_strerror(t->result);
+    const char *why = t->why[0] ? t->why : nd_curl.easy_strerror(t->result);
 
     if (t->too_long)
         return ft_fail(fault, FT_EIO, "%s: its answer is longer than %zu KB, expected less", server,
@@ -241,17 +242,17 @@ static long request(struct nd_etcd *e, const char *server, const char *path, con
     long status = 0, sent = 0;
 
     address(t, server, path, body, e->headers, e->limits.reply);
-    curl_easy_setopt(t->curl, CURLOPT_TIMEOUT_MS, ms);
-    curl_easy_setopt(t->curl, CURLOPT_FRESH_CONNECT, (long)e->once);
+    nd_curl.easy_setopt(t->curl, CURLOPT_TIMEOUT_MS, ms);
+    nd_curl.easy_setopt(t->curl, CURLOPT_FRESH_CONNECT, (long)e->once);
     bool whole = perform(e, t);
 
-    curl_easy_getinfo(t->curl, CURLINFO_REQUEST_SIZE, &sent);
+    nd_curl.easy_getinfo(t->curl, CURLINFO_REQUEST_SIZE, &sent);
     e->heard = sent > 0;
     if (!whole)
         return ft_fail(fault, FT_EBUSY, "%s: given up", server);
     if (t->result != CURLE_OK)
         return failed(t, server, fault);
-    curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &status);
+    nd_curl.easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &status);
     return status;
 }
 
@@ -391,14 +392,14 @@ static struct curl_slist *make_headers(const char *token)
 {
     static const char name[] = "Authorization: ";
     char line[sizeof(name) + TOKEN_MAX];
-    struct curl_slist *list = curl_slist_append(NULL, "Content-Type: application/json"), *whole = list;
+    struct curl_slist *list = nd_curl.slist_append(NULL, "Content-Type: application/json"), *whole = list;
 
     if (token[0] && list) {
         snprintf(line, sizeof(line), "%s%s", name, token);
-        whole = curl_slist_append(list, line);
+        whole = nd_curl.slist_append(list, line);
     }
     if (!whole)
-        curl_slist_free_all(list);
+        nd_curl.slist_free_all(list);
     return whole;
 }
 
@@ -409,7 +410,7 @@ static int use_token(struct nd_etcd *e, const char *token, struct ft_fault *faul
 
     if (!headers)
         return no_memory(fault);
-    curl_slist_free_all(e->headers);
+    nd_curl.slist_free_all(e->headers);
     e->headers = headers;
     snprintf(e->token, sizeof(e->token), "%s", token);
     return 0;
@@ -528,8 +529,8 @@ static int run_stream(struct nd_etcd *e, const char *server, const struct nd_etc
         if (is_given_up(e))
             return ft_fail(fault, FT_EBUSY, "%s: given up", server);
         if (!advance(e))
-            return ft_fail(fault, FT_EIO, "%s: %s", server, curl_easy_strerror(CURLE_FAILED_INIT));
-        curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &status);
+            return ft_fail(fault, FT_EIO, "%s: %s", server, nd_curl.easy_strerror(CURLE_FAILED_INIT));
+        nd_curl.easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &status);
         if (status == 200)
             result = take_lines(t, s, &looked, fault);
         if (result)
@@ -547,7 +548,7 @@ static int run_stream(struct nd_etcd *e, const char *server, const struct nd_etc
             result = s->beat(s->arg, fault);
             beat = ft_now() + s->beat_ns;
         } else {
-            curl_multi_poll(e->multi, NULL, 0, (int)((beat - now) / 1000000u) + 1, NULL);
+            nd_curl.multi_poll(e->multi, NULL, 0, (int)((beat - now) / 1000000u) + 1, NULL);
         }
     }
     return result;
@@ -566,19 +567,19 @@ int nd_etcd_stream(struct nd_etcd *e, const char *server, const struct nd_etcd_s
     if (!headers)
         return no_memory(fault);
     address(t, server, stream->path, stream->body, headers, stream->held);
-    curl_easy_setopt(t->curl, CURLOPT_TCP_KEEPALIVE, 1L); /* a dead connection does not show by itself */
-    curl_easy_setopt(t->curl, CURLOPT_TCP_KEEPIDLE, 5L);
-    curl_easy_setopt(t->curl, CURLOPT_TCP_KEEPINTVL, 2L);
-    if (curl_multi_add_handle(e->multi, t->curl) == CURLM_OK) {
+    nd_curl.easy_setopt(t->curl, CURLOPT_TCP_KEEPALIVE, 1L); /* a dead connection does not show by itself */
+    nd_curl.easy_setopt(t->curl, CURLOPT_TCP_KEEPIDLE, 5L);
+    nd_curl.easy_setopt(t->curl, CURLOPT_TCP_KEEPINTVL, 2L);
+    if (nd_curl.multi_add_handle(e->multi, t->curl) == CURLM_OK) {
         result = run_stream(e, server, stream, fault);
-        curl_multi_remove_handle(e->multi, t->curl);
+        nd_curl.multi_remove_handle(e->multi, t->curl);
     } else {
         result = no_memory(fault);
     }
     if (result != FT_EBUSY)
         e->server = (e->server + 1) % e->config->urls;
-    curl_easy_setopt(t->curl, CURLOPT_HTTPHEADER, NULL);
-    curl_slist_free_all(headers);
+    nd_curl.easy_setopt(t->curl, CURLOPT_HTTPHEADER, NULL);
+    nd_curl.slist_free_all(headers);
     return result;
 }
 
@@ -654,18 +655,18 @@ void nd_etcd_join(struct nd_etcd *e, struct nd_etcd *with)
 
 void nd_etcd_wake(struct nd_etcd *e)
 {
-    curl_multi_wakeup(e->multi);
+    nd_curl.multi_wakeup(e->multi);
 }
 
 void nd_etcd_close(struct nd_etcd *e)
 {
     if (!e)
         return;
-    curl_slist_free_all(e->headers);
+    nd_curl.slist_free_all(e->headers);
     close_transfer(&e->request);
     close_transfer(&e->stream);
     if (e->multi)
-        curl_multi_cleanup(e->multi);
+        nd_curl.multi_cleanup(e->multi);
     explicit_bzero(e->token, sizeof(e->token));
     free(e);
 }
@@ -674,12 +675,14 @@ int nd_etcd_open(struct nd_etcd **out, const struct nd_etcd_config *config,
                  const struct nd_etcd_limits *limits, bool (*stops)(void *arg), void *arg,
                  struct ft_fault *fault)
 {
-    struct nd_etcd *e = calloc(1, sizeof(*e));
+    int error = nd_curl_load(fault);
+    struct nd_etcd *e = error ? NULL : calloc(1, sizeof(*e));
 
     *out = e;
-    if (!e || curl_global_init(CURL_GLOBAL_DEFAULT) != 0 || !open_transfer(&e->request, config) ||
-        !open_transfer(&e->stream, config) || !(e->multi = curl_multi_init()) ||
-        use_token(e, "", fault) != 0) {
+    if (error)
+        return error;
+    if (!e || !open_transfer(&e->request, config) || !open_transfer(&e->stream, config) ||
+        !(e->multi = nd_curl.multi_init()) || use_token(e, "", fault) != 0) {
         nd_etcd_close(e);
         *out = NULL;
         return no_memory(fault);

@@ -39,7 +39,7 @@ struct nd_etcd_limits {
 struct nd_etcd;
 
 /* `config` is borrowed. stops(arg), asked by the thread in a request: what is under way is of no use any
- * more, and is given up; NULL: never. FT_ENOMEM. */
+ * more, and is given up; NULL: never. FT_ENOMEM; FT_ENOENT: there is no libcurl. */
 int nd_etcd_open(struct nd_etcd **out, const struct nd_etcd_config *config,
                  const struct nd_etcd_limits *limits, bool (*stops)(void *arg), void *arg,
                  struct ft_fault *fault);

@@ -13,6 +13,7 @@
 #include "understudy/metrics/metrics.h"
 #include "ftcore/base/thread.h"
 #include "ftcore/base/clock.h"
+#include "understudy/base/late.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -25,6 +26,30 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+/* ---- the library, loaded by a daemon that has metrics: ten libraries hang on it ---- */
+
+#define CALLS(X)                                                                                             \
+    X(add_response_header)                                                                                   \
+    X(create_response_from_buffer)                                                                           \
+    X(destroy_response)                                                                                      \
+    X(get_connection_info)                                                                                   \
+    X(queue_response)                                                                                        \
+    X(start_daemon)                                                                                          \
+    X(stop_daemon)
+
+#define POINTER(name) __typeof__(&MHD_##name) name;
+static struct {
+    CALLS(POINTER)
+} mhd;
+
+static int load_library(struct ft_fault *fault)
+{
+#define ROW(name) {"MHD_" #name, &mhd.name},
+    static const struct nd_late_call calls[] = {CALLS(ROW)};
+
+    return nd_late_load("libmicrohttpd.so.12", calls, sizeof(calls) / sizeof(calls[0]), fault);
+}
 
 /* ---- who waits for it ---------------------------------------------------------------------------- */
 
@@ -119,15 +144,15 @@ static char *wait_for_page(struct nd_metrics *m, size_t *size)
 static struct MHD_Response *make_response(const char *type, char *body, size_t size,
                                           enum MHD_ResponseMemoryMode mode)
 {
-    struct MHD_Response *response = MHD_create_response_from_buffer(size, body, mode);
+    struct MHD_Response *response = mhd.create_response_from_buffer(size, body, mode);
 
     if (!response) {
         if (mode == MHD_RESPMEM_MUST_FREE)
             free(body);
         return NULL;
     }
-    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
-    MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+    mhd.add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    mhd.add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
     return response;
 }
 
@@ -138,10 +163,10 @@ static enum MHD_Result refuse(struct MHD_Connection *c, unsigned code, char *why
     if (!response)
         return MHD_NO;
     if (code == MHD_HTTP_METHOD_NOT_ALLOWED)
-        MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
-    enum MHD_Result done = MHD_queue_response(c, code, response);
+        mhd.add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+    enum MHD_Result done = mhd.queue_response(c, code, response);
 
-    MHD_destroy_response(response);
+    mhd.destroy_response(response);
     return done;
 }
 
@@ -154,7 +179,7 @@ static void find_page(struct nd_metrics *m, uint64_t since)
     if (since <= m->asked && ft_now() - m->came < FRESH_NS)
         return;
     if (m->last)
-        MHD_destroy_response(m->last);
+        mhd.destroy_response(m->last);
     m->asked = ft_now();
     page = wait_for_page(m, &size);
     m->came = ft_now();
@@ -168,7 +193,7 @@ static enum MHD_Result answer_request(void *arg, struct MHD_Connection *c, const
     static char no_method[] = "expected GET\n", no_path[] = "expected /metrics\n",
                 no_page[] = "the main thread does not answer\n";
     struct nd_metrics *m = arg;
-    const union MHD_ConnectionInfo *of = MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    const union MHD_ConnectionInfo *of = mhd.get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     const struct place *place = of->socket_context;
 
     (void)version, (void)upload, (void)upload_size, (void)seen;
@@ -177,10 +202,10 @@ static enum MHD_Result answer_request(void *arg, struct MHD_Connection *c, const
         return refuse(c, MHD_HTTP_METHOD_NOT_ALLOWED, no_method);
     if (strcmp(url, "/metrics") != 0)
         return refuse(c, MHD_HTTP_NOT_FOUND, no_path);
-    if (place->fd != MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd)
+    if (place->fd != mhd.get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd)
         return MHD_NO; /* it has lost its place */
     find_page(m, place->since);
-    return m->last ? MHD_queue_response(c, MHD_HTTP_OK, m->last)
+    return m->last ? mhd.queue_response(c, MHD_HTTP_OK, m->last)
                    : refuse(c, MHD_HTTP_SERVICE_UNAVAILABLE, no_page);
 }
 
@@ -189,7 +214,7 @@ static void give_place(void *arg, struct MHD_Connection *c, void **of,
                        enum MHD_ConnectionNotificationCode what)
 {
     struct nd_metrics *m = arg;
-    int fd = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    int fd = mhd.get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
     struct place *place = *of;
 
     if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
@@ -236,6 +261,9 @@ int nd_metrics_open(struct nd_metrics **out, const char *host, uint16_t port, st
     *out = NULL;
     if (!port)
         return 0;
+    error = load_library(fault);
+    if (error)
+        return error;
     m = calloc(1, sizeof(*m));
     if (!m)
         return ft_fail(fault, FT_ENOMEM, "no memory for metrics");
@@ -245,7 +273,7 @@ int nd_metrics_open(struct nd_metrics **out, const char *host, uint16_t port, st
         return error;
     }
     sem_init(&m->answered, 0, 0);
-    m->daemon = MHD_start_daemon(
+    m->daemon = mhd.start_daemon(
         MHD_USE_AUTO_INTERNAL_THREAD, port, NULL, NULL, answer_request, m, MHD_OPTION_LISTEN_SOCKET, fd,
         MHD_OPTION_CONNECTION_LIMIT, PLACES + MORE, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY,
         MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S, MHD_OPTION_NOTIFY_CONNECTION, give_place, m, MHD_OPTION_END);
@@ -265,9 +293,9 @@ void nd_metrics_close(struct nd_metrics *m)
         return;
     atomic_store(&m->closing, true);
     sem_post(&m->answered);
-    MHD_stop_daemon(m->daemon);
+    mhd.stop_daemon(m->daemon);
     if (m->last)
-        MHD_destroy_response(m->last);
+        mhd.destroy_response(m->last);
     sem_destroy(&m->answered);
     free(m->page);
     free(m);

@@ -168,6 +168,7 @@ static void write_buckets(FILE *out, const struct nd_metric *f, const json_t *hi
         fprintf(out, "%s_bucket{%sle=\"%g\"} %" JSON_INTEGER_FORMAT "\n", f->name, lane,
                 (double)ft_histogram_bound((unsigned)(first + i)) / 1e9, below);
     }
+    count = count > below ? count : below; /* lanes go on adding while one field is read behind the other */
     fprintf(out, "%s_bucket{%sle=\"+Inf\"} %" JSON_INTEGER_FORMAT "\n", f->name, lane, count);
     fprintf(out, "%s_sum%s %.15g\n", f->name, alone, json_number_value(json_object_get(histogram, "sum_s")));
     fprintf(out, "%s_count%s %" JSON_INTEGER_FORMAT "\n", f->name, alone, count);

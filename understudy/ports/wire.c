@@ -5,6 +5,7 @@
 #include "ftcore/queue/lanelink.h"
 
 #include <rte_alarm.h>
+#include <rte_cycles.h>
 #include <rte_mbuf.h>
 
 #define LOOK_NS 250000000u
@@ -194,6 +195,15 @@ void nd_link_port_watch(struct nd_wire_port *port, uint64_t now)
         atomic_store_explicit(&port->is_starting, false, memory_order_release);
 }
 
+/* By DPDK's interrupt thread. */
+static void stop_for_good(void *arg)
+{
+    struct nd_wire_port *port = arg;
+
+    (void)rte_eth_dev_stop(port->id);
+    atomic_store_explicit(&port->is_starting, false, memory_order_release);
+}
+
 void nd_link_port_close(struct nd_wire_port *port)
 {
     void *m;
@@ -211,7 +221,13 @@ void nd_link_port_close(struct nd_wire_port *port)
             rte_pktmbuf_free(m);
         rte_ring_free(l->found);
     }
-    rte_eth_dev_stop(port->id);
+    /* The peer may end now as well: the driver's handler of that runs in the interrupt thread, and the stop
+     * frees what that one frees. */
+    atomic_store_explicit(&port->is_starting, true, memory_order_release);
+    if (rte_eal_alarm_set(1, stop_for_good, port) != 0)
+        stop_for_good(port);
+    while (atomic_load_explicit(&port->is_starting, memory_order_acquire))
+        rte_delay_us_sleep(100);
     rte_eth_dev_close(port->id);
     port->is_open = false;
 }

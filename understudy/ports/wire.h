@@ -40,7 +40,7 @@ struct nd_wire_port {
         _Atomic uint64_t refused, crowded;
     } lane[FT_LANES_MAX];
     bool connects;           /* a memif client */
-    atomic_bool is_starting; /* by DPDK's interrupt thread, which has `stopped` meanwhile */
+    atomic_bool is_starting; /* or stopping, by DPDK's interrupt thread, which has `stopped` meanwhile */
     bool stopped;            /* main thread: it has claimed all queues */
     /* Main thread: when it was looked at last, ns; frames lost on their way out and in, as of then. */
     uint64_t looked, tx_lost, rx_missed;
