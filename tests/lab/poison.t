@@ -18,7 +18,7 @@ ok "a web server behind the chain" web_serve "$work"
 
 # One connection, on which the kernel sends the request again as often as it likes in 5 seconds.
 deadly_request() { # WORD
-    "$lab" exec client curl -q --silent --max-time 60 -H "X-Word: $1" http://203.0.113.100/0 >/dev/null
+    "$lab" exec client curl -q --silent --max-time 5 -H "X-Word: $1" http://203.0.113.100/0 >/dev/null
 }
 deaths() { us incidents -o json | jq -r '.incidents | length'; }
 died() { [ "$(deaths)" = "$1" ]; } # a reporter tells of it behind the node's end
