@@ -157,6 +157,13 @@ is_protected() {
     done
 }
 
+# The primary dies, and comes back as the standby.
+kill_primary() {
+    local node=a other=b
+    [ "$(field a role)" = primary ] || { node=b; other=a; }
+    kill -KILL "$(field $node pid)" && await $other role primary && "$lab" start $node && is_protected
+}
+
 # Whether gdb, tried once with a program of ours, says PATTERN: a virtual machine may have no hardware watchpoints ("hit
 # Hardware"), and some kernels do not let a debugger call a function of the program ("= 4$").
 gdb_can() { # PATTERN
@@ -266,6 +273,9 @@ drill() { # KIND [OPTION…]
     return $code
 }
 drilled() { jq -r "$1" "$work/drill.json"; }
+# What a drill's takeovers were by, but for the guardian's word, and the kernel's, which closes what the dead one had: a survivor that had no
+# processor meanwhile finds both at once.
+uncertain() { drilled '[.runs[].reason] - ["the death notice", "the peer closed its connection", "the peer'"'"'s kernel reset its connection"] | join(", ")'; }
 
 # A drill in the middle of downloads: four tests.
 strike() { # WHAT DOWNLOADS AT-A-TIME KIND [OPTION…]

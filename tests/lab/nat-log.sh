@@ -70,12 +70,6 @@ except OSError: pass' "$3" "$4"
 }
 taken_in() { ip netns exec "$space" ss -Huln 'sport = :4739' | awk '$2 != 0 { bad = 1 } END { exit bad }'; } # nfcapd has read all that came
 
-# The primary dies, and comes back as the standby.
-kill_primary() {
-    local node=a other=b
-    [ "$(field a role)" = primary ] || { node=b; other=a; }
-    kill -KILL "$(field $node pid)" && await $other role primary && "$lab" start $node && is_protected
-}
 kills() { local i; for ((i = 0; i < $1; i++)); do kill_primary || return 1; done; }
 
 waiting() { us show flow_log -n "$1" -o json 2>/dev/null | jq '[.. | .waiting? // empty] | add'; } # NODE

@@ -108,11 +108,7 @@ END
 is "a datagram without a checksum arrives" "$(no_sum)" True
 
 # The primary dies and comes back as a standby, whose state is held against the other's.
-killed() {
-    local node=a other=b
-    [ "$(field a role)" = primary ] || { node=b; other=a; }
-    kill -KILL "$(field $node pid)" && await $other role primary && "$lab" start $node && is_protected && equal
-}
+killed() { kill_primary && equal; }
 
 web_files "$work" 10 4000 300000 2000000 8000000 3000000
 ok "a web server of IPv4" web_serve "$work"

@@ -104,10 +104,6 @@ drill_row() { # KIND TIMES
     diag "$(drilled '.median | to_entries | map("\(.key) \(.value)") | join(", ")')"
 }
 
-# What a drill's takeovers were by, but for the guardian's word, and the kernel's, which closes what the dead one had: a survivor that had no
-# processor meanwhile finds both at once.
-uncertain() { drilled '[.runs[].reason] - ["the death notice", "the peer closed its connection", "the peer'"'"'s kernel reset its connection"] | join(", ")'; }
-
 # Primaries die one after the other, each time the other one.
 kill_row() { # TIMES
     local first second
