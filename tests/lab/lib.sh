@@ -215,6 +215,16 @@ cleanup() {
     rm -rf "$work"
 }
 
+# A test that was killed in another clone may have left namespaces of this name. Those that are a minute old and in which no process runs are
+# removed; a test that is under way there keeps its own.
+forgotten() {
+    local space
+    for space in $(find /run/netns -maxdepth 1 -name "$LAB_PREFIX*" -mmin +1 -printf '%f\n' 2>/dev/null); do
+        case ${space#"$LAB_PREFIX"} in *-*) continue ;; esac # of a lab whose name begins alike
+        [ -n "$(ip netns pids "$space")" ] || ip netns del "$space"
+    done
+}
+
 # Network namespaces are needed: who is not root has them in a user namespace, in which the test is begun again. A lab left by a test that was
 # killed goes first.
 need_lab() {
@@ -231,6 +241,7 @@ need_lab() {
     trap cleanup EXIT
     trap 'exit 1' INT TERM
     "$lab" down 2>/dev/null
+    forgotten
     mkdir -p "$work"
 }
 
