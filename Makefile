@@ -81,8 +81,8 @@ NFTEST := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/nftest/*.c))
 HELP   := $(patsubst tests/%.c,$(BUILD)/obj/tests/%.o,$(wildcard tests/help/*.c)) $(NFTEST)
 # Lab tests of check-more, which CI runs beside those of check, and those that check-long runs, with the audit in each run of a
 # table (AUDIT_ALL in tests/lab/replay.sh). check runs the others.
-MORE   := apply apply-kill chains crash demos hostile install keeper-files lanes-diverge memif nat64 outside-nf replay-lanes right-ends rules \
-          show stale table-lanes
+MORE   := apply apply-kill chains crash demos docs fleet-rights hostile install keeper keeper-files keys lanes-diverge members memif nat64 outside-nf \
+          replay-lanes right-ends rules scope show slow stale table-lanes two-servers
 LONGER := afxdp apply-confirm apply-kill-interfaces apply-routes arbiter arbiter-tls checksums conflict digests dpi fight fleet-balance fleet-bgp \
           fleet-change fleet-drills fleet-etcd fleet-liar fleet-metrics fleet-slow fleet-tls fleet-upgrade fragments-lanes full heap hung inspect \
           interfaces ips-evasion jumbo keeper-apply keeper-bugs keeper-device keeper-poison keeper-poison-bugs keeper-trojan keeper-two lanes-modes \
@@ -315,7 +315,8 @@ PART  := BUILD=$(BUILD) scripts/part
 LABENV := UNDERSTUDY=$(BUILD)/understudy BUILD=$(BUILD)
 ALONE  := $(shell grep -l '^\# Alone:' $(LABLONG) /dev/null)
 # The longest begin first, so that none of them is left over at the end.
-LENGTHY := $(patsubst %,tests/lab/%.t,dpi fleet-drills keeper link-port table-hosts table-lanes verdict)
+LENGTHY := $(patsubst %,tests/lab/%.t,dpi fleet-drills keeper link-port table-hosts table-lanes table-log verdict) \
+           $(patsubst %,$(BUILD)/tests/nf/test_%,dpi_captures damage dpi edge) $(patsubst %,$(BUILD)/tests/unit/test_%,etcd_mirror etcd_store)
 queue  = $(filter $(LENGTHY),$(1)) $(filter-out $(LENGTHY),$(1))
 .PHONY: part-lint part-tidy part-unit part-scenarios part-planted part-day part-day-dense part-failed-seeds part-fuzz part-corpus part-model part-lab part-lab-all part-lab-long part-alone
 
@@ -324,7 +325,7 @@ part-lint:
 part-tidy:
 	@$(PART) tidy scripts/lint --tidy
 part-unit: $(UNIT)
-	@$(PART) unit env CMOCKA_MESSAGE_OUTPUT=TAP prove -j2 --timer --failures --exec scripts/tap $(UNIT)
+	@$(PART) unit env CMOCKA_MESSAGE_OUTPUT=TAP prove -j2 --timer --failures --exec scripts/tap $(call queue,$(UNIT))
 part-scenarios: $(BUILD)/simulate
 	@$(PART) scenarios prove --timer --failures --exec bash tests/sim/world.t
 part-planted: $(BUILD)/simulate
@@ -386,7 +387,7 @@ check-more: deps
 
 # Parts of it, for whoever changes something.
 check-unit: $(UNIT)
-	@CMOCKA_MESSAGE_OUTPUT=TAP prove -j2 --timer --failures --exec scripts/tap $(UNIT)
+	@CMOCKA_MESSAGE_OUTPUT=TAP prove -j2 --timer --failures --exec scripts/tap $(call queue,$(UNIT))
 check-sim: part-scenarios part-failed-seeds $(SEED_PARTS) part-day
 check-lab: all $(if $(filter $(LABMORE) $(LABLONG),$(LAB)),$(BUILD)/understudy-planted $(BUILD)/understudy-next $(BUILD)/bench-lane $(BUILD)/bench-redis)
 	@$(LABENV) prove --timer --failures --exec '' $(LAB)
