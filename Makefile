@@ -315,7 +315,7 @@ PART  := BUILD=$(BUILD) scripts/part
 LABENV := UNDERSTUDY=$(BUILD)/understudy BUILD=$(BUILD)
 ALONE  := $(shell grep -l '^\# Alone:' $(LABLONG) /dev/null)
 # The longest begin first, so that none of them is left over at the end.
-LENGTHY := $(patsubst %,tests/lab/%.t,dpi fleet-drills keeper link-port table-hosts table-lanes table-log verdict) \
+LENGTHY := $(patsubst %,tests/lab/%.t,dpi fleet-drills keeper link-port table-hosts table-lanes verdict) \
            $(patsubst %,$(BUILD)/tests/nf/test_%,dpi_captures damage dpi edge) $(patsubst %,$(BUILD)/tests/unit/test_%,etcd_mirror etcd_store)
 queue  = $(filter $(LENGTHY),$(1)) $(filter-out $(LENGTHY),$(1))
 .PHONY: part-lint part-tidy part-unit part-scenarios part-planted part-day part-day-dense part-failed-seeds part-fuzz part-corpus part-model part-lab part-lab-all part-lab-long part-alone
