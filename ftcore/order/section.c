@@ -270,7 +270,9 @@ void ft_section_leave_ordered(struct ft_sections *s, const struct ft_shared *con
                                .own = s->next};
     ft_audit_sum_stay(s->region, s->lane, object);
     object->last = s->lane + 1u;
-    object->access = ft_section_number(s);
+    /* Before the number is given, since in replay the next lane needs no more than that to go on. */
+    object->access = s->next;
+    ft_section_number(s);
     s->inside = false;
     if (!s->replaying && s->lanes > 1)
         atomic_store_explicit(&object->lock, 0, memory_order_release);

@@ -21,7 +21,6 @@
 
 #define PAGE_SHIFT 12u
 #define PAGE       (1u << PAGE_SHIFT)
-#define OPEN_PAGES 32u /* of an arena, that stay so between two checks */
 
 struct ft_audit {
     atomic_flag lock;
@@ -188,51 +187,39 @@ static bool is_heap(const struct ft_region *region, const struct ft_arena *arena
            offset < ft_heap_end(arena->heap, region) && ft_audit_here.heaps >> arena->nf & 1;
 }
 
-/* A line that was edited is put aside as it is now. In the shared arena another lane may be writing it: that
- * lane's note still stands when it compares, so half a write put aside is completed then. */
 static void compare_page(const struct ft_region *region, const struct ft_arena *arena, uint64_t page,
                          unsigned lane)
 {
-    struct ft_audit *audit = region->audit;
+    const struct ft_audit *audit = region->audit;
 
-    if (memcmp(region->base + (page << PAGE_SHIFT), audit->before + (page << PAGE_SHIFT), PAGE) == 0)
-        return;
     for (uint64_t line = page * PAGE_LINES; line < (page + 1) * PAGE_LINES; line++) {
-        const uint8_t *is = region->base + (line << FT_LINE_SHIFT);
-        uint8_t *was = audit->before + (line << FT_LINE_SHIFT);
+        const uint8_t *is = region->base + (line << FT_LINE_SHIFT),
+                      *was = audit->before + (line << FT_LINE_SHIFT);
         unsigned at = 0;
 
-        if (memcmp(is, was, FT_LINE) == 0)
+        if (memcmp(is, was, FT_LINE) == 0 || is_noted(region, line))
             continue;
-        if (!is_noted(region, line)) {
-            if (!is_heap(region, arena, line)) {
-                while (is[at] == was[at])
-                    at++;
-                abort_on_unedited(region, arena, (line << FT_LINE_SHIFT) + at, lane);
-            }
-            ft_lines_add(&audit->noted, line, 1);
+        if (is_heap(region, arena, line)) {
+            ft_lines_add(&region->audit->noted, line, 1);
+            continue;
         }
-        memcpy(was, is, FT_LINE);
+        while (is[at] == was[at])
+            at++;
+        abort_on_unedited(region, arena, (line << FT_LINE_SHIFT) + at, lane);
     }
 }
 
-/* Compares the arena's opened pages. They stay open, since a fault takes as long as comparing some fifty,
- * until there are too many of them. */
+/* Closes the arena's opened pages, so that they stop, and compares them. */
 static void check_arena(struct ft_region *region, const struct ft_arena *arena, unsigned lane)
 {
-    uint64_t from = arena->offset >> PAGE_SHIFT, to = from + (arena->size >> PAGE_SHIFT), pages = 0;
+    uint64_t from = arena->offset >> PAGE_SHIFT, to = from + (arena->size >> PAGE_SHIFT);
     struct ft_line_range run;
 
-    for (uint64_t at = from; (run = ft_lines_find(&region->audit->open, at, to, UINT64_MAX)).count;
-         at = run.line + run.count) {
+    while ((run = ft_lines_take(&region->audit->open, from, to, UINT64_MAX)).count) {
+        protect(region, run.line << PAGE_SHIFT, run.count << PAGE_SHIFT, PROT_READ);
         for (uint64_t i = 0; i < run.count; i++)
             compare_page(region, arena, run.line + i, lane);
-        pages += run.count;
     }
-    if (pages <= OPEN_PAGES)
-        return;
-    while ((run = ft_lines_take(&region->audit->open, from, to, UINT64_MAX)).count)
-        protect(region, run.line << PAGE_SHIFT, run.count << PAGE_SHIFT, PROT_READ);
 }
 
 static void forget_notes(struct ft_lines *noted, const struct ft_arena *arena)

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Audit: proof that no write escapes ft_edit. The region is kept read-only; the first write to a page faults,
- * its content is put aside and the page opened. At each burst's end every opened page is compared with what
- * was put aside: a line that changed without an edit aborts with the NF's name and the offset in its arena,
- * one that was edited is put aside anew. An arena's pages close when more than 32 are open. For tests and
- * debugging; costs a comparison for each open page and burst, and a fault for each page that opens.
+ * Audit: proof that no write escapes ft_edit. The region is kept read-only; the first write to a page in a
+ * burst faults, its content is put aside and the page opened. At the burst's end every opened page is
+ * compared with what was put aside: a line that changed without an edit aborts with the NF's name and
+ * the offset in its arena. For tests and debugging; costs a fault per page and burst.
  *
  * What lanes share changes in a stay alone (ft_audit_enter): an edit outside of one aborts at once. When a
  * stay ends the shared arena is compared as well, and what was noted in it counts no longer. So a change
