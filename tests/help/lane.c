@@ -316,7 +316,7 @@ json_t *crash_report(char path[ND_CRASH_PATH])
     snprintf(file, sizeof(file), "%s/report.json", path);
     report = json_load_file(file, 0, NULL);
     assert_non_null(report);
-    return report;
+    return HELP_OWNED(report, json_decref);
 }
 
 void crash_records(void)

@@ -90,7 +90,8 @@ void crash_will_show(void);
 /* Runs `work` as the lane's thread in a process of its own, until it dies; how it ended, as waitpid has it.
  */
 int crash_run(void (*work)(void));
-/* The directory that its reporter would have written, and the report in it, to be given back. */
+/* The directory that its reporter would have written, and the report in it, which is given back behind the
+ * test. */
 json_t *crash_report(char path[ND_CRASH_PATH]);
 
 /* In the process that dies: the lane records from now on, with crash_world.recorder, into the configuration's

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See program.h. */
+#define _GNU_SOURCE /* nftw */
 #include "ftcore/region/region.h"
 #include "tests/help/test.h"
 #include "tests/help/program.h"
 
 #include <arpa/inet.h>
+#include <ftw.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -95,6 +97,60 @@ void help_golden(const char *path, const void *bytes, size_t len, bool released)
     if (!rewrites)
         assert_memory_equal(had, bytes, len);
     free(had);
+}
+
+void help_write(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+
+    assert_non_null(file);
+    fputs(text, file);
+    assert_int_equal(fclose(file), 0);
+}
+
+const char *help_text(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    size_t len = 0;
+    char *text = NULL;
+
+    if (!file)
+        return NULL;
+    for (size_t room = 4096, got = room; got; room *= 2) {
+        text = realloc(text, room + 1);
+        assert_non_null(text);
+        got = fread(text + len, 1, room - len, file);
+        len += got;
+    }
+    fclose(file);
+    text[len] = '\0';
+    return HELP_OWNED(text, free);
+}
+
+void help_run(const char *command)
+{
+    if (system(command) != 0) // NOLINT: the command is a test's own
+        fail_msg("failed: %s", command);
+}
+
+static int forget(const char *name, const struct stat *s, int kind, struct FTW *where)
+{
+    return remove(name);
+}
+
+static void remove_directory(void *name)
+{
+    nftw(name, forget, 8, FTW_DEPTH | FTW_PHYS);
+    free(name);
+}
+
+const char *help_directory(void)
+{
+    char *name = strdup("/tmp/test.XXXXXX");
+
+    assert_non_null(name);
+    assert_non_null(mkdtemp(name));
+    return HELP_OWNED(name, remove_directory);
 }
 
 static struct ft_region *opened; /* by help_region, and not closed yet */

@@ -67,6 +67,12 @@ void rig_close(void)
     rig_forget();
 }
 
+void rig_stop(unsigned lane)
+{
+    lg_recorder_stop(rig.recorder, lane);
+    rig_close();
+}
+
 void rig_forget(void)
 {
     lg_recorder_free(rig.recorder);
@@ -113,6 +119,12 @@ void recorder_open(uint64_t file_bytes, uint32_t files)
     rig_open("b", RECORDER_IDENTITY, file_bytes, files);
 }
 
+void recorder_begin(uint64_t file_bytes, uint32_t files)
+{
+    recorder_open(file_bytes, files);
+    recorder_turn(7, 0);
+}
+
 uint64_t recorder_place(uint64_t burst, unsigned i)
 {
     return (burst * 0x9e3779b97f4a7c15ull + i * 0x5851f42d4c957f2dull) >> 20;
@@ -145,6 +157,12 @@ void recorder_burst(uint16_t taken, uint64_t at)
         *(uint64_t *)ft_edit(rig.region, word, 8) += recorder_now.burst;
     }
     recorder_turn(7, at);
+}
+
+void recorder_bursts(unsigned count, uint16_t taken, uint64_t at)
+{
+    for (unsigned i = 0; i < count; i++)
+        recorder_burst(taken, at);
 }
 
 /* ---- three lanes of a node ---------------------------------------------------------------------------- */

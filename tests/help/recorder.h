@@ -23,6 +23,9 @@ void rig_share(void);
 
 void rig_forget(void);
 
+/* The lane stops, the last one of all, and the recorder is closed. */
+void rig_stop(unsigned lane);
+
 /* Path of the file with that serial number, until the next call. */
 const char *rig_file(unsigned serial);
 
@@ -48,6 +51,9 @@ int recorder_teardown(void **state);
 /* Opens a recorder of node "b". */
 void recorder_open(uint64_t file_bytes, uint32_t files);
 
+/* The same, and the lane's first turn: of view 7, at 0 ns. */
+void recorder_begin(uint64_t file_bytes, uint32_t files);
+
 /* What burst `burst` does to the state: word by word, from its number alone. */
 uint64_t recorder_place(uint64_t burst, unsigned i);
 
@@ -56,6 +62,7 @@ void recorder_turn(uint64_t view, uint64_t at);
 
 /* One burst as a standby's lane goes about it: record, then replay, then between bursts. */
 void recorder_burst(uint16_t taken, uint64_t at);
+void recorder_bursts(unsigned count, uint16_t taken, uint64_t at);
 
 /* For tests of the flight recorder: three lanes of a node with arenas of numbers, and a shared one. */
 

@@ -8,6 +8,8 @@
 
 #define TESTS_MAX 256
 
+struct ft_fault help_fault;
+
 static struct {
     struct CMUnitTest list[TESTS_MAX];
     unsigned line[TESTS_MAX];
@@ -72,6 +74,24 @@ void help_close(int fd)
     help_end((void *)(intptr_t)fd);
 }
 
+void help_done(int error)
+{
+    if (error)
+        fail_msg("%s", help_fault.text);
+}
+
+char *help_print(const char *format, ...)
+{
+    va_list values;
+    char *text;
+
+    va_start(values, format);
+    if (vasprintf(&text, format, values) < 0)
+        abort();
+    va_end(values);
+    return HELP_OWNED(text, free);
+}
+
 /* By lines: in which order constructors run is the compiler's affair. Those of one line stay as they came. */
 void help_test(unsigned line, const struct CMUnitTest *test)
 {
@@ -98,6 +118,7 @@ static int before_each(void **state)
     int (*setup)(void **state) = tests.list[owned.test++].setup_func;
 
     owned.of_setup = owned.n;
+    help_fault.text[0] = '\0';
     return setup ? setup(state) : 0;
 }
 

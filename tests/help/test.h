@@ -19,6 +19,8 @@
 
 #include <cmocka.h>
 
+#include "ftcore/base/error.h"
+
 /* cmocka gives each test a state, and few have use for it. */
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 
@@ -50,6 +52,13 @@ void help_end(void *object); /* now */
 /* The same for a descriptor, which is closed. */
 int help_fd(int fd);
 void help_close(int fd);
+
+/* What the running test is told of a failure; its text is empty when the test begins. */
+extern struct ft_fault help_fault;
+/* Fails the test with that text where there was an error. */
+void help_done(int error);
+/* A text as printf makes it, as long as the test runs. */
+char *help_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 void help_test(unsigned line, const struct CMUnitTest *test);
 void help_tests_share(int (*setup)(void **state), int (*teardown)(void **state));

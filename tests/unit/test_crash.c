@@ -10,7 +10,6 @@
 #include "understudy/crash/fingerprint.h"
 #include "tests/help/test.h"
 
-#include <dirent.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -107,10 +106,7 @@ static const char *own_frame(const json_t *report, const char *what)
 
 static bool has_file(const char *path, const char *name)
 {
-    char file[ND_CRASH_PATH + 32];
-
-    snprintf(file, sizeof(file), "%s/%s", path, name);
-    return access(file, R_OK) == 0;
+    return access(help_print("%s/%s", path, name), R_OK) == 0;
 }
 
 static void check_report(const struct death *d, const json_t *report)
@@ -145,15 +141,13 @@ static void check_report(const struct death *d, const json_t *report)
 static bool has_packet(const char *path, size_t bytes)
 {
     static char file[1 << 18];
-    char name[ND_CRASH_PATH + 32];
     FILE *in;
     size_t len;
 
     for (unsigned i = 0; i < EARLIER + BEFORE; i++) /* the same again as in the process that died */
         crash_arrives(CRASH_HARM);
     crash_arrives(CRASH_PORT + chosen);
-    snprintf(name, sizeof(name), "%s/burst.pcapng", path);
-    in = fopen(name, "r");
+    in = fopen(help_print("%s/burst.pcapng", path), "r");
     assert_non_null(in);
     len = fread(file, 1, sizeof(file), in);
     fclose(in);
@@ -202,7 +196,6 @@ static void check_death(const struct stream *s)
         assert_string_equal(notice.nf, "crasher");
         assert_int_equal(notice.signal, d->signal);
         assert_int_equal(notice.fingerprints, s->known && d->packet);
-        json_decref(report);
         crash_end(NULL);
     }
 }
@@ -260,7 +253,6 @@ TEST(a_command_that_kills_is_told)
         snprintf(line, sizeof(line), "crashed in %s of NF crasher, lane 0, burst 1: ", commands[i].doing);
         assert_memory_equal(text_of(report, "line"), line, strlen(line));
         assert_int_equal(crash_world.page->told.notice.fingerprints, 0);
-        json_decref(report);
         crash_end(NULL);
     }
 }
@@ -288,7 +280,6 @@ TEST(a_kill_leaves_a_short_report_and_no_notice)
     assert_null(json_object_get(report, "signal"));
     assert_int_equal(crash_world.page->notice_len, 0);
     assert_true(has_file(path, "inputs.pcapng") && !has_file(path, "burst.pcapng"));
-    json_decref(report);
     crash_end(NULL);
 }
 
@@ -321,11 +312,10 @@ TEST(two_threads_that_fault_end_the_process_once)
 
 static unsigned directories(void)
 {
-    char state[300], **names;
+    char **names;
     unsigned count;
 
-    snprintf(state, sizeof(state), "%s/state", help_config_dir());
-    assert_int_equal(nd_crash_list(state, "a", &names, &count), 0);
+    assert_int_equal(nd_crash_list(help_print("%s/state", help_config_dir()), "a", &names, &count), 0);
     for (unsigned i = 1; i < count; i++)
         assert_true(strcmp(names[i - 1], names[i]) > 0);
     nd_crash_list_free(names, count);
@@ -339,7 +329,7 @@ TEST(the_newest_directories_are_kept)
     crash_begin(NULL);
     for (unsigned i = 0; i < ND_CRASH_KEPT + 3; i++) {
         nanosleep(&(struct timespec){0, 2000000}, NULL);
-        json_decref(crash_report(path));
+        crash_report(path);
         assert_true(directories() <= ND_CRASH_KEPT);
     }
     assert_int_equal(directories(), ND_CRASH_KEPT);
@@ -388,7 +378,7 @@ TEST(what_its_session_tells_is_known_again)
     static char file[1 << 18];
     struct ft_crash_notice notice;
     struct ft_fingerprint expected;
-    char path[ND_CRASH_PATH], name[ND_CRASH_PATH + 32];
+    char path[ND_CRASH_PATH];
     const struct ft_record *r;
     json_t *report;
     FILE *in;
@@ -413,11 +403,9 @@ TEST(what_its_session_tells_is_known_again)
         assert_int_equal(notice.fingerprints, 1);
         assert_true(nd_fingerprint_is_again(&notice.fingerprint[0], &expected));
         assert_int_equal(notice.fingerprint[0].content, expected.content);
-        snprintf(name, sizeof(name), "%s/burst.pcapng", path);
-        assert_non_null(in = fopen(name, "r"));
+        assert_non_null(in = fopen(help_print("%s/burst.pcapng", path), "r"));
         assert_non_null(memmem(file, fread(file, 1, sizeof(file), in), lane_world.pool[KILLER].data, 40));
         fclose(in);
-        json_decref(report);
         crash_end(NULL);
     }
 }

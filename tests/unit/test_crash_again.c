@@ -4,16 +4,13 @@
  * the reporter finished. It dies of the same signal, in the same NF, at the same instruction. Of a death that
  * is another one, and of one of which there is no recording, it says so.
  */
-#include "understudy/crash/handler.h"
 #include "tests/help/config.h"
 #include "understudy/recording/recording.h"
 #include "tests/help/lane.h"
 #include "tests/help/test.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #define DEATHS  27u /* by the port, from CRASH_PORT on: tests/help/crasher.c */
 #define HANGS   5u
@@ -56,14 +53,9 @@ static void die_of_a_command(void)
  * called crash_records. The reporter finishes it. */
 static void will_record(const char *directory)
 {
-    struct ft_fault fault = {""};
-    char line[400];
-
     snprintf(lane_world.config->record.dir, sizeof(lane_world.config->record.dir), "%s", directory);
-    snprintf(line, sizeof(line), "rm -rf %s && mkdir -p %s/a", directory, directory);
-    assert_int_equal(system(line), 0);
-    if (lg_recorder_make(&crash_world.recorder, 1, 4u * FT_RECORD_MAX, &fault))
-        fail_msg("%s", fault.text);
+    assert_int_equal(system(help_print("rm -rf %s && mkdir -p %s/a", directory, directory)), 0);
+    help_done(lg_recorder_make(&crash_world.recorder, 1, 4u * FT_RECORD_MAX, &help_fault));
 }
 
 /* Dies, is reported, and its recording is finished. The report's directory in `path`. */
@@ -78,7 +70,7 @@ static void let_die(void (*work)(void), char path[ND_CRASH_PATH])
     will_record(records);
     how = crash_run(work);
     assert_true(WIFSIGNALED(how));
-    json_decref(crash_report(path));
+    crash_report(path);
     crash_end(NULL);
 }
 
@@ -179,10 +171,9 @@ TEST(the_log_tells_of_the_end)
 /* Writes report.json anew with other words in it. */
 static void change_report(const char *path, const char *name, json_t *value)
 {
-    char file[ND_CRASH_PATH + 16];
     json_t *report;
 
-    snprintf(file, sizeof(file), "%s/report.json", path);
+    const char *file = help_print("%s/report.json", path);
     report = json_load_file(file, 0, NULL);
     assert_non_null(report);
     json_object_set_new(report, name, value);
@@ -212,12 +203,11 @@ TEST(another_death_is_not_this_one)
 
 TEST(without_a_recording_the_state_is_a_fresh_one)
 {
-    char path[ND_CRASH_PATH], line[400];
+    char path[ND_CRASH_PATH];
 
     chosen = 0;
     let_die(die_of_a_packet, path);
-    snprintf(line, sizeof(line), "rm -rf %s", records);
-    assert_int_equal(system(line), 0);
+    assert_int_equal(system(help_print("rm -rf %s", records)), 0);
     assert_int_equal(crash_again(path), 0);
     assert_true(json_is_true(json_object_get(said, "fresh")));
     assert_string_equal(text_of("here", "nf"), "crasher");

@@ -73,25 +73,24 @@ TEST_WITH(the_writers_begin_so, listen_for_begins, listen_no_more)
     struct nd_files_thread *files;
     struct rp_view_writer *views;
     struct lg_recorder *recorder;
-    struct ft_fault fault;
     char path[300];
 
-    assert_int_equal(nd_event_writer_start(&events, &fault), 0);
+    assert_int_equal(nd_event_writer_start(&events, &help_fault), 0);
     expect_begin("us-events");
     assert_true(nd_event_writer_stop());
 
     snprintf(path, sizeof(path), "%s/a.view", help_config_dir());
-    assert_int_equal(rp_view_writer_open(&views, path, &(struct rp_view){.number = 0}, 0, &fault), 0);
+    assert_int_equal(rp_view_writer_open(&views, path, &(struct rp_view){.number = 0}, 0, &help_fault), 0);
     expect_begin("us-views");
     rp_view_writer_close(views);
 
-    assert_int_equal(nd_files_thread_open(&files, &fault), 0);
+    assert_int_equal(nd_files_thread_open(&files, &help_fault), 0);
     expect_begin("us-files");
     nd_files_thread_close(files);
 
-    assert_int_equal(ft_region_open(&recording.region, &how, &fault), 0);
-    assert_int_equal(lg_recorder_make(&recorder, 1, 4u * FT_RECORD_MAX, &fault), 0);
-    assert_int_equal(lg_recorder_open(recorder, &recording, &fault), 0);
+    assert_int_equal(ft_region_open(&recording.region, &how, &help_fault), 0);
+    assert_int_equal(lg_recorder_make(&recorder, 1, 4u * FT_RECORD_MAX, &help_fault), 0);
+    assert_int_equal(lg_recorder_open(recorder, &recording, &help_fault), 0);
     expect_begin("us-recorder");
     lg_recorder_close(recorder);
     lg_recorder_free(recorder);
@@ -103,9 +102,8 @@ TEST_WITH(the_arbiter_begins_so, listen_for_begins, listen_no_more)
     const struct nd_arbiter_config config = {.etcd = {.url = {"http://127.0.0.1:1"}, .urls = 1}, .key = "k"};
     struct nd_arbiter *arbiter;
     struct rp_arbiter calls;
-    struct ft_fault fault;
 
-    assert_int_equal(nd_arbiter_start(&arbiter, &calls, &config, "a", &fault), 0);
+    assert_int_equal(nd_arbiter_start(&arbiter, &calls, &config, "a", &help_fault), 0);
     expect_begin("us-arbiter");
     nd_arbiter_stop(arbiter);
 }
@@ -126,10 +124,9 @@ TEST_WITH(a_mirror_of_etcd_begins_so, listen_for_begins, listen_no_more)
     const struct nd_etcd_config etcd = {.url = {"http://127.0.0.1:1"}, .urls = 1};
     const struct nd_mirror_config config = {.etcd = &etcd, .prefix = "/f/", .key = "/f/k", .ttl_s = 2};
     struct nd_mirror *mirror;
-    struct ft_fault fault;
 
     ft_thread_begins = note_which;
-    assert_int_equal(nd_mirror_start(&mirror, &config, &fault), 0);
+    assert_int_equal(nd_mirror_start(&mirror, &config, &help_fault), 0);
     UNTIL(mirrors && keeps) help_sleep_ms(1);
     nd_mirror_stop(mirror, false);
 }
@@ -141,9 +138,8 @@ TEST_WITH(who_serves_metrics_begins_so, listen_for_begins, listen_no_more)
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(PORT)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct nd_metrics *metrics;
-    struct ft_fault fault;
 
-    assert_int_equal(nd_metrics_open(&metrics, HOST, PORT, &fault), 0);
+    assert_int_equal(nd_metrics_open(&metrics, HOST, PORT, &help_fault), 0);
     inet_pton(AF_INET, HOST, &at.sin_addr);
     assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
     assert_int_equal(write(fd, request, sizeof(request) - 1), sizeof(request) - 1);
@@ -193,7 +189,6 @@ TEST(an_overflow_in_any_thread_is_told)
     assert_string_equal(json_string_value(json_object_get(report, "thread")), "us-test");
     assert_true(json_is_true(json_object_get(report, "stack_overflow")));
     assert_int_equal(crash_world.page->told.notice.fingerprints, 0);
-    json_decref(report);
     crash_end(NULL);
 }
 
