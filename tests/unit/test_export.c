@@ -211,14 +211,13 @@ TEST(a_message_says_what_the_events_do)
                                        make_event(NF_LOG_BEGIN, true, 3),  make_event(NF_LOG_END, true, 4),
                                        make_event(NF_LOG_FLOW, false, 5),  make_event(NF_LOG_FLOW, true, 6)};
     const struct nf_log_event *events[6];
-    struct ft_fault fault;
     struct nd_ipfix *x;
     uint8_t message[1400];
     size_t len;
 
     for (unsigned i = 0; i < 6; i++)
         events[i] = &all[i];
-    assert_int_equal(nd_ipfix_open(&x, message, sizeof(message), &fault), 0);
+    assert_int_equal(nd_ipfix_open(&x, message, sizeof(message), &help_fault), 0);
     assert_int_equal(nd_ipfix_encode(x, events, 6, 1700000001, &len), 0);
     read_message(message, len);
     assert_int_equal(records, 0); /* the templates */
@@ -252,14 +251,13 @@ TEST(what_has_no_room_waits_for_the_next_message)
     struct nf_log_event e = make_event(NF_LOG_BEGIN, false, 1);
     const struct nf_log_event *events[100];
     unsigned done = 0, messages = 0;
-    struct ft_fault fault;
     struct nd_ipfix *x;
     uint8_t message[1400];
     size_t len;
 
     for (unsigned i = 0; i < 100; i++)
         events[i] = &e;
-    assert_int_equal(nd_ipfix_open(&x, message, sizeof(message), &fault), 0);
+    assert_int_equal(nd_ipfix_open(&x, message, sizeof(message), &help_fault), 0);
     assert_int_equal(nd_ipfix_encode(x, events, 1, 1, &len), 0);
     read_message(message, len);
     while (done < 100) {
@@ -456,10 +454,8 @@ static struct nd_exporter *exporter;
 
 static void export_to(const struct nd_export_to *to)
 {
-    struct ft_fault fault;
-
     memset(shared, 0, sizeof(shared));
-    assert_int_equal(nd_exporter_start(&exporter, to, shared, 2, &fault), 0);
+    assert_int_equal(nd_exporter_start(&exporter, to, shared, 2, &help_fault), 0);
 }
 
 static void give(unsigned to_lane, unsigned from, unsigned to)
@@ -572,8 +568,7 @@ TEST(a_connection_that_breaks_is_made_again)
     assert_int_equal(count_events(peer, &last), 1000);
     assert_int_equal(last, 0xabcd000100000000 + 999);
     close(peer);
-    UNTIL((nd_exporter_counts(exporter, &counts), !counts.open))
-    help_sleep_ms(2);
+    AWAIT((nd_exporter_counts(exporter, &counts), !counts.open));
     give(0, 1000, 1500);
     peer = accept(fd, NULL, NULL);
     await_tail(0, 1500);
@@ -589,39 +584,30 @@ TEST(a_connection_that_breaks_is_made_again)
 
 static unsigned lines_of(const char *path)
 {
-    FILE *f = fopen(path, "r");
     unsigned n = 0;
-    int c;
 
-    assert_non_null(f);
-    while ((c = fgetc(f)) != EOF)
-        n += c == '\n';
-    fclose(f);
+    for (const char *c = help_text(path); *c; c++)
+        n += *c == '\n';
     return n;
 }
 
 TEST(a_file_keeps_lines_whole_and_may_be_moved)
 {
     struct nd_export_to to = {.kind = ND_EXPORT_FILE};
-    char dir[] = "/tmp/us-export-XXXXXX", moved[128];
+    const char *dir = help_directory(), *moved = help_print("%s/moved", dir);
     int others[8]; /* descriptors of the process, which are none of the exporter's */
-    FILE *f;
 
     for (unsigned i = 0; i < 8; i++)
         others[i] = dup(STDERR_FILENO);
-    assert_non_null(mkdtemp(dir));
     snprintf(to.path, sizeof(to.path), "%s/log", dir);
-    snprintf(moved, sizeof(moved), "%s/moved", dir);
-    f = fopen(to.path, "w");
-    assert_true(fputs("{\"time\":\"2023", f) > 0 && fclose(f) == 0); /* cut by a full disk */
+    help_write(to.path, "{\"time\":\"2023"); /* cut by a full disk */
     export_to(&to);
     atomic_store(&shared[0].orders.lease_until, FT_ALL);
     give(0, 0, 300);
     await_tail(0, 300);
     assert_int_equal(lines_of(to.path), 301);
     assert_int_equal(rename(to.path, moved), 0);
-    for (unsigned i = 0; i < 300 && access(to.path, F_OK) != 0; i++)
-        nanosleep(&(struct timespec){0, 10000000}, NULL);
+    AWAIT(access(to.path, F_OK) == 0);
     give(0, 300, 310);
     await_tail(0, 310);
     assert_int_equal(lines_of(to.path), 10);
@@ -629,7 +615,4 @@ TEST(a_file_keeps_lines_whole_and_may_be_moved)
     nd_exporter_stop(exporter);
     for (unsigned i = 0; i < 8; i++)
         assert_int_equal(close(others[i]), 0);
-    unlink(to.path);
-    unlink(moved);
-    rmdir(dir);
 }

@@ -1,36 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What `check --host` says of machines whose /proc and /sys were written by hand. */
+#include "tests/help/program.h"
 #include "tests/help/test.h"
 
 #include "understudy/base/host.h"
 
-#include <limits.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-static char root[64];
+static const char *root;
 
 static void put(const char *path, const char *content)
 {
-    char at[256];
-    FILE *f;
+    const char *at = help_print("%s%s", root, path);
 
-    for (const char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        snprintf(at, sizeof(at), "%s%.*s", root, (int)(slash - path), path);
-        mkdir(at, 0700);
-    }
-    snprintf(at, sizeof(at), "%s%s", root, path);
-    f = fopen(at, "w");
-    assert_non_null(f);
-    fputs(content, f);
-    fclose(f);
+    help_run(help_print("mkdir -p %.*s", (int)(strrchr(at, '/') - at), at));
+    help_write(at, content);
 }
 
 static int setup(void **state)
 {
-    snprintf(root, sizeof(root), "/tmp/host-XXXXXX");
-    assert_non_null(mkdtemp(root));
+    root = help_directory();
     put("/proc/sys/kernel/osrelease", "6.1.0-30-amd64\n");
     put("/proc/stat", "cpu  900 0 60 30 0 0 0 10 0 0\ncpu0 1 2 3\n");
     put("/proc/meminfo",
@@ -43,14 +30,6 @@ static int setup(void **state)
     put("/sys/class/dmi/id/sys_vendor", "Dell Inc.\n");
     put("/sys/class/net/eth1/operstate", "up\n");
     return 0;
-}
-
-static int teardown(void **state)
-{
-    char command[96];
-
-    snprintf(command, sizeof(command), "rm -rf %s", root);
-    return system(command);
 }
 
 static const struct nd_host_line *line_of(const char *what)
@@ -75,7 +54,7 @@ static void is(const char *what, enum nd_host_verdict verdict, const char *text)
     assert_int_equal(l->do_this[0] == '\0', verdict == ND_HOST_FIT);
 }
 
-TEST_WITH(a_good_machine_has_nothing_to_do, setup, teardown)
+TEST_WITH(a_good_machine_has_nothing_to_do, setup, NULL)
 {
     is("kernel", ND_HOST_FIT, "6.1.0-30-amd64");
     is("cores", ND_HOST_FIT, "0-3");
@@ -88,7 +67,7 @@ TEST_WITH(a_good_machine_has_nothing_to_do, setup, teardown)
     is("interface", ND_HOST_FIT, "eth1: no driver of a device");
 }
 
-TEST_WITH(a_small_machine_of_a_cloud_is_told_what_it_lacks, setup, teardown)
+TEST_WITH(a_small_machine_of_a_cloud_is_told_what_it_lacks, setup, NULL)
 {
     put("/proc/meminfo", "MemAvailable: 102400 kB\n");
     put("/sys/devices/system/cpu/online", "0\n");

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What `incidents` says of directories that are not as a reporter leaves them. */
 #include "understudy/config/options.h"
-#include "nflib/nf.h"
 #include "tests/help/nf.h"
 #include "tests/help/config.h"
+#include "tests/help/program.h"
 #include "tests/help/test.h"
 
 #include <sys/stat.h>
@@ -93,13 +93,8 @@ static void remove_crash(void)
 
 static void write_report(const char *text)
 {
-    FILE *f;
-
     mkdir(in_crash(""), 0755);
-    f = fopen(in_crash("report.json"), "we");
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
+    help_write(in_crash("report.json"), text);
 }
 
 static int run(bool nobody, char said[HELP_SAID])

@@ -5,13 +5,14 @@
 #include "understudy/config/options.h"
 #include "understudy/pair/report.h"
 #include "understudy/replay/course.c"
+#include "tests/help/program.h"
 #include "tests/help/test.h"
 
 #include <glob.h>
 #include <jansson.h>
 #include <sys/stat.h>
 
-static char place[64], path[96], other[96], bytes[65536];
+static char place[64], path[96], other[96];
 
 static int make_place(void **state)
 {
@@ -32,33 +33,12 @@ static int clear_place(void **state)
 
 static size_t count_files(void)
 {
-    char pattern[96];
     glob_t found;
     size_t count;
 
-    snprintf(pattern, sizeof(pattern), "%s/*", place);
-    count = glob(pattern, 0, NULL, &found) == 0 ? found.gl_pathc : 0;
+    count = glob(help_print("%s/*", place), 0, NULL, &found) == 0 ? found.gl_pathc : 0;
     globfree(&found);
     return count;
-}
-
-static const char *read_page(void)
-{
-    FILE *f = fopen(path, "r");
-
-    assert_non_null(f);
-    bytes[fread(bytes, 1, sizeof(bytes) - 1, f)] = '\0';
-    fclose(f);
-    return bytes;
-}
-
-static void write_file(const char *at, const char *text)
-{
-    FILE *f = fopen(at, "w");
-
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
 }
 
 #define HOSTILE "</script><script>alert('1')</script>\"&<!--\x01\x7f"
@@ -75,7 +55,7 @@ static int write_report(const char *title)
 static json_t *read_report(void)
 {
     static const char begin[] = "<script type=\"application/json\" id=\"report\">";
-    const char *json = strstr(read_page(), begin) + strlen(begin);
+    const char *json = strstr(help_text(path), begin) + strlen(begin);
     json_error_t why;
     json_t *report = json_loadb(json, (size_t)(strstr(json, "</script>") - json), 0, &why);
 
@@ -113,10 +93,10 @@ TEST_WITH(whatever_is_text_stays_text, make_place, clear_place)
                            json_pack("[[s, {s:s}], [s, s]]", HOSTILE, "key", HOSTILE, HOSTILE, HOSTILE)));
     assert_string_equal(json_string_value(json_object_get(json_array_get(blocks, 2), "note")), HOSTILE);
     json_decref(read);
-    for (at = read_page(); (at = strstr(at, "<script")); at++)
+    for (at = help_text(path); (at = strstr(at, "<script")); at++)
         scripts++;
     assert_int_equal(scripts, 2); /* the report and what draws it */
-    assert_null(strchr(bytes, '\x01'));
+    assert_null(strchr(help_text(path), '\x01'));
 }
 
 /* Nothing that the report holds becomes markup either: the script knows no way to do that. */
@@ -128,9 +108,9 @@ TEST_WITH(nothing_is_loaded_and_nothing_becomes_markup, make_place, clear_place)
 
     assert_int_equal(write_report("a"), 0);
     assert_non_null(
-        strstr(read_page(), "content=\"default-src 'none'; style-src 'unsafe-inline'; script-src"));
+        strstr(help_text(path), "content=\"default-src 'none'; style-src 'unsafe-inline'; script-src"));
     for (unsigned i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
-        assert_null(strstr(bytes, ways[i]));
+        assert_null(strstr(help_text(path), ways[i]));
 }
 
 TEST_WITH(it_is_there_whole_or_not_at_all, make_place, clear_place)
@@ -159,11 +139,11 @@ TEST_WITH(a_report_replaces_a_report_and_nothing_else, make_place, clear_place)
 
     assert_int_equal(write_report("one"), 0);
     assert_int_equal(write_report("two"), 0);
-    assert_non_null(strstr(read_page(), "{\"title\":\"two\"}"));
-    write_file(path, "<!doctype html>of other use");
+    assert_non_null(strstr(help_text(path), "{\"title\":\"two\"}"));
+    help_write(path, "<!doctype html>of other use");
     assert_int_equal(nd_report_open(&report, "bench", path), ND_USAGE);
-    assert_string_equal(read_page(), "<!doctype html>of other use");
-    write_file(path, "");
+    assert_string_equal(help_text(path), "<!doctype html>of other use");
+    help_write(path, "");
     assert_int_equal(nd_report_open(&report, "bench", path), 0);
     nd_report_drop(&report);
     assert_int_equal(nd_report_open(&report, "bench", place), ND_USAGE);       /* a directory */
@@ -257,10 +237,9 @@ TEST(a_burst_takes_as_much_as_its_chain_has_nfs)
 {
     uint64_t of[FT_AUDIT_SUMS] = {1}, before;
     const uint64_t bursts = 100000, noted = bursts * 4 * sizeof(uint64_t);
-    struct ft_fault fault;
     struct nd_sums sums;
 
-    assert_int_equal(open_sums(&sums, bursts, 1, 2, &fault), 0);
+    assert_int_equal(open_sums(&sums, bursts, 1, 2, &help_fault), 0);
     before = resident();
     for (uint64_t b = 0; b < bursts; b++)
         note_sums(&sums, false, 0, b, of);
@@ -273,25 +252,22 @@ TEST(what_takes_most_of_the_memory_is_refused_with_what_helps)
     uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
     uint64_t each =
         2 * 4 * sizeof(uint64_t); /* of a burst: live and replayed, the lane's, two NFs', the shared */
-    struct ft_fault fault = {""};
     struct nd_sums sums;
-    char text[64];
 
-    snprintf(text, sizeof(text), "of %lu bursts", memory / 4 * 3 / each);
-    assert_int_equal(open_sums(&sums, memory / 4 * 3 / each, 1, 2, &fault), FT_ENOMEM);
-    assert_non_null(strstr(fault.text, text));
-    assert_non_null(strstr(fault.text, "--fast"));
+    const char *text = help_print("of %lu bursts", memory / 4 * 3 / each);
+    assert_int_equal(open_sums(&sums, memory / 4 * 3 / each, 1, 2, &help_fault), FT_ENOMEM);
+    assert_non_null(strstr(help_fault.text, text));
+    assert_non_null(strstr(help_fault.text, "--fast"));
 }
 
 /* Whoever executes a burst edits what is the lane's own; NFs come first, then what lanes share. */
 TEST(the_first_nf_that_differs_is_told)
 {
     uint64_t noted[FT_AUDIT_SUMS] = {10, 11, 12, [FT_NFS_MAX] = 13}, again[FT_AUDIT_SUMS];
-    struct ft_fault fault;
     struct nd_sums sums;
     uint16_t nf;
 
-    assert_int_equal(open_sums(&sums, 8, 2, 2, &fault), 0);
+    assert_int_equal(open_sums(&sums, 8, 2, 2, &help_fault), 0);
     assert_false(nd_sums_differ(&sums, false, 1, 7, noted, &nf)); /* nobody has */
     note_sums(&sums, false, 1, 7, noted);
     note_sums(&sums, true, 1, 8, noted); /* beyond: of no burst */

@@ -13,7 +13,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 
 /* A runner under test, with scripts and hooks in a directory of the test's own, which is made before each
  * test and removed after it. */
@@ -22,7 +21,7 @@
 
 #define RUNNER_TEST(name) TEST_WITH(name, runner_begin, runner_end)
 
-static char runner_dir[64];
+static const char *runner_dir;
 
 /* filled in, then runner_start */
 static struct nd_node runner_node;
@@ -30,48 +29,37 @@ static struct nd_node runner_node;
 static struct nd_runner *runner;
 
 /* in the directory */
-static char *runner_path(char out[ND_PATH_MAX], const char *name)
+static const char *runner_path(const char *name)
 {
-    snprintf(out, ND_PATH_MAX, "%s/%s", runner_dir, name);
-    return out;
+    return help_print("%s/%s", runner_dir, name);
 }
 
 static int runner_begin(void **state)
 {
-    strcpy(runner_dir, "/tmp/test_runner.XXXXXX");
+    runner_dir = help_directory();
     memset(&runner_node, 0, sizeof(runner_node));
     strcpy(runner_node.name, "alpha");
-    return mkdtemp(runner_dir) ? 0 : -1;
+    return 0;
 }
 
 static int runner_end(void **state)
 {
-    char command[96];
-
     nd_runner_stop(runner);
     runner = NULL;
-    snprintf(command, sizeof(command), "rm -rf %s", runner_dir);
-    return system(command);
+    return 0;
 }
 
 static void runner_start(void)
 {
-    struct ft_fault fault = {""};
-
-    assert_int_equal(nd_runner_start(&runner, &runner_node, &fault), 0);
+    assert_int_equal(nd_runner_start(&runner, &runner_node, &help_fault), 0);
     assert_non_null(runner);
 }
 
 /* A shell script there. */
 static void runner_script(const char *name, const char *text)
 {
-    char path[ND_PATH_MAX];
-    FILE *f = fopen(runner_path(path, name), "w");
-
-    assert_non_null(f);
-    fprintf(f, "#!/bin/sh\n%s\n", text);
-    fclose(f);
-    chmod(path, 0755);
+    help_write(runner_path(name), help_print("#!/bin/sh\n%s\n", text));
+    chmod(runner_path(name), 0755);
 }
 
 /* An event FT_SAYS_STATE with this number. */
@@ -92,11 +80,11 @@ static struct nd_hook_counts runner_counts(unsigned hook)
 static void script(unsigned index, const char *text)
 {
     struct nd_track *track = &runner_node.track[index];
-    char name[16];
 
     *track = (struct nd_track){.kind = ND_TRACK_SCRIPT, .weight = 10, .rise = 1, .fall = 1, .every_ms = 100};
-    snprintf(name, sizeof(name), "script%u", index);
-    runner_path(track->what, name);
+    const char *name = help_print("script%u", index);
+
+    snprintf(track->what, sizeof(track->what), "%s", runner_path(name));
     runner_script(name, text);
     runner_node.tracks = index + 1;
 }
@@ -117,11 +105,9 @@ static void found(unsigned index, bool failed, const char *why)
 
 RUNNER_TEST(a_script_is_judged_by_its_exit_and_by_its_time)
 {
-    char flag[ND_PATH_MAX], text[256];
-    int fd;
+    const char *flag = runner_path("flag");
 
-    snprintf(text, sizeof(text), "test -e %s", runner_path(flag, "flag"));
-    script(0, text);
+    script(0, help_print("test -e %s", flag));
     script(1, "exec sleep 100");
     script(2, "kill -SEGV $$");
     script(3, "exit 0");
@@ -131,8 +117,7 @@ RUNNER_TEST(a_script_is_judged_by_its_exit_and_by_its_time)
     found(1, true, "killed after 100 ms");
     found(2, true, "ended by signal 11");
     found(3, true, "cannot be run: No such file or directory");
-    fd = open(flag, O_CREAT | O_WRONLY, 0600);
-    close(fd);
+    help_write(flag, "");
     found(0, false, "well");
     unlink(flag);
     found(0, true, "exit 1");
@@ -141,12 +126,10 @@ RUNNER_TEST(a_script_is_judged_by_its_exit_and_by_its_time)
 /* It may have been root's own when the node began. */
 RUNNER_TEST(a_script_that_others_may_write_to_is_not_run)
 {
-    char ran[ND_PATH_MAX], text[ND_PATH_MAX + 16];
+    const char *ran = runner_path("ran");
     struct nd_runner *none;
-    struct ft_fault fault;
 
-    snprintf(text, sizeof(text), "echo >>%s", runner_path(ran, "ran"));
-    script(0, text);
+    script(0, help_print("echo >>%s", ran));
     runner_start();
     found(0, false, "well");
     chmod(runner_node.track[0].what, 0757);
@@ -154,9 +137,9 @@ RUNNER_TEST(a_script_that_others_may_write_to_is_not_run)
     unlink(ran);
     help_sleep_ms(300);
     assert_int_equal(access(ran, F_OK), -1);
-    assert_int_equal(nd_runner_start(&none, &runner_node, &fault), FT_EPERM);
-    assert_non_null(strstr(fault.text, "/script0: owner "));
-    assert_non_null(strstr(fault.text, ", mode 0757, expected owner root"));
+    assert_int_equal(nd_runner_start(&none, &runner_node, &help_fault), FT_EPERM);
+    assert_non_null(strstr(help_fault.text, "/script0: owner "));
+    assert_non_null(strstr(help_fault.text, ", mode 0757, expected owner root"));
     chmod(runner_node.track[0].what, geteuid() == 0 ? 0711 : 0755); /* who runs it need not read it */
     found(0, false, "well");
 }
@@ -164,54 +147,45 @@ RUNNER_TEST(a_script_that_others_may_write_to_is_not_run)
 /* Each run takes a lock that ends with it, and says in a file when another one has it. */
 RUNNER_TEST(no_script_runs_twice_at_once_though_it_is_late_each_time)
 {
-    char text[1000], lock[ND_PATH_MAX], ran[ND_PATH_MAX], twice[ND_PATH_MAX];
+    const char *ran = runner_path("ran"), *twice = runner_path("twice");
     struct stat is = {.st_size = 0};
 
-    snprintf(text, sizeof(text), "exec 9>%s\nflock -n 9 || echo >>%s\nprintf r >>%s\nexec sleep 100",
-             runner_path(lock, "lock"), runner_path(twice, "twice"), runner_path(ran, "ran"));
-    script(0, text);
+    script(0, help_print("exec 9>%s\nflock -n 9 || echo >>%s\nprintf r >>%s\nexec sleep 100",
+                         runner_path("lock"), twice, ran));
     runner_start();
-    UNTIL(stat(ran, &is) == 0 && is.st_size >= 5)
-    help_sleep_ms(5);
+    AWAIT(stat(ran, &is) == 0 && is.st_size >= 5);
     assert_int_equal(access(twice, F_OK), -1);
 }
 
 RUNNER_TEST(what_a_script_has_started_ends_with_it)
 {
-    char text[1000], pid[ND_PATH_MAX], line[64];
-    FILE *f;
+    const char *pid = runner_path("pid");
 
-    runner_path(pid, "pid");
-    snprintf(text, sizeof(text), "sleep 100 & echo $! >%s.new; mv %s.new %s; exit 0", pid, pid, pid);
-    script(0, text);
+    script(0, help_print("sleep 100 & echo $! >%s.new; mv %s.new %s; exit 0", pid, pid, pid));
     runner_start();
     found(0, false, "well");
     nd_runner_stop(runner);
     runner = NULL;
-    f = fopen(pid, "r");
-    assert_non_null(f);
-    assert_int_equal(fscanf(f, "%63s", line), 1);
-    fclose(f);
-    UNTIL(kill((pid_t)atoi(line), 0) != 0 && errno == ESRCH)
-    help_sleep_ms(5);
+    pid_t started = (pid_t)atoi(help_text(pid));
+
+    assert_true(started > 0);
+    AWAIT(kill(started, 0) != 0 && errno == ESRCH);
 }
 
 RUNNER_TEST(a_script_has_no_capability_and_none_of_the_nodes_files)
 {
-    char text[1400], log[ND_PATH_MAX], line[128];
+    const char *log = runner_path("log");
+    char line[128];
     int held = open("/dev/null", O_RDONLY), low = dup2(held, 5); /* not closed on exec, as libraries do */
     FILE *f;
 
-    runner_path(log, "log");
-    snprintf(text, sizeof(text),
-             "ls /proc/$$/fd >%s.fd; " /* in a pipeline the shell may have its ends still */
-             "{ grep CapEff /proc/self/status; tr '\\n' ' ' <%s.fd; echo $UNDERSTUDY_NODE; } >%s.new; "
-             "mv %s.new %s",
-             log, log, log, log, log);
-    script(0, text);
+    script(0, help_print(
+                  "ls /proc/$$/fd >%s.fd; " /* in a pipeline the shell may have its ends still */
+                  "{ grep CapEff /proc/self/status; tr '\\n' ' ' <%s.fd; echo $UNDERSTUDY_NODE; } >%s.new; "
+                  "mv %s.new %s",
+                  log, log, log, log, log));
     runner_start();
-    UNTIL(access(log, R_OK) == 0)
-    help_sleep_ms(5);
+    AWAIT(access(log, R_OK) == 0);
     f = fopen(log, "r");
     assert_non_null(f);
     assert_non_null(fgets(line, sizeof(line), f));
@@ -236,8 +210,7 @@ RUNNER_TEST(a_runner_that_is_killed_is_known_to_be_dead_and_offers_are_lost)
     runner_node.hooks = 1;
     runner_start();
     assert_int_equal(kill(nd_runner_pid(runner), SIGKILL), 0);
-    UNTIL(nd_runner_pid(runner) == 0)
-    help_sleep_ms(5);
+    AWAIT(nd_runner_pid(runner) == 0);
     runner_offer(1);
     assert_int_equal(runner_counts(0).lost, 1);
 }
@@ -270,35 +243,27 @@ static void hook(enum nd_hook_kind kind, const char *name)
     struct nd_hook *h = &runner_node.hook[runner_node.hooks++];
 
     *h = (struct nd_hook){.kind = kind, .events = UINT64_MAX};
-    runner_path(h->path, name);
+    snprintf(h->path, sizeof(h->path), "%s", runner_path(name));
 }
 
 /* ---- hooks --------------------------------------------------------------------------------------- */
 
 RUNNER_TEST(a_command_gets_each_event_on_its_input_in_order)
 {
-    char text[ND_PATH_MAX + 16], log[ND_PATH_MAX], line[64], expected[64];
-    FILE *f;
+    const char *log = runner_path("log");
+    char expected[512] = "";
 
     hook(ND_HOOK_COMMAND, "command");
     runner_node.hook[0].events = 1ull << FT_SAYS_STATE;
-    snprintf(text, sizeof(text), "cat >>%s", runner_path(log, "log"));
-    runner_script("command", text);
+    runner_script("command", help_print("cat >>%s", log));
     runner_start();
     for (unsigned i = 0; i < 20; i++) {
         runner_offer(i);
+        strcat(expected, help_print("{\"n\":%u}\n", i));
         nd_runner_offer(runner, FT_SAYS_PORT, "{\"n\":\"no\"}\n", 11); /* not one of its events */
     }
-    UNTIL(runner_counts(0).delivered == 20)
-    help_sleep_ms(5);
-    f = fopen(log, "r");
-    for (unsigned i = 0; i < 20; i++) {
-        snprintf(expected, sizeof(expected), "{\"n\":%u}\n", i);
-        assert_non_null(fgets(line, sizeof(line), f));
-        assert_string_equal(line, expected);
-    }
-    assert_null(fgets(line, sizeof(line), f));
-    fclose(f);
+    AWAIT(runner_counts(0).delivered == 20);
+    assert_string_equal(help_text(log), expected);
     assert_int_equal(runner_counts(0).lost, 0);
 }
 
@@ -311,8 +276,7 @@ static unsigned flood(unsigned index)
     for (; n < 2000; n++)
         runner_offer(n);
     assert_true(ft_now() - began < WAIT_S * 1000000000ull); /* two thousand that waited would take minutes */
-    UNTIL(runner_counts(index).lost > 0 && runner_counts(index).waiting + runner_counts(index).lost >= 2000)
-    help_sleep_ms(5);
+    AWAIT(runner_counts(index).lost > 0 && runner_counts(index).waiting + runner_counts(index).lost >= 2000);
     assert_true(runner_counts(index).waiting <= 256);
     return n;
 }
@@ -359,17 +323,16 @@ static void read_rest(int fd, unsigned last)
 
 RUNNER_TEST(a_fifo_without_a_reader_holds_nothing_up_and_loses_are_told)
 {
-    char path[ND_PATH_MAX];
+    const char *path = runner_path("fifo");
     unsigned n;
     int fd;
 
     hook(ND_HOOK_FIFO, "fifo");
-    assert_int_equal(mkfifo(runner_path(path, "fifo"), 0600), 0);
+    assert_int_equal(mkfifo(path, 0600), 0);
     runner_start();
     n = flood(0);
     fd = open(path, O_RDONLY | O_NONBLOCK);
-    UNTIL(runner_counts(0).waiting == 0)
-    help_sleep_ms(5);
+    AWAIT(runner_counts(0).waiting == 0);
     runner_offer(n);
     read_rest(fd, n);
     close(fd);
@@ -377,17 +340,15 @@ RUNNER_TEST(a_fifo_without_a_reader_holds_nothing_up_and_loses_are_told)
 
 RUNNER_TEST(a_regular_file_in_the_place_of_a_fifo_is_not_written_to)
 {
-    char path[ND_PATH_MAX];
     struct stat is;
 
     hook(ND_HOOK_FIFO, "fifo");
-    close(open(runner_path(path, "fifo"), O_CREAT | O_WRONLY, 0600));
+    help_write(runner_path("fifo"), "");
     runner_start();
     runner_offer(1);
-    UNTIL(runner_counts(0).waiting == 1)
-    help_sleep_ms(5);
+    AWAIT(runner_counts(0).waiting == 1);
     help_sleep_ms(300);
-    assert_int_equal(stat(path, &is), 0);
+    assert_int_equal(stat(runner_path("fifo"), &is), 0);
     assert_int_equal(is.st_size, 0);
     assert_int_equal(runner_counts(0).waiting, 1);
 }
@@ -406,17 +367,15 @@ static int listen_at(const char *path, int type)
 
 RUNNER_TEST(a_datagram_socket_that_nobody_reads_and_then_somebody_does)
 {
-    char path[ND_PATH_MAX];
     unsigned n;
     int fd;
 
     hook(ND_HOOK_SOCKET, "socket");
-    fd = listen_at(runner_path(path, "socket"), SOCK_DGRAM);
+    fd = listen_at(runner_path("socket"), SOCK_DGRAM);
     runner_start();
     for (n = 0; n < 2000; n++)
         runner_offer(n);
-    UNTIL(runner_counts(0).lost > 0)
-    help_sleep_ms(5);
+    AWAIT(runner_counts(0).lost > 0);
     runner_offer(n);                     /* lost as well: nobody has read yet */
     for (unsigned i = 0; i < 600; i++) { /* what waits there, and in the queue */
         char line[600];
@@ -424,33 +383,28 @@ RUNNER_TEST(a_datagram_socket_that_nobody_reads_and_then_somebody_does)
         if (recv(fd, line, sizeof(line), 0) < 0)
             help_sleep_ms(2);
     }
-    UNTIL(runner_counts(0).waiting == 0)
-    help_sleep_ms(5);
+    AWAIT(runner_counts(0).waiting == 0);
     runner_offer(++n);
-    UNTIL(runner_counts(0).waiting == 0)
-    help_sleep_ms(5);
+    AWAIT(runner_counts(0).waiting == 0);
     assert_int_equal(runner_counts(0).lost + runner_counts(0).delivered >= n, true);
     close(fd);
 }
 
 RUNNER_TEST(a_stream_socket_whose_reader_stops_and_goes_on)
 {
-    char path[ND_PATH_MAX];
     int listener, fd = -1;
 
     hook(ND_HOOK_SOCKET, "socket");
-    listener = listen_at(runner_path(path, "socket"), SOCK_STREAM);
+    listener = listen_at(runner_path("socket"), SOCK_STREAM);
     runner_start();
     runner_offer(0);
-    UNTIL((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0)
-    help_sleep_ms(5);
+    AWAIT((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0);
     for (unsigned i = 1; i < 50; i++)
         runner_offer(i);
     read_rest(fd, 49);
     close(fd); /* it is gone, and another one comes */
     runner_offer(50);
-    UNTIL((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0)
-    help_sleep_ms(5);
+    AWAIT((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0);
     close(fd);
     close(listener);
 }
@@ -462,8 +416,7 @@ RUNNER_TEST(a_command_that_hangs_is_killed_and_its_event_is_lost)
     runner_start();
     runner_offer(1);
     runner_offer(2);
-    UNTIL(runner_counts(0).delivered == 1)
-    help_sleep_ms(5);
+    AWAIT(runner_counts(0).delivered == 1);
     assert_int_equal(runner_counts(0).lost, 1);
 }
 
@@ -473,15 +426,12 @@ RUNNER_TEST(a_command_that_others_may_write_to_is_not_run)
     runner_script("command", "exit 0");
     runner_start();
     runner_offer(1);
-    UNTIL(runner_counts(0).delivered == 1)
-    help_sleep_ms(5);
+    AWAIT(runner_counts(0).delivered == 1);
     chmod(runner_node.hook[0].path, 0757);
     runner_offer(2);
-    UNTIL(runner_counts(0).disbelieved)
-    help_sleep_ms(5);
+    AWAIT(runner_counts(0).disbelieved);
     assert_int_equal(runner_counts(0).waiting, 1);
     chmod(runner_node.hook[0].path, 0755);
-    UNTIL(runner_counts(0).delivered == 2)
-    help_sleep_ms(5);
+    AWAIT(runner_counts(0).delivered == 2);
     assert_false(runner_counts(0).disbelieved);
 }

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The view file: what is read back, what is refused by name, what is left behind when writing fails. */
-#define _GNU_SOURCE /* nftw */
 #include "replicator/view.h"
+#include "tests/help/program.h"
 #include "tests/help/test.h"
 
 #include <dirent.h>
-#include <ftw.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 
 /* For tests of the view file: a directory of their own and a path in it, made before each test and removed
  * after it with all that is there. */
@@ -44,36 +42,24 @@ static char view_directory[64], view_path[128];
 
 static int view_setup(void **state)
 {
-    snprintf(view_directory, sizeof(view_directory), "/tmp/view.XXXXXX");
-    assert_non_null(mkdtemp(view_directory));
+    snprintf(view_directory, sizeof(view_directory), "%s", help_directory());
     snprintf(view_path, sizeof(view_path), "%s/a.view", view_directory);
     return 0;
 }
 
-static int forget(const char *name, const struct stat *s, int kind, struct FTW *where)
-{
-    return remove(name);
-}
-
-static int view_teardown(void **state)
-{
-    return nftw(view_directory, forget, 8, FTW_DEPTH | FTW_PHYS);
-}
+#define VIEW_TEST(name) TEST_WITH(name, view_setup, NULL)
 
 static void is_stored(uint64_t expected)
 {
-    struct ft_fault fault;
     uint64_t view = 7;
 
-    assert_int_equal(load(view_path, &view, &fault), 0);
+    assert_int_equal(load(view_path, &view, &help_fault), 0);
     assert_int_equal(view, expected);
 }
 
 static void stores(uint64_t number)
 {
-    struct ft_fault fault;
-
-    assert_int_equal(store(view_path, number, &fault), 0);
+    assert_int_equal(store(view_path, number, &help_fault), 0);
 }
 
 static void put(const char *text, size_t len)
@@ -85,33 +71,27 @@ static void put(const char *text, size_t len)
     fclose(f);
 }
 
-TEST_WITH(a_missing_file_is_view_zero, view_setup, view_teardown)
+VIEW_TEST(a_missing_file_is_view_zero)
 {
     is_stored(0);
     assert_int_not_equal(access(view_path, F_OK), 0); /* looking does not make one */
 }
 
-TEST_WITH(what_is_stored_is_loaded, view_setup, view_teardown)
+VIEW_TEST(what_is_stored_is_loaded)
 {
     static const uint64_t views[] = {0, 1, 9, 10, 4711, 1ull << 40, 1ull << 61};
-    struct ft_fault fault = {""};
-    char text[64] = "";
 
     for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++) {
         stores(views[i]);
         is_stored(views[i]);
     }
-    store(view_path, 12, &fault);
-    FILE *f = fopen(view_path, "r");
-    assert_non_null(f);
-    assert_non_null(fgets(text, sizeof(text), f));
-    fclose(f);
-    assert_string_equal(text, "understudy view 12\n");
+    store(view_path, 12, &help_fault);
+    assert_string_equal(help_text(view_path), "understudy view 12\n");
     strcat(view_path, ".new");
     assert_int_not_equal(access(view_path, F_OK), 0); /* nothing beside it */
 }
 
-TEST_WITH(damage_is_refused, view_setup, view_teardown)
+VIEW_TEST(damage_is_refused)
 {
     static const char *const texts[] = {
         "understudy",         /* torn */
@@ -154,49 +134,41 @@ TEST_WITH(damage_is_refused, view_setup, view_teardown)
 }
 
 /* A machine that lost power after a rename: it has been in some view, so not in view 0. */
-TEST_WITH(empty_is_refused_and_says_what_to_do, view_setup, view_teardown)
+VIEW_TEST(empty_is_refused_and_says_what_to_do)
 {
-    struct ft_fault fault = {""};
     uint64_t view = 7;
 
     put("", 0);
-    assert_int_equal(load(view_path, &view, &fault), FT_EMALFORMED);
+    assert_int_equal(load(view_path, &view, &help_fault), FT_EMALFORMED);
     assert_int_equal(view, 0);
-    assert_non_null(strstr(fault.text, view_path));
-    assert_non_null(strstr(fault.text, "empty, expected 'understudy view N'; remove it if the peer serves, "
-                                       "else write the line of the peer's file into it"));
+    assert_non_null(strstr(help_fault.text, view_path));
+    assert_non_null(strstr(help_fault.text,
+                           "empty, expected 'understudy view N'; remove it if the peer serves, "
+                           "else write the line of the peer's file into it"));
 }
 
-TEST_WITH(a_path_without_a_directory_is_stored, view_setup, view_teardown)
+VIEW_TEST(a_path_without_a_directory_is_stored)
 {
-    struct ft_fault fault = {""};
     char here[512];
 
     assert_non_null(getcwd(here, sizeof(here)));
     assert_int_equal(chdir(view_directory), 0);
-    assert_int_equal(store("a.view", 5, &fault), 0);
+    assert_int_equal(store("a.view", 5, &help_fault), 0);
     assert_int_equal(chdir(here), 0);
     is_stored(5);
 }
 
 /* Who may write to the directory puts a link where the new file is written: what it names is not touched. */
-TEST_WITH(a_link_at_the_new_file_is_not_followed, view_setup, view_teardown)
+VIEW_TEST(a_link_at_the_new_file_is_not_followed)
 {
-    char new[200], victim[200], text[16] = "";
     struct stat s;
 
-    snprintf(new, sizeof(new), "%s.new", view_path);
-    snprintf(victim, sizeof(victim), "%s/victim", view_directory);
-    FILE *f = fopen(victim, "w");
-    assert_non_null(f);
-    fputs("precious", f);
-    fclose(f);
+    const char *new = help_print("%s.new", view_path);
+    const char *victim = help_print("%s/victim", view_directory);
+    help_write(victim, "precious");
     assert_int_equal(symlink(victim, new), 0);
     stores(7);
-    f = fopen(victim, "r");
-    assert_non_null(fgets(text, sizeof(text), f));
-    fclose(f);
-    assert_string_equal(text, "precious");
+    assert_string_equal(help_text(victim), "precious");
     assert_int_equal(lstat(view_path, &s), 0);
     assert_true(S_ISREG(s.st_mode)); /* nor did the link become the view file */
     assert_int_equal(s.st_mode & 0777, 0640);
@@ -204,12 +176,11 @@ TEST_WITH(a_link_at_the_new_file_is_not_followed, view_setup, view_teardown)
 }
 
 /* A file that somebody else holds open at that name gets nothing either. */
-TEST_WITH(what_was_left_of_a_new_file_is_replaced, view_setup, view_teardown)
+VIEW_TEST(what_was_left_of_a_new_file_is_replaced)
 {
-    char new[200], text[64];
+    char text[64];
 
-    snprintf(new, sizeof(new), "%s.new", view_path);
-    FILE *f = fopen(new, "w+");
+    FILE *f = fopen(help_print("%s.new", view_path), "w+");
     assert_non_null(f);
     stores(7);
     rewind(f);
@@ -218,45 +189,41 @@ TEST_WITH(what_was_left_of_a_new_file_is_replaced, view_setup, view_teardown)
 }
 
 /* Whatever lies there, loading ends. */
-TEST_WITH(what_is_no_file_is_refused, view_setup, view_teardown)
+VIEW_TEST(what_is_no_file_is_refused)
 {
-    struct ft_fault fault = {""};
     uint64_t view = 7;
-    char new[200];
 
     assert_int_equal(mkdir(view_path, 0755), 0);
-    assert_true(load(view_path, &view, &fault) < 0);
-    assert_int_equal(store(view_path, 1, &fault), FT_EIO);
-    assert_non_null(strstr(fault.text, view_path));
+    assert_true(load(view_path, &view, &help_fault) < 0);
+    assert_int_equal(store(view_path, 1, &help_fault), FT_EIO);
+    assert_non_null(strstr(help_fault.text, view_path));
     rmdir(view_path);
-    snprintf(new, sizeof(new), "%s.new", view_path);
-    assert_int_not_equal(access(new, F_OK), 0); /* nothing left behind */
+    assert_int_not_equal(access(help_print("%s.new", view_path), F_OK), 0); /* nothing left behind */
     assert_int_equal(mkfifo(view_path, 0644), 0);
     alarm(10);
-    assert_int_equal(load(view_path, &view, &fault), FT_EMALFORMED);
+    assert_int_equal(load(view_path, &view, &help_fault), FT_EMALFORMED);
     alarm(0);
 }
 
-TEST_WITH(what_cannot_be_written_is_an_error, view_setup, view_teardown)
+VIEW_TEST(what_cannot_be_written_is_an_error)
 {
-    struct ft_fault fault = {""};
     char deep[200], longest[400];
 
     stores(5);
     snprintf(deep, sizeof(deep), "%s/none/a.view", view_directory);
-    assert_int_equal(store(deep, 6, &fault), FT_EIO);
-    assert_non_null(strstr(fault.text, deep));
+    assert_int_equal(store(deep, 6, &help_fault), FT_EIO);
+    assert_non_null(strstr(help_fault.text, deep));
     memset(longest, 'x', sizeof(longest));
     longest[sizeof(longest) - 1] = '\0';
-    assert_int_equal(store(longest, 6, &fault), FT_EINVAL);
+    assert_int_equal(store(longest, 6, &help_fault), FT_EINVAL);
     snprintf(deep, sizeof(deep), "%s.new", view_path); /* where the new one would be written */
     assert_int_equal(mkdir(deep, 0755), 0);
-    assert_int_equal(store(view_path, 6, &fault), FT_EIO);
+    assert_int_equal(store(view_path, 6, &help_fault), FT_EIO);
     is_stored(5); /* the old one is whole */
 }
 
 /* Permission means nothing to root, so a child without rights tries. */
-TEST_WITH(a_file_that_is_forbidden_is_an_error, view_setup, view_teardown)
+VIEW_TEST(a_file_that_is_forbidden_is_an_error)
 {
     struct ft_fault fault = {""};
     int status;
@@ -288,7 +255,7 @@ TEST_WITH(a_file_that_is_forbidden_is_an_error, view_setup, view_teardown)
 }
 
 /* Stored over and over while another process reads: never anything but a whole one. */
-TEST_WITH(a_reader_never_sees_a_torn_file, view_setup, view_teardown)
+VIEW_TEST(a_reader_never_sees_a_torn_file)
 {
     struct ft_fault fault = {""};
     uint64_t view, last = 0;
@@ -315,25 +282,17 @@ TEST_WITH(a_reader_never_sees_a_torn_file, view_setup, view_teardown)
 
 /* The thread that writes the view file: what it is given it writes, and nobody waits for it. */
 
-static void wait_until_stored(const struct rp_view_writer *w, uint64_t view)
-{
-    while (rp_view_writer_stored(w) != view)
-        nanosleep(&(struct timespec){0, 1000000}, NULL);
-}
-
 static void wait_until_written(const struct rp_view_writer *w)
 {
-    while (rp_view_writer_behind(w, UINT64_MAX))
-        nanosleep(&(struct timespec){0, 1000000}, NULL);
+    AWAIT(!rp_view_writer_behind(w, UINT64_MAX));
 }
 
-TEST_WITH(the_writer_writes_what_it_is_given, view_setup, view_teardown)
+VIEW_TEST(the_writer_writes_what_it_is_given)
 {
-    struct ft_fault fault = {""};
     struct rp_view_writer *w;
 
     stores(3);
-    assert_int_equal(open_writer(&w, view_path, 3, &fault), 0);
+    assert_int_equal(open_writer(&w, view_path, 3, &help_fault), 0);
     assert_int_equal(rp_view_writer_stored(w), 3);
     wait_until_written(w);
     give(w, 4, 1000);
@@ -349,19 +308,18 @@ TEST_WITH(the_writer_writes_what_it_is_given, view_setup, view_teardown)
 /* Of a file that says 3, whose directory is at `away` since. */
 static struct rp_view_writer *writer_without_a_directory(char away[128])
 {
-    struct ft_fault fault = {""};
     struct rp_view_writer *w;
 
     snprintf(away, 128, "%s.away", view_directory);
     stores(3);
-    assert_int_equal(open_writer(&w, view_path, 3, &fault), 0);
+    assert_int_equal(open_writer(&w, view_path, 3, &help_fault), 0);
     wait_until_written(w);
     assert_int_equal(rename(view_directory, away), 0);
     return w;
 }
 
 /* The directory is gone, and comes back: the node has said so, and the newest view is in it. */
-TEST_WITH(the_writer_tries_again, view_setup, view_teardown)
+VIEW_TEST(the_writer_tries_again)
 {
     struct rp_view_writer *w;
     char away[128];
@@ -369,28 +327,27 @@ TEST_WITH(the_writer_tries_again, view_setup, view_teardown)
     w = writer_without_a_directory(away);
     give(w, 4, 1000);
     give(w, 5, 3000);
-    nanosleep(&(struct timespec){0, 20000000}, NULL);
+    help_sleep_ms(20);
     assert_int_equal(rp_view_writer_stored(w), 3);
     assert_int_equal(rp_view_writer_behind(w, 10000), 9000); /* since the first that the disk has not had */
     assert_int_equal(rename(away, view_directory), 0);
-    wait_until_stored(w, 5);
+    AWAIT(rp_view_writer_stored(w) == 5);
     is_stored(5);
     rp_view_writer_close(w);
 }
 
 /* A start waits for no disk: the view that was read is written as soon as the disk takes it, and until then
  * the node says for how long it has not. */
-TEST_WITH(a_disk_that_refuses_at_the_start_stops_nobody, view_setup, view_teardown)
+VIEW_TEST(a_disk_that_refuses_at_the_start_stops_nobody)
 {
-    struct ft_fault fault = {""};
     struct rp_view_writer *w;
     char away[128];
 
     snprintf(away, 128, "%s.away", view_directory);
     stores(3);
     assert_int_equal(rename(view_directory, away), 0);
-    assert_int_equal(open_writer(&w, view_path, 3, &fault), 0);
-    nanosleep(&(struct timespec){0, 20000000}, NULL);
+    assert_int_equal(open_writer(&w, view_path, 3, &help_fault), 0);
+    help_sleep_ms(20);
     assert_int_equal(rp_view_writer_stored(w), 3);
     assert_true(rp_view_writer_behind(w, UINT64_MAX) > 0);
     assert_int_equal(rename(away, view_directory), 0);
@@ -399,14 +356,14 @@ TEST_WITH(a_disk_that_refuses_at_the_start_stops_nobody, view_setup, view_teardo
     rp_view_writer_close(w);
 }
 
-TEST_WITH(a_file_is_synced_or_is_not_certain, view_setup, view_teardown)
+VIEW_TEST(a_file_is_synced_or_is_not_certain)
 {
     assert_int_equal(rp_view_sync(view_path), FT_EIO);
     stores(3);
     assert_int_equal(rp_view_sync(view_path), 0);
 }
 
-TEST_WITH(the_end_waits_for_no_disk_that_refuses, view_setup, view_teardown)
+VIEW_TEST(the_end_waits_for_no_disk_that_refuses)
 {
     struct rp_view_writer *w;
     char away[128];
@@ -442,9 +399,8 @@ static void find_writer(char *out, size_t cap)
 
 /* While a disk keeps the writer, the kernel must be able to close what the dead node had: the writer shares
  * nothing. */
-TEST_WITH(the_writer_holds_no_socket, view_setup, view_teardown)
+VIEW_TEST(the_writer_holds_no_socket)
 {
-    struct ft_fault fault = {""};
     struct rp_view_writer *w;
     struct dirent *entry;
     char fds[300];
@@ -452,9 +408,9 @@ TEST_WITH(the_writer_holds_no_socket, view_setup, view_teardown)
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
     stores(3);
-    assert_int_equal(open_writer(&w, view_path, 3, &fault), 0);
+    assert_int_equal(open_writer(&w, view_path, 3, &help_fault), 0);
     give(w, 4, 1000);
-    wait_until_stored(w, 4); /* it runs */
+    AWAIT(rp_view_writer_stored(w) == 4); /* it runs */
     find_writer(fds, sizeof(fds));
     DIR *open_there = opendir(fds);
     assert_non_null(open_there);
@@ -469,7 +425,7 @@ TEST_WITH(the_writer_holds_no_socket, view_setup, view_teardown)
 static const char shard_file[] = "understudy view 7\nshard 00000000000000010000000000000002 of a and c\n";
 
 /* The members of a view are behind it, and are read as they were written or not at all. */
-TEST_WITH(a_view_has_its_members, view_setup, view_teardown)
+VIEW_TEST(a_view_has_its_members)
 {
     static const char *const wrong[] = {
         "understudy view 7\nshard 00000000000000010000000000000002 of c and a\n",
@@ -483,25 +439,16 @@ TEST_WITH(a_view_has_its_members, view_setup, view_teardown)
         "understudy view 1\n2\n",
     };
     const struct rp_view put = {7, {{1, 2}, {"a", "c"}}};
-    struct ft_fault fault;
     struct rp_view got;
-    char text[128] = "";
 
-    assert_int_equal(rp_view_store(view_path, &put, &fault), 0);
-    FILE *f = fopen(view_path, "r");
-
-    assert_non_null(f);
-    assert_int_equal(fread(text, 1, sizeof(text) - 1, f), sizeof(shard_file) - 1);
-    fclose(f);
-    assert_string_equal(text, shard_file);
-    assert_int_equal(rp_view_load(view_path, &got, &fault), 0);
+    assert_int_equal(rp_view_store(view_path, &put, &help_fault), 0);
+    assert_string_equal(help_text(view_path), shard_file);
+    assert_int_equal(rp_view_load(view_path, &got, &help_fault), 0);
     assert_memory_equal(&got, &put, sizeof(put));
     for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-        f = fopen(view_path, "w");
-        fputs(wrong[i], f);
-        fclose(f);
-        assert_int_equal(rp_view_load(view_path, &got, &fault), FT_EMALFORMED);
+        help_write(view_path, wrong[i]);
+        assert_int_equal(rp_view_load(view_path, &got, &help_fault), FT_EMALFORMED);
         assert_int_equal(got.number, 0);
-        assert_non_null(strstr(fault.text, ":2: expected 'shard 32 HEX DIGITS of NODE and NODE'"));
+        assert_non_null(strstr(help_fault.text, ":2: expected 'shard 32 HEX DIGITS of NODE and NODE'"));
     }
 }
