@@ -39,10 +39,11 @@ static struct fl_node_said node[2] = {
     {.measured = true, .load = {{[FL_PROCESSOR] = 0.5, [FL_PACKETS] = 3e5, [FL_MEMORY] = 150}}},
     {.measured = false, .load = {{[FL_PROCESSOR] = 9, [FL_MEMORY] = 9000}}}};
 static const struct fl_server_said said = {.node = node, .nodes = 2};
+static struct fl_tally t;
 
-static char *page_of(const struct fl_tally *t, bool leads, uint64_t now)
+static char *page_of(bool leads, uint64_t now)
 {
-    json_t *status = fl_tally_status(t, &entry[0], &said, true, leads, now);
+    json_t *status = fl_tally_status(&t, &entry[0], &said, true, leads, now);
     size_t size;
     char *page = nd_page_make(&fl_agent_page, status, &size);
 
@@ -51,9 +52,9 @@ static char *page_of(const struct fl_tally *t, bool leads, uint64_t now)
     return page;
 }
 
-static void check(const struct fl_tally *t, uint64_t now, const char *line, bool there)
+static void check(uint64_t now, const char *line, bool there)
 {
-    char *page = page_of(t, t->planned != 0, now), wanted[128];
+    char *page = page_of(t.planned != 0, now), wanted[128];
 
     snprintf(wanted, sizeof(wanted), "\n%s%s", line, there ? "\n" : "");
     if ((strstr(page, wanted) != NULL) != there)
@@ -61,18 +62,22 @@ static void check(const struct fl_tally *t, uint64_t now, const char *line, bool
     free(page);
 }
 
-static struct fl_tally begin(void)
+static int begin(void **state)
 {
-    struct fl_tally t;
-    struct ft_fault fault;
-
-    assert_int_equal(fl_tally_make(&t, SHARDS, &fault), 0);
     for (int i = 0; i < SHARDS; i++)
         step[i] = (struct fl_step){.unprotected = i != FINE};
-    return t;
+    return fl_tally_make(&t, SHARDS, &help_fault);
 }
 
-TEST(test_leader)
+static int end(void **state)
+{
+    fl_tally_free(&t);
+    return 0;
+}
+
+#define TALLY_TEST(name) TEST_WITH(name, begin, end)
+
+TALLY_TEST(test_leader)
 {
     static const char *const lines[] = {"understudy_fleet_leads 1",
                                         "understudy_fleet_stopped 1",
@@ -87,69 +92,57 @@ TEST(test_leader)
                                         "understudy_fleet_orders_under_way 2",
                                         "understudy_fleet_oldest_order_seconds 7",
                                         "understudy_fleet_plan_age_seconds 4"};
-    struct fl_tally t = begin();
-
     fl_tally_plan(&t, &picture, &plan, 50 * S);
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
-        check(&t, 54 * S, lines[i], true);
-    fl_tally_free(&t);
+        check(54 * S, lines[i], true);
 }
 
 /* Since a leader saw it, and as long as it leads: who leads next begins anew. */
-TEST(test_unprotected)
+TALLY_TEST(test_unprotected)
 {
-    struct fl_tally t = begin();
-
     fl_tally_plan(&t, &picture, &plan, 50 * S);
-    check(&t, 50 * S, "understudy_fleet_unprotected_seconds 0", true);
+    check(50 * S, "understudy_fleet_unprotected_seconds 0", true);
     fl_tally_plan(&t, &picture, &plan, 60 * S);
-    check(&t, 60 * S, "understudy_fleet_unprotected_seconds 10", true);
+    check(60 * S, "understudy_fleet_unprotected_seconds 10", true);
     for (int i = 0; i < SHARDS; i++)
         step[i].unprotected = false;
     step[GONE].unprotected = true;
     fl_tally_plan(&t, &picture, &plan, 70 * S);
-    check(&t, 70 * S, "understudy_fleet_unprotected_seconds 20", true);
+    check(70 * S, "understudy_fleet_unprotected_seconds 20", true);
     step[GONE].unprotected = false;
     fl_tally_plan(&t, &picture, &plan, 80 * S);
-    check(&t, 80 * S, "understudy_fleet_unprotected_seconds 0", true);
+    check(80 * S, "understudy_fleet_unprotected_seconds 0", true);
     step[GONE].unprotected = true;
     fl_tally_plan(&t, &picture, &plan, 90 * S);
     fl_tally_plan(&t, &picture, &plan, 95 * S);
-    check(&t, 95 * S, "understudy_fleet_unprotected_seconds 5", true);
+    check(95 * S, "understudy_fleet_unprotected_seconds 5", true);
     fl_tally_end(&t, SHARDS);
     fl_tally_plan(&t, &picture, &plan, 100 * S);
-    check(&t, 100 * S, "understudy_fleet_unprotected_seconds 0", true);
-    fl_tally_free(&t);
+    check(100 * S, "understudy_fleet_unprotected_seconds 0", true);
 }
 
-TEST(test_who_does_not_lead_says_nothing_of_the_fleet)
+TALLY_TEST(test_who_does_not_lead_says_nothing_of_the_fleet)
 {
-    struct fl_tally t = begin();
-
-    check(&t, 5 * S, "understudy_fleet_leads 0", true);
-    check(&t, 5 * S, "understudy_fleet_shards{", false);
+    check(5 * S, "understudy_fleet_leads 0", true);
+    check(5 * S, "understudy_fleet_shards{", false);
     fl_tally_plan(&t, &picture, &plan, 50 * S);
     fl_tally_end(&t, SHARDS);
-    check(&t, 51 * S, "understudy_fleet_shards{", false);
-    check(&t, 51 * S, "understudy_fleet_stopped ", false);
-    check(&t, 51 * S, "understudy_fleet_plan_age_seconds ", false);
-    fl_tally_free(&t);
+    check(51 * S, "understudy_fleet_shards{", false);
+    check(51 * S, "understudy_fleet_stopped ", false);
+    check(51 * S, "understudy_fleet_plan_age_seconds ", false);
 }
 
 /* Of what the file limits; a load that was not measured is none. */
-TEST(test_server)
+TALLY_TEST(test_server)
 {
-    struct fl_tally t = begin();
-
-    check(&t, 5 * S, "understudy_fleet_etcd_answers 1", true);
-    check(&t, 5 * S, "understudy_fleet_capacity_used_ratio{measure=\"nodes\"} 0.5", true);
-    check(&t, 5 * S, "understudy_fleet_capacity_used_ratio{measure=\"cores\"} 0.25", true);
-    check(&t, 5 * S, "understudy_fleet_capacity_used_ratio{measure=\"memory_mb\"} 0.15", true);
-    check(&t, 5 * S, "understudy_fleet_capacity_used_ratio{measure=\"mpps\"}", false);
-    fl_tally_free(&t);
+    check(5 * S, "understudy_fleet_etcd_answers 1", true);
+    check(5 * S, "understudy_fleet_capacity_used_ratio{measure=\"nodes\"} 0.5", true);
+    check(5 * S, "understudy_fleet_capacity_used_ratio{measure=\"cores\"} 0.25", true);
+    check(5 * S, "understudy_fleet_capacity_used_ratio{measure=\"memory_mb\"} 0.15", true);
+    check(5 * S, "understudy_fleet_capacity_used_ratio{measure=\"mpps\"}", false);
 }
 
-TEST(test_orders)
+TALLY_TEST(test_orders)
 {
     static const struct fl_step steps[] = {{.kind = FL_CREATE},
                                            {.kind = FL_REPAIR},
@@ -158,26 +151,20 @@ TEST(test_orders)
                                            {.kind = FL_WITHDRAW, .cause = FL_NEEDLESS},
                                            {.kind = FL_WITHDRAW, .cause = FL_FAILED},
                                            {.kind = FL_LEAVE}};
-    struct fl_tally t = begin();
-
-    check(&t, S, "understudy_fleet_orders_total{outcome=\"failed\"} 0", true);
+    check(S, "understudy_fleet_orders_total{outcome=\"failed\"} 0", true);
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
         fl_tally_written(&t, &steps[i]);
     t.refused = 2;
-    check(&t, S, "understudy_fleet_orders_total{outcome=\"given\"} 3", true);
-    check(&t, S, "understudy_fleet_orders_total{outcome=\"failed\"} 1", true);
-    check(&t, S, "understudy_fleet_orders_total{outcome=\"refused\"} 2", true);
-    fl_tally_free(&t);
+    check(S, "understudy_fleet_orders_total{outcome=\"given\"} 3", true);
+    check(S, "understudy_fleet_orders_total{outcome=\"failed\"} 1", true);
+    check(S, "understudy_fleet_orders_total{outcome=\"refused\"} 2", true);
 }
 
 /* Its mirror may never come to an end, as by a key that cannot be read: the alert goes by the age. */
-TEST(test_who_leads_and_never_plans)
+TALLY_TEST(test_who_leads_and_never_plans)
 {
-    struct fl_tally t = begin();
-
     t.planned = 50 * S; /* it began to lead */
-    check(&t, 120 * S, "understudy_fleet_leads 1", true);
-    check(&t, 120 * S, "understudy_fleet_plan_age_seconds 70", true);
-    check(&t, 120 * S, "understudy_fleet_orders_under_way", false);
-    fl_tally_free(&t);
+    check(120 * S, "understudy_fleet_leads 1", true);
+    check(120 * S, "understudy_fleet_plan_age_seconds 70", true);
+    check(120 * S, "understudy_fleet_orders_under_way", false);
 }

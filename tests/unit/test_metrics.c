@@ -24,136 +24,92 @@ static char *page_of(const char *status)
     return page;
 }
 
-/* The page has, or has not, exactly this line. */
-static void check_line(const char *status, const char *line, bool there)
-{
-    char *page = page_of(status), wanted[256];
-
-    snprintf(wanted, sizeof(wanted), "\n%s\n", line);
-    if ((strstr(page, wanted) != NULL) != there)
-        fail_msg("of %s: %s: %s", status, line, there ? "is not there" : "is there");
-    free(page);
-}
-
-static void has(const char *status, const char *line)
-{
-    check_line(status, line, true);
-}
-
-static void has_not(const char *status, const char *line)
-{
-    check_line(status, line, false);
-}
-
-TEST(test_units)
-{
-    has("{\"view\": 9007199254740993}", "understudy_view 9007199254740993");
-    has("{\"view_unwritten_ms\": 1500}", "understudy_view_unwritten_seconds 1.5");
-    has("{\"peer\": {\"silent_ms\": 0.25, \"connected\": true}}", "understudy_peer_silence_seconds 0.00025");
-    has("{\"peer\": {\"silent_ms\": 0.25, \"connected\": true}}", "understudy_peer_connected 1");
-    has("{\"peer\": {\"connected\": false}}", "understudy_peer_connected 0");
-}
-
-/* Who waits for a counter to grow must see it at 0 before. An age that there is not is no 0. */
-TEST(test_what_is_not_there)
-{
-    has("{\"diverged\": null}", "understudy_divergences_total 0");
-    has("{\"diverged\": {\"count\": 2}}", "understudy_divergences_total 2");
-    has_not("{\"verified\": {\"age_s\": null}}", "understudy_verified_age_seconds 0");
-    has("{\"verified\": {\"age_s\": null}}",
-        "understudy_verified_age_seconds +Inf"); /* never: an alert asks for it */
-    has("{\"verified\": {\"age_s\": 0}}", "understudy_verified_age_seconds 0");
-}
-
+#define SILENCE "{\"peer\": {\"silent_ms\": 0.25, \"connected\": true}}"
+#define NEVER   "{\"verified\": {\"age_s\": null}}"
 /* A table of each lane has its label; one of all has none. */
-TEST(test_tables)
-{
-    static const char status[] =
-        "{\"tables\": {\"nat.flows\": {\"entries\": 12, \"limit\": 40, \"lanes\": [{\"entries\": 5, "
-        "\"limit\": 20},"
-        " {\"entries\": 7, \"limit\": 20}]}, \"nat.tcp_ports\": {\"entries\": 11, \"limit\": 64512}}}";
-
-    has(status, "understudy_table_entries{table=\"nat.flows\",lane=\"0\"} 5");
-    has(status, "understudy_table_entries{table=\"nat.flows\",lane=\"1\"} 7");
-    has(status, "understudy_table_limit{table=\"nat.flows\",lane=\"1\"} 20");
-    has_not(status, "understudy_table_entries{table=\"nat.flows\"} 12");
-    has(status, "understudy_table_entries{table=\"nat.tcp_ports\"} 11");
-    has(status, "understudy_table_limit{table=\"nat.tcp_ports\"} 64512");
-}
-
-TEST(test_choices)
-{
-    static const char status[] = "{\"state\": \"READY\"}";
-
-    has(status, "understudy_state{state=\"READY\"} 1");
-    has(status, "understudy_state{state=\"PROTECTED\"} 0");
-    has("{\"peer\": {\"state\": \"UNKNOWN\"}}", "understudy_peer_state{state=\"READY\"} 0");
-}
-
-TEST(test_lanes)
-{
-    static const char status[] =
-        "{\"lanes\": [{\"lane\": 0, \"held\": 1, \"ring_full\": 5, \"turn_ms\": null},"
-        "{\"lane\": 1, \"held\": 3, \"turn_ms\": 2}]}";
-
-    has(status, "understudy_held_packets{lane=\"0\"} 1");
-    has(status, "understudy_held_packets{lane=\"1\"} 3");
-    has(status, "understudy_lane_waits_total{lane=\"0\",reason=\"ring_full\"} 5");
-    has(status, "understudy_thread_turn_age_seconds{lane=\"1\",thread=\"lane\"} 0.002");
-    has_not(status, "understudy_thread_turn_age_seconds{lane=\"0\",thread=\"lane\"} 0");
-}
-
-TEST(test_ports)
-{
-    static const char status[] = "{\"ports\": [{\"port\": \"in\", \"whole\": true, \"peer_heard\": null, "
-                                 "\"mtu\": 1500, \"tx_lost\": 4},"
-                                 "{\"port\": \"out\", \"whole\": false, \"peer_heard\": false}]}";
-
-    has(status, "understudy_port_whole{port=\"in\"} 1");
-    has(status, "understudy_port_whole{port=\"out\"} 0");
-    has(status, "understudy_port_mtu_bytes{port=\"in\"} 1500");
-    has(status, "understudy_port_tx_lost_frames_total{port=\"in\"} 4");
-    has(status, "understudy_port_peer_heard{port=\"out\"} 0");
-    has_not(status, "understudy_port_peer_heard{port=\"in\"} 0"); /* no peer is there to be heard */
-}
-
-/* The names of NFs and of their counters are their authors'. */
-TEST(test_names_of_others)
-{
-    has("{\"nfs\": {\"nat\": {\"table_full\": 7}}}",
-        "understudy_nf_events_total{nf=\"nat\",counter=\"table_full\"} 7");
-    has("{\"nfs\": {\"a\\\"\\\\\": {\"x\\ny\": 1}}}",
-        "understudy_nf_events_total{nf=\"a\\\"\\\\\",counter=\"x\\ny\"} 1");
-    has("{\"link\": {\"turned_away\": {\"stale\": 4}}}",
-        "understudy_link_turned_away_total{reason=\"stale\"} 4");
-}
-
+#define TABLES                                                                                               \
+    "{\"tables\": {\"nat.flows\": {\"entries\": 12, \"limit\": 40, \"lanes\": [{\"entries\": 5, \"limit\": " \
+    "20},"                                                                                                   \
+    " {\"entries\": 7, \"limit\": 20}]}, \"nat.tcp_ports\": {\"entries\": 11, \"limit\": 64512}}}"
+#define READY "{\"state\": \"READY\"}"
+#define LANES                                                                                                \
+    "{\"lanes\": [{\"lane\": 0, \"held\": 1, \"ring_full\": 5, \"turn_ms\": null},"                          \
+    "{\"lane\": 1, \"held\": 3, \"turn_ms\": 2}]}"
+#define PORTS                                                                                                \
+    "{\"ports\": [{\"port\": \"in\", \"whole\": true, \"peer_heard\": null, \"mtu\": 1500, \"tx_lost\": 4}," \
+    "{\"port\": \"out\", \"whole\": false, \"peer_heard\": false}]}"
 /* Takeovers of 3, 3 and 2000 ms: the format counts each in all buckets that are large enough. */
-TEST(test_takeovers)
-{
-    static const char status[] =
-        "{\"takeovers\": {\"count\": 3, \"sum_s\": 2.006, \"buckets\": [0,0,0,2,0,0,0,0,0,0]}}";
-
-    has(status, "understudy_takeover_seconds_bucket{le=\"0.0025\"} 0");
-    has(status, "understudy_takeover_seconds_bucket{le=\"0.005\"} 2");
-    has(status, "understudy_takeover_seconds_bucket{le=\"1\"} 2");
-    has(status, "understudy_takeover_seconds_bucket{le=\"+Inf\"} 3");
-    has(status, "understudy_takeover_seconds_sum 2.006");
-    has(status, "understudy_takeover_seconds_count 3");
-}
-
+#define TAKEOVERS "{\"takeovers\": {\"count\": 3, \"sum_s\": 2.006, \"buckets\": [0,0,0,2,0,0,0,0,0,0]}}"
 /* Outputs of 4 us, 4 us and 2 s, of one lane. */
-TEST(test_waits_of_outputs)
-{
-    static const char status[] =
-        "{\"lanes\": [{\"lane\": 1, \"output_wait\": {\"count\": 3, \"sum_s\": 2.000008, "
-        "\"buckets\": [2,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]}}]}";
+#define WAITS                                                                                                \
+    "{\"lanes\": [{\"lane\": 1, \"output_wait\": {\"count\": 3, \"sum_s\": 2.000008, "                       \
+    "\"buckets\": [2,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]}}]}"
 
-    has(status, "understudy_output_wait_seconds_bucket{lane=\"1\",le=\"5e-06\"} 2");
-    has(status, "understudy_output_wait_seconds_bucket{lane=\"1\",le=\"1\"} 2");
-    has(status, "understudy_output_wait_seconds_bucket{lane=\"1\",le=\"+Inf\"} 3");
-    has(status, "understudy_output_wait_seconds_sum{lane=\"1\"} 2.000008");
-    has(status, "understudy_output_wait_seconds_count{lane=\"1\"} 3");
+TEST(a_page_has_these_lines_and_not_those)
+{
+    static const struct {
+        const char *status, *line;
+        bool there; /* exactly so */
+    } rows[] = {
+        {"{\"view\": 9007199254740993}", "understudy_view 9007199254740993", true},
+        {"{\"view_unwritten_ms\": 1500}", "understudy_view_unwritten_seconds 1.5", true},
+        {SILENCE, "understudy_peer_silence_seconds 0.00025", true},
+        {SILENCE, "understudy_peer_connected 1", true},
+        {"{\"peer\": {\"connected\": false}}", "understudy_peer_connected 0", true},
+        /* Who waits for a counter to grow must see it at 0 before. An age that there is not is no 0. */
+        {"{\"diverged\": null}", "understudy_divergences_total 0", true},
+        {"{\"diverged\": {\"count\": 2}}", "understudy_divergences_total 2", true},
+        {NEVER, "understudy_verified_age_seconds 0", false},
+        {NEVER, "understudy_verified_age_seconds +Inf", true}, /* never: an alert asks for it */
+        {"{\"verified\": {\"age_s\": 0}}", "understudy_verified_age_seconds 0", true},
+        {TABLES, "understudy_table_entries{table=\"nat.flows\",lane=\"0\"} 5", true},
+        {TABLES, "understudy_table_entries{table=\"nat.flows\",lane=\"1\"} 7", true},
+        {TABLES, "understudy_table_limit{table=\"nat.flows\",lane=\"1\"} 20", true},
+        {TABLES, "understudy_table_entries{table=\"nat.flows\"} 12", false},
+        {TABLES, "understudy_table_entries{table=\"nat.tcp_ports\"} 11", true},
+        {TABLES, "understudy_table_limit{table=\"nat.tcp_ports\"} 64512", true},
+        {READY, "understudy_state{state=\"READY\"} 1", true},
+        {READY, "understudy_state{state=\"PROTECTED\"} 0", true},
+        {"{\"peer\": {\"state\": \"UNKNOWN\"}}", "understudy_peer_state{state=\"READY\"} 0", true},
+        {LANES, "understudy_held_packets{lane=\"0\"} 1", true},
+        {LANES, "understudy_held_packets{lane=\"1\"} 3", true},
+        {LANES, "understudy_lane_waits_total{lane=\"0\",reason=\"ring_full\"} 5", true},
+        {LANES, "understudy_thread_turn_age_seconds{lane=\"1\",thread=\"lane\"} 0.002", true},
+        {LANES, "understudy_thread_turn_age_seconds{lane=\"0\",thread=\"lane\"} 0", false},
+        {PORTS, "understudy_port_whole{port=\"in\"} 1", true},
+        {PORTS, "understudy_port_whole{port=\"out\"} 0", true},
+        {PORTS, "understudy_port_mtu_bytes{port=\"in\"} 1500", true},
+        {PORTS, "understudy_port_tx_lost_frames_total{port=\"in\"} 4", true},
+        {PORTS, "understudy_port_peer_heard{port=\"out\"} 0", true},
+        {PORTS, "understudy_port_peer_heard{port=\"in\"} 0", false}, /* no peer is there to be heard */
+        /* The names of NFs and of their counters are their authors'. */
+        {"{\"nfs\": {\"nat\": {\"table_full\": 7}}}",
+         "understudy_nf_events_total{nf=\"nat\",counter=\"table_full\"} 7", true},
+        {"{\"nfs\": {\"a\\\"\\\\\": {\"x\\ny\": 1}}}",
+         "understudy_nf_events_total{nf=\"a\\\"\\\\\",counter=\"x\\ny\"} 1", true},
+        {"{\"link\": {\"turned_away\": {\"stale\": 4}}}",
+         "understudy_link_turned_away_total{reason=\"stale\"} 4", true},
+        {TAKEOVERS, "understudy_takeover_seconds_bucket{le=\"0.0025\"} 0", true},
+        {TAKEOVERS, "understudy_takeover_seconds_bucket{le=\"0.005\"} 2", true},
+        {TAKEOVERS, "understudy_takeover_seconds_bucket{le=\"1\"} 2", true},
+        {TAKEOVERS, "understudy_takeover_seconds_bucket{le=\"+Inf\"} 3", true},
+        {TAKEOVERS, "understudy_takeover_seconds_sum 2.006", true},
+        {TAKEOVERS, "understudy_takeover_seconds_count 3", true},
+        {WAITS, "understudy_output_wait_seconds_bucket{lane=\"1\",le=\"5e-06\"} 2", true},
+        {WAITS, "understudy_output_wait_seconds_bucket{lane=\"1\",le=\"1\"} 2", true},
+        {WAITS, "understudy_output_wait_seconds_bucket{lane=\"1\",le=\"+Inf\"} 3", true},
+        {WAITS, "understudy_output_wait_seconds_sum{lane=\"1\"} 2.000008", true},
+        {WAITS, "understudy_output_wait_seconds_count{lane=\"1\"} 3", true},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char *page = page_of(rows[i].status);
+
+        if ((strstr(page, help_print("\n%s\n", rows[i].line)) != NULL) != rows[i].there)
+            fail_msg("of %s: %s: %s", rows[i].status, rows[i].line,
+                     rows[i].there ? "is not there" : "is there");
+        free(page);
+    }
 }
 
 /* HELP and TYPE stand once, before the first sample of a metric, and no other metric is between its samples.
@@ -191,22 +147,30 @@ static void ask(int fd)
     assert_int_equal(write(fd, request, sizeof(request) - 1), sizeof(request) - 1);
 }
 
-static int connected(void)
+/* With room for so much that it has not read; 0: as the system has it. */
+static int connected_with(int room)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(PORT)};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
 
+    if (room)
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
     inet_pton(AF_INET, HOST, &at.sin_addr);
     assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
     return fd;
 }
 
-static int client(void)
+static int client_with(int room)
 {
-    int fd = connected();
+    int fd = connected_with(room);
 
     ask(fd);
     return fd;
+}
+
+static int client(void)
+{
+    return client_with(0);
 }
 
 /* All that the server says until it closes the connection, which has these two texts in it. */
@@ -236,12 +200,10 @@ static void answer(struct nd_metrics *m, const char *page)
 
 static struct nd_metrics *open_metrics(void)
 {
-    struct ft_fault fault = {""};
     struct nd_metrics *m;
 
-    if (nd_metrics_open(&m, HOST, PORT, &fault))
-        fail_msg("%s", fault.text);
-    return m;
+    help_done(nd_metrics_open(&m, HOST, PORT, &help_fault));
+    return HELP_OWNED(m, nd_metrics_close);
 }
 
 TEST(test_pages)
@@ -250,22 +212,20 @@ TEST(test_pages)
 
     assert_false(nd_metrics_asked(m));
     for (int i = 0; i < 3; i++) {
-        char page[32];
         int fd = client();
 
-        snprintf(page, sizeof(page), "page %d\n", i);
+        const char *page = help_print("page %d\n", i);
         answer(m, page);
         expect(fd, "200 OK", page);
     }
     assert_false(nd_metrics_asked(m));
-    nd_metrics_close(m);
 }
 
 /* One page is for all that are there, and who asks a second later gets none that is as old. */
 TEST(test_who_asks_late)
 {
     struct nd_metrics *m = open_metrics();
-    int early = connected(), fd;
+    int early = connected_with(0), fd;
 
     while (!m->place[0].fd) /* it has its place, from before the first page */
         sched_yield();
@@ -276,7 +236,6 @@ TEST(test_who_asks_late)
     ask(early);
     answer(m, "second\n");
     expect(early, "200 OK", "second\n");
-    nd_metrics_close(m);
 }
 
 /* The page that comes when its client has gone is nobody's: the next one gets a page of its own. */
@@ -290,7 +249,6 @@ TEST(test_late_main_thread)
     fd = client();
     answer(m, "fresh\n");
     expect(fd, "200 OK", "fresh\n");
-    nd_metrics_close(m);
 }
 
 /* More than there are places for ask, and read nothing; the main thread looks five times a second, as an
@@ -306,21 +264,14 @@ static void *scrape(void *answered)
 
 TEST(test_many_that_do_not_read)
 {
-    static const char request[] = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(PORT)};
     struct nd_metrics *m = open_metrics();
     _Atomic bool answered = false;
-    int fds[120], small = 2048;
+    int fds[120];
     pthread_t scraper;
     uint64_t began;
 
-    inet_pton(AF_INET, HOST, &at.sin_addr);
-    for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
-        fds[i] = socket(AF_INET, SOCK_STREAM, 0);
-        setsockopt(fds[i], SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
-        assert_int_equal(connect(fds[i], (struct sockaddr *)&at, sizeof(at)), 0);
-        assert_int_equal(write(fds[i], request, sizeof(request) - 1), sizeof(request) - 1);
-    }
+    for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+        fds[i] = client_with(2048);
     began = ft_now();
     assert_int_equal(pthread_create(&scraper, NULL, scrape, &answered), 0);
     while (!atomic_load(&answered)) {
@@ -339,7 +290,6 @@ TEST(test_many_that_do_not_read)
     pthread_join(scraper, NULL);
     for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
         close(fds[i]);
-    nd_metrics_close(m);
 }
 
 TEST(test_no_memory_for_page)
@@ -350,7 +300,6 @@ TEST(test_no_memory_for_page)
     await_asked(m);
     hand_over(m, NULL, 0);
     expect(fd, "503", "main thread");
-    nd_metrics_close(m);
 }
 
 TEST(test_end_while_somebody_waits)
@@ -359,20 +308,19 @@ TEST(test_end_while_somebody_waits)
     int fd = client();
 
     await_asked(m);
-    nd_metrics_close(m);
+    help_end(m);
     close(fd);
 }
 
 TEST(test_address)
 {
     struct nd_metrics *m = open_metrics(), *second;
-    struct ft_fault fault = {""};
 
-    assert_int_equal(nd_metrics_open(&second, HOST, PORT, &fault), FT_EBUSY);
-    assert_string_equal(fault.text, "metrics " HOST ":9470: Address already in use");
+    assert_int_equal(nd_metrics_open(&second, HOST, PORT, &help_fault), FT_EBUSY);
+    assert_string_equal(help_fault.text, "metrics " HOST ":9470: Address already in use");
     assert_null(second);
-    nd_metrics_close(m);
-    assert_int_equal(nd_metrics_open(&m, "192.0.2.99", PORT, &fault), FT_ENOENT);
-    assert_string_equal(fault.text, "metrics 192.0.2.99:9470: Cannot assign requested address");
+    help_end(m);
+    assert_int_equal(nd_metrics_open(&m, "192.0.2.99", PORT, &help_fault), FT_ENOENT);
+    assert_string_equal(help_fault.text, "metrics 192.0.2.99:9470: Cannot assign requested address");
     nd_metrics_close(NULL);
 }
