@@ -2,6 +2,7 @@
 /* What a drill makes of what a woken node says: against nodes that tell of a release too late, or tell
  * nothing. */
 #include "understudy/drill/drill.c"
+#include "tests/help/program.h"
 #include "tests/help/test.h"
 
 #include <pthread.h>
@@ -108,58 +109,48 @@ static void drill_begin(const char *line)
     drill_run.decided_ns = 5000000000ull;
 }
 
-static void judge(const char *line)
-{
-    drill_begin(line);
-    judge_fenced(&drill_under_test, 0, &drill_run);
-}
+#define FENCED(numbers) "{\"fenced\":{\"view\":4," numbers "}}\n"
 
-TEST(a_release_before_the_takeover_is_allowed)
+TEST(a_fencing_is_judged_by_what_it_released_last)
 {
-    judge("{\"fenced\":{\"view\":4,\"last_release_ns\":4960000000,\"last_sent_ns\":4960010000,\"dropped\":7}}"
-          "\n");
-    assert_string_equal(drill_run.failure, "");
-    assert_false(drill_run.released_after);
-    assert_false(drill_run.burst_in_flight);
-    assert_float_equal(drill_run.fenced_before_ms, 40, 0.001);
-    assert_int_equal(drill_run.fenced_dropped, 7);
-}
+    static const struct {
+        const char *what, *line, *failure;
+        bool after, in_flight;
+    } fencings[] = {
+        {"a release before the takeover is allowed",
+         FENCED("\"last_release_ns\":4960000000,\"last_sent_ns\":4960010000,\"dropped\":7"), "", false,
+         false},
+        {"one after it is not",
+         FENCED("\"last_release_ns\":5002500000,\"last_sent_ns\":5002510000,\"dropped\":0"),
+         "a released outputs 2.500 ms after b had taken over", true, false},
+        {"checked before it was stopped, the send returned when it was woken: allowed, and told",
+         FENCED("\"last_release_ns\":4960000000,\"last_sent_ns\":5500000000,\"dropped\":0"), "", false, true},
+        {"it released nothing", FENCED("\"last_release_ns\":0,\"last_sent_ns\":0,\"dropped\":0"), "", false,
+         false},
+        {"no release", FENCED("\"last_sent_ns\":0,\"dropped\":0"),
+         "a node's status has no number \"last_release_ns\"", false, false},
+        {"nothing sent", FENCED("\"last_release_ns\":0,\"dropped\":0"),
+         "a node's status has no number \"last_sent_ns\"", false, false},
+        {"no fencing", "{\"fenced\":null}\n", "a node's status has no number \"last_release_ns\"", false,
+         false},
+        {"no status", "no status\n", "a does not answer after it was fenced", false, false},
+    };
 
-TEST(a_release_after_the_takeover_fails_the_run)
-{
-    judge("{\"fenced\":{\"view\":4,\"last_release_ns\":5002500000,\"last_sent_ns\":5002510000,\"dropped\":0}}"
-          "\n");
-    assert_true(drill_run.released_after);
-    assert_string_equal(drill_run.failure, "a released outputs 2.500 ms after b had taken over");
-}
-
-/* Checked before it was stopped, the send returned when it was woken: allowed, and told. */
-TEST(one_burst_in_flight_is_allowed_and_told)
-{
-    judge("{\"fenced\":{\"view\":4,\"last_release_ns\":4960000000,\"last_sent_ns\":5500000000,\"dropped\":0}}"
-          "\n");
-    assert_string_equal(drill_run.failure, "");
-    assert_false(drill_run.released_after);
-    assert_true(drill_run.burst_in_flight);
-}
-
-TEST(a_node_that_released_nothing_is_no_failure)
-{
-    judge("{\"fenced\":{\"view\":4,\"last_release_ns\":0,\"last_sent_ns\":0,\"dropped\":0}}\n");
-    assert_string_equal(drill_run.failure, "");
-    assert_true(drill_run.fenced_before_ms < 0);
-}
-
-TEST(a_status_without_a_number_fails_the_run)
-{
-    judge("{\"fenced\":{\"view\":4,\"last_sent_ns\":0,\"dropped\":0}}\n");
-    assert_string_equal(drill_run.failure, "a node's status has no number \"last_release_ns\"");
-    judge("{\"fenced\":{\"view\":4,\"last_release_ns\":0,\"dropped\":0}}\n");
-    assert_string_equal(drill_run.failure, "a node's status has no number \"last_sent_ns\"");
-    judge("{\"fenced\":null}\n");
-    assert_string_equal(drill_run.failure, "a node's status has no number \"last_release_ns\"");
-    judge("no status\n");
-    assert_string_equal(drill_run.failure, "a does not answer after it was fenced");
+    for (size_t i = 0; i < sizeof(fencings) / sizeof(fencings[0]); i++) {
+        drill_begin(fencings[i].line);
+        judge_fenced(&drill_under_test, 0, &drill_run);
+        if (strcmp(drill_run.failure, fencings[i].failure) != 0 ||
+            drill_run.released_after != fencings[i].after ||
+            drill_run.burst_in_flight != fencings[i].in_flight)
+            fail_msg("%s: \"%s\", %d, %d", fencings[i].what, drill_run.failure, drill_run.released_after,
+                     drill_run.burst_in_flight);
+        if (i == 0)
+            assert_float_equal(drill_run.fenced_before_ms, 40, 0.001);
+        if (i == 0)
+            assert_int_equal(drill_run.fenced_dropped, 7);
+        if (i == 3)
+            assert_true(drill_run.fenced_before_ms < 0);
+    }
 }
 
 TEST(a_takeover_without_its_fields_fails_the_run)
@@ -235,10 +226,8 @@ TEST(a_takeover_that_does_not_come_says_what_both_nodes_say)
 /* Names of nodes and paths cannot hold this, what a peer says can. */
 TEST(what_nodes_say_is_text_in_the_report)
 {
-    char path[64], page[65536];
-    FILE *f;
+    const char *path = help_print("%s/it.html", help_directory()), *page;
 
-    snprintf(path, sizeof(path), "/tmp/drill.%d.html", (int)getpid());
     drill_begin("");
     snprintf(drill_config.file, sizeof(drill_config.file), "%s", HOSTILE);
     for (unsigned i = 0; i < 4; i++) {
@@ -250,11 +239,7 @@ TEST(what_nodes_say_is_text_in_the_report)
     assert_int_equal(nd_report_open(&drill_under_test.report, "drill", path), 0);
     assert_int_equal(nd_drill_report(&drill_under_test, &drill_run, 1, HOSTILE), 0);
     snprintf(drill_config.file, sizeof(drill_config.file), "pair.yaml");
-    f = fopen(path, "r");
-    assert_non_null(f);
-    page[fread(page, 1, sizeof(page) - 1, f)] = '\0';
-    fclose(f);
-    unlink(path);
+    page = help_text(path);
     assert_null(strstr(page, "<script>alert"));
     assert_non_null(
         strstr(page, "\"lines\":[\"1 of 1 run failed.\",\"No further run: \\u003c/p>\\u003cscript>"));
@@ -263,19 +248,18 @@ TEST(what_nodes_say_is_text_in_the_report)
 
 TEST(a_status_that_is_not_whole_is_malformed)
 {
-    struct ft_fault fault = {""};
     struct nd_sight sight;
 
     drill_begin(
         "{\"role\":\"primary\",\"state\":\"PROTECTED\",\"pid\":1,\"guardian_pid\":2,\"held_packets\":0}\n");
     drill_config.drill_permit = true;
     drill_under_test.wait_ms = 100;
-    assert_int_equal(settle(&drill_under_test, &sight, &fault), FT_EMALFORMED);
-    assert_string_equal(fault.text, "pair.yaml: a node's status lacks what a drill reads");
+    assert_int_equal(settle(&drill_under_test, &sight, &help_fault), FT_EMALFORMED);
+    assert_string_equal(help_fault.text, "pair.yaml: a node's status lacks what a drill reads");
     drill_node.line =
         "{\"role\":\"primary\",\"state\":\"PROTECTED\",\"pid\":1,\"guardian_pid\":2,\"held_packets\":0,"
         "\"view\":3}\n";
-    assert_int_equal(settle(&drill_under_test, &sight, &fault), FT_OK);
+    assert_int_equal(settle(&drill_under_test, &sight, &help_fault), FT_OK);
 }
 
 /* What a drill makes of a primary that is asked to compare both states and refuses, and of a pair of which
@@ -392,48 +376,46 @@ static int ready(const char *line, enum nd_drill_kind kind, struct nd_sight *sig
 TEST(a_primary_elsewhere_is_known_by_its_standby)
 {
     const char *standby = NODE("standby", "READY", "{\"connected\":true,\"state\":\"PROTECTED\"}");
-    struct ft_fault fault = {""};
     struct nd_sight sight;
 
-    assert_int_equal(ready(standby, ND_DRILL_KILL, &sight, &fault), FT_OK);
+    assert_int_equal(ready(standby, ND_DRILL_KILL, &sight, &help_fault), FT_OK);
     assert_int_equal(sight.primary, 1);
     assert_int_equal(sight.standby, 0);
     assert_int_equal(sight.view, 3);
     assert_true(sight.held < 0);
     assert_false(sight.seen[1]);
-    assert_int_equal(ready(standby, ND_DRILL_STANDBY_KILL, &sight, &fault), FT_ENOENT);
-    assert_non_null(strstr(fault.text, "a drill \"standby-kill\" has to reach node b, which is to go on: "));
-    assert_int_equal(ready(standby, ND_DRILL_HANG, &sight, &fault), FT_ENOENT);
-    assert_non_null(strstr(fault.text, "a drill \"hang\" has to reach node b, which it hurts: "));
+    assert_int_equal(ready(standby, ND_DRILL_STANDBY_KILL, &sight, &help_fault), FT_ENOENT);
+    assert_non_null(
+        strstr(help_fault.text, "a drill \"standby-kill\" has to reach node b, which is to go on: "));
+    assert_int_equal(ready(standby, ND_DRILL_HANG, &sight, &help_fault), FT_ENOENT);
+    assert_non_null(strstr(help_fault.text, "a drill \"hang\" has to reach node b, which it hurts: "));
     standby = NODE("standby", "READY", "{\"connected\":false,\"state\":\"PROTECTED\"}");
-    assert_int_equal(ready(standby, ND_DRILL_KILL, &sight, &fault), FT_EIO);
+    assert_int_equal(ready(standby, ND_DRILL_KILL, &sight, &help_fault), FT_EIO);
 }
 
 TEST(a_standby_elsewhere_can_be_killed_and_not_watched)
 {
     const char *primary = NODE("primary", "PROTECTED", "{\"connected\":true,\"state\":\"READY\"}");
-    struct ft_fault fault = {""};
     struct nd_sight sight;
 
-    assert_int_equal(ready(primary, ND_DRILL_STANDBY_KILL, &sight, &fault), FT_OK);
-    assert_int_equal(ready(primary, ND_DRILL_KILL, &sight, &fault), FT_ENOENT);
-    assert_non_null(strstr(fault.text, "has to reach node b, which is to go on: "));
-    assert_non_null(strstr(fault.text, "no node listens"));
-    assert_int_equal(ready(primary, ND_DRILL_PLANNED, &sight, &fault), FT_ENOENT);
+    assert_int_equal(ready(primary, ND_DRILL_STANDBY_KILL, &sight, &help_fault), FT_OK);
+    assert_int_equal(ready(primary, ND_DRILL_KILL, &sight, &help_fault), FT_ENOENT);
+    assert_non_null(strstr(help_fault.text, "has to reach node b, which is to go on: "));
+    assert_non_null(strstr(help_fault.text, "no node listens"));
+    assert_int_equal(ready(primary, ND_DRILL_PLANNED, &sight, &help_fault), FT_ENOENT);
     drill_begin(primary);
     drill_config.drill_permit = false;
     drill_under_test.kind = ND_DRILL_STANDBY_KILL;
-    assert_int_equal(await_ready(&drill_under_test, &sight, &fault), FT_ENOENT);
-    assert_non_null(strstr(fault.text, "drill: { permit: true }"));
+    assert_int_equal(await_ready(&drill_under_test, &sight, &help_fault), FT_ENOENT);
+    assert_non_null(strstr(help_fault.text, "drill: { permit: true }"));
 }
 
 TEST(a_pair_that_is_not_protected_says_of_whom)
 {
-    struct ft_fault fault = {""};
     struct nd_sight sight;
 
-    assert_int_equal(ready(NODE("primary", "SOLO", "{}"), ND_DRILL_KILL, &sight, &fault), FT_EIO);
-    assert_string_equal(fault.text,
+    assert_int_equal(ready(NODE("primary", "SOLO", "{}"), ND_DRILL_KILL, &sight, &help_fault), FT_EIO);
+    assert_string_equal(help_fault.text,
                         "pair.yaml: the pair is not PROTECTED within 100 ms: a SOLO (so it is), b no answer");
 }
 
@@ -452,13 +434,12 @@ TEST(a_survivor_that_began_anew_fails_the_run)
         {SURVIVOR(""), "a did not say which process it is: whether state outlived the run is not known"},
     };
     struct nd_sight sight;
-    struct ft_fault fault = {""};
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         drill_begin(SURVIVOR(",\"incarnation\":77"));
         drill_config.drill_permit = true;
         drill_under_test.wait_ms = 30000;
-        assert_int_equal(settle(&drill_under_test, &sight, &fault), FT_OK);
+        assert_int_equal(settle(&drill_under_test, &sight, &help_fault), FT_OK);
         begin_run(&drill_under_test, &sight, 1, &drill_run);
         drill_run.view_before = 3;
         drill_node.line = cases[i].after;
