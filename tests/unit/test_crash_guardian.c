@@ -9,6 +9,7 @@
 #include "understudy/crash/guardian.h"
 #include "tests/help/config.h"
 #include "tests/help/lane.h"
+#include "tests/help/program.h"
 #include "tests/help/test.h"
 
 #include <arpa/inet.h>
@@ -26,10 +27,9 @@ static bool killed;
 static void die_beside_a_guardian(void)
 {
     struct nd_guardian *g;
-    struct ft_fault fault;
 
-    if (nd_guardian_start(&g, 1, "127.0.0.1", NULL, &crash_key, crash_world.page, &fault) ||
-        nd_guardian_aim(g, 0, "127.0.0.2", port, &fault))
+    if (nd_guardian_start(&g, 1, "127.0.0.1", NULL, &crash_key, crash_world.page, &help_fault) ||
+        nd_guardian_aim(g, 0, "127.0.0.2", port, &help_fault))
         _exit(90);
     nd_guardian_hold(g, 0);
     crash_arrives(CRASH_HARM);
@@ -159,20 +159,17 @@ static bool wait_for_report(const char *state, unsigned expected, int ms)
 
 TEST(the_reporter_tells_of_every_end_but_an_orderly_one)
 {
-    char dir[300], line[400];
+    const char *dir = help_print("%s/state", help_config_dir());
 
     crash_begin(NULL);
-    snprintf(dir, sizeof(dir), "%s/state", help_config_dir());
-    snprintf(line, sizeof(line), "rm -rf %s/*", dir);
-    assert_int_equal(system(line), 0);
+    help_run(help_print("rm -rf %s/*", dir));
     run_node(stop);
     assert_false(wait_for_report(dir, 1, 300));
     assert_int_equal(WTERMSIG(run_node(fault)), SIGILL);
     assert_true(wait_for_report(dir, 1, 10000));
     assert_int_equal(WTERMSIG(run_node(be_killed)), SIGKILL);
     assert_true(wait_for_report(dir, 2, 10000));
-    snprintf(line, sizeof(line), "ls -A %s | grep -v '^a.crash-'", dir);
-    assert_int_not_equal(system(line), 0); /* nothing that is half done */
+    help_run(help_print("! ls -A %s | grep -v '^a.crash-'", dir)); /* nothing that is half done */
     crash_end(NULL);
 }
 
@@ -181,27 +178,23 @@ TEST(the_reporter_tells_of_every_end_but_an_orderly_one)
 TEST(the_own_directory_and_those_elsewhere_stay)
 {
     const char *dir = help_config_dir();
-    char line[2000];
+    const char *report = help_print("ls %s/state/a.crash-2*/report.json >/dev/null 2>&1", dir);
     int missing = 1;
 
     crash_begin(NULL);
-    snprintf(line, sizeof(line),
-             "cd %s && rm -rf state/* && mkdir other && echo mine >other/report.json &&"
-             "ln -s ../other state/a.crash-1 && for i in $(seq 100 %u); do mkdir state/a.crash-9$i; done",
-             dir, 100 + ND_CRASH_KEPT);
-    assert_int_equal(system(line), 0);
+    help_run(help_print(
+        "cd %s && rm -rf state/* && mkdir other && echo mine >other/report.json &&"
+        "ln -s ../other state/a.crash-1 && for i in $(seq 100 %u); do mkdir state/a.crash-9$i; done",
+        dir, 100 + ND_CRASH_KEPT));
     assert_int_equal(WTERMSIG(run_node(fault)), SIGILL);
-    snprintf(line, sizeof(line), "ls %s/state/a.crash-2*/report.json >/dev/null 2>&1", dir);
     for (unsigned waited = 0; waited < 1000 && missing; waited++) {
         usleep(10000);
-        missing = system(line);
+        missing = system(report);
     }
     usleep(100000); /* it may go again */
-    assert_int_equal(system(line), 0);
-    snprintf(line, sizeof(line), "%s/other/report.json", dir);
-    assert_int_equal(access(line, R_OK), 0);
-    snprintf(line, sizeof(line), "rm -rf %s/state/* %s/other", dir, dir);
-    assert_int_equal(system(line), 0);
+    help_run(report);
+    assert_int_equal(access(help_print("%s/other/report.json", dir), R_OK), 0);
+    help_run(help_print("rm -rf %s/state/* %s/other", dir, dir));
     crash_end(NULL);
 }
 
@@ -237,19 +230,16 @@ static void be_killed_recorded(struct nd_crash *crash)
 /* The file that says how its node ended, within 10 s. */
 static void read_end(struct lg_recording *r, unsigned serial)
 {
-    char file[400];
-    struct ft_fault why = {""};
-
-    snprintf(file, sizeof(file), "%s/a/%08u.rec", lane_world.config->record.dir, serial);
+    const char *file = help_print("%s/a/%08u.rec", lane_world.config->record.dir, serial);
     for (int waited = 0; waited <= 10000; waited++) {
-        if (lg_recording_open(r, file, &why) == 0) {
+        if (lg_recording_open(r, file, &help_fault) == 0) {
             if (r->node_end.how)
                 return;
             lg_recording_close(r);
         }
         usleep(1000);
     }
-    fail_msg("%s does not say how its node ended: %s", file, why.text);
+    fail_msg("%s does not say how its node ended: %s", file, help_fault.text);
 }
 
 TEST(the_recording_says_how_its_node_ended)

@@ -61,89 +61,42 @@ TEST(another_length_or_byte_is_refused)
 }
 
 /* By a peer that has the key. */
-static int decode_changed(void (*change)(struct ft_crash_notice *n))
+static int decode_of(const struct ft_crash_notice *n, struct ft_crash_notice *back)
 {
-    struct ft_crash_notice n = notice, back;
     uint8_t out[FT_CRASH_BYTES];
 
-    change(&n);
-    return ft_crash_notice_decode(out, ft_crash_notice_encode(&n, &key, out), &key, &back);
+    return ft_crash_notice_decode(out, ft_crash_notice_encode(n, &key, out), &key, back);
 }
 
-static void no_signal(struct ft_crash_notice *n)
+static void refuse_all(const struct ft_crash_notice wrong[], unsigned count)
 {
-    n->signal = 0;
-}
+    struct ft_crash_notice back;
 
-static void high_signal(struct ft_crash_notice *n)
-{
-    n->signal = 65;
-}
-
-static void wrong_lane(struct ft_crash_notice *n)
-{
-    n->lane = 16;
-}
-
-static void no_lane(struct ft_crash_notice *n)
-{
-    n->lane = FT_CRASH_NO_LANE;
-}
-
-static void packet_33(struct ft_crash_notice *n)
-{
-    n->packet = 33;
-}
-
-static void doing_16(struct ft_crash_notice *n)
-{
-    n->doing = 16;
-}
-
-static void name_without_end(struct ft_crash_notice *n)
-{
-    memset(n->nf, 'a', sizeof(n->nf));
-}
-
-static void name_of_a_terminal(struct ft_crash_notice *n)
-{
-    n->before[2] = '\033';
-}
-
-static void hung_twice(struct ft_crash_notice *n)
-{
-    n->hung = 2;
-}
-
-static void no_such_suspicion(struct ft_crash_notice *n)
-{
-    n->fingerprint[1].suspect = 4;
-}
-
-static void a_word_more(struct ft_crash_notice *n)
-{
-    n->fingerprint[0].zero = 1;
-}
-
-static void bytes_behind_a_name(struct ft_crash_notice *n)
-{
-    n->nf[20] = 'x';
+    for (unsigned i = 0; i < count; i++)
+        if (decode_of(&wrong[i], &back) != FT_EMALFORMED)
+            fail_msg("number %u is not refused", i);
 }
 
 TEST(a_peer_that_lies_is_refused)
 {
-    assert_int_equal(decode_changed(no_lane), 0);
-    assert_int_equal(decode_changed(no_signal), FT_EMALFORMED);
-    assert_int_equal(decode_changed(high_signal), FT_EMALFORMED);
-    assert_int_equal(decode_changed(wrong_lane), FT_EMALFORMED);
-    assert_int_equal(decode_changed(packet_33), FT_EMALFORMED);
-    assert_int_equal(decode_changed(doing_16), FT_EMALFORMED);
-    assert_int_equal(decode_changed(name_without_end), FT_EMALFORMED);
-    assert_int_equal(decode_changed(name_of_a_terminal), FT_EMALFORMED);
-    assert_int_equal(decode_changed(bytes_behind_a_name), FT_EMALFORMED);
-    assert_int_equal(decode_changed(hung_twice), FT_EMALFORMED);
-    assert_int_equal(decode_changed(no_such_suspicion), FT_EMALFORMED);
-    assert_int_equal(decode_changed(a_word_more), FT_EMALFORMED);
+    struct ft_crash_notice wrong[11], right = notice, back;
+
+    for (unsigned i = 0; i < 11; i++)
+        wrong[i] = notice;
+    wrong[0].signal = 0;
+    wrong[1].signal = 65;
+    wrong[2].lane = 16;
+    wrong[3].packet = 33;
+    wrong[4].doing = 16;
+    memset(wrong[5].nf, 'a', sizeof(wrong[5].nf)); /* it does not end */
+    wrong[6].before[2] = '';
+    wrong[7].nf[20] = 'x'; /* behind its end */
+    wrong[8].hung = 2;
+    wrong[9].fingerprint[1].suspect = 4;
+    wrong[10].fingerprint[0].zero = 1;
+    refuse_all(wrong, 11);
+    right.lane = FT_CRASH_NO_LANE;
+    assert_int_equal(decode_of(&right, &back), 0);
 }
 
 /* A program that does not know it refuses it, and goes by the death notice. */
@@ -164,9 +117,8 @@ TEST(one_that_lives_says_what_it_drops)
                                                  .fingerprints = 1,
                                                  .fingerprint = {{1, 2, 3, 4, 0, 0}}};
     struct ft_crash_notice wrong[] = {lives, lives, lives, lives, lives, lives}, nothing = lives, back;
-    uint8_t out[FT_CRASH_BYTES];
 
-    assert_int_equal(ft_crash_notice_decode(out, ft_crash_notice_encode(&lives, &key, out), &key, &back), 0);
+    assert_int_equal(decode_of(&lives, &back), 0);
     assert_memory_equal(&back, &lives, sizeof(back));
     wrong[0].lane = 0;
     wrong[1].packet = 0;
@@ -174,14 +126,10 @@ TEST(one_that_lives_says_what_it_drops)
     wrong[3].hung = 1;
     wrong[4].nf[0] = 'n';
     wrong[5].before[0] = '\0';
-    for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
-        assert_int_equal(
-            ft_crash_notice_decode(out, ft_crash_notice_encode(&wrong[i], &key, out), &key, &back),
-            FT_EMALFORMED);
+    refuse_all(wrong, 6);
     nothing.fingerprints = 0;
     memset(nothing.before, 0, sizeof(nothing.before));
     memset(nothing.fingerprint, 0, sizeof(nothing.fingerprint));
-    assert_int_equal(ft_crash_notice_decode(out, ft_crash_notice_encode(&nothing, &key, out), &key, &back),
-                     0);
+    assert_int_equal(decode_of(&nothing, &back), 0);
     assert_memory_equal(&back, &nothing, sizeof(back));
 }
