@@ -85,7 +85,7 @@ static const struct nd_moment *moment(const char *text)
     return m;
 }
 
-static int choose(const char *path, const char *from, const char *to, struct ft_fault *fault)
+static int choose(const char *path, const char *from, const char *to)
 {
     const char *const paths[] = {path, NULL};
     int own = dup(STDERR_FILENO), error;
@@ -95,9 +95,9 @@ static int choose(const char *path, const char *from, const char *to, struct ft_
     assert_true(own >= 0 && err);
     dup2(fileno(err), STDERR_FILENO);
     nd_log_files_close(&files);
-    error = nd_log_files_open(&files, paths, fault);
+    error = nd_log_files_open(&files, paths, &help_fault);
     if (!error)
-        error = nd_log_files_choose(&files, from ? moment(from) : NULL, to ? moment(to) : NULL, fault);
+        error = nd_log_files_choose(&files, from ? moment(from) : NULL, to ? moment(to) : NULL, &help_fault);
     dup2(own, STDERR_FILENO);
     close(own);
     rewind(err);
@@ -122,17 +122,13 @@ static const char *listed(void)
 /* What is executed for a moment. */
 static const char *chosen(const char *from, const char *to)
 {
-    struct ft_fault fault = {""};
-
-    if (choose(base, from, to, &fault))
-        fail_msg("%s", fault.text);
+    help_done(choose(base, from, to));
     return listed();
 }
 
 TEST_WITH(one_goes_on_in_the_other_where_that_begins, setup, teardown)
 {
     const char *const both[] = {of_node[1], of_node[0], NULL};
-    struct ft_fault fault = {""};
     struct nd_index index;
 
     record(0, 0, 30, 60, 500);
@@ -148,15 +144,15 @@ TEST_WITH(one_goes_on_in_the_other_where_that_begins, setup, teardown)
     assert_string_equal(chosen(NULL, "0.000000605"), "a1 a2");
     /* What of a2 is executed is what b1 begins with. */
     chosen(NULL, NULL);
-    assert_int_equal(nd_index_make(&index, files.list[1], &fault), 0);
+    assert_int_equal(nd_index_make(&index, files.list[1], &help_fault), 0);
     assert_true(nd_index_until_position(&index, files.list[2]->at));
     for (unsigned l = 0; l < LANES; l++)
         assert_int_equal(index.lane[l].upto, 5);
     nd_index_free(&index);
     /* Two directories by name, in any order. */
     nd_log_files_close(&files);
-    assert_int_equal(nd_log_files_open(&files, both, &fault), 0);
-    assert_int_equal(nd_log_files_choose(&files, NULL, NULL, &fault), 0);
+    assert_int_equal(nd_log_files_open(&files, both, &help_fault), 0);
+    assert_int_equal(nd_log_files_choose(&files, NULL, NULL, &help_fault), 0);
     assert_int_equal(files.found, 3);
     assert_int_equal(files.count, 3);
     assert_string_equal(files.list[0]->head.node, "a");
@@ -208,8 +204,7 @@ TEST_WITH(a_snapshot_that_is_not_whole_is_led_to, setup, teardown)
     go_to(21, 500);
     lanes_begin(1);
     execute(21, 60);
-    lg_recorder_stop(rig.recorder, 0);
-    rig_close();
+    rig_stop(0);
     assert_string_equal(chosen(NULL, "0:15"), "a1 b1");
     assert_false(files.list[1]->snapshot_whole);
     assert_int_equal(remove(strcat(strcpy((char[96]){""}, of_node[0]), "/00000001.rec")), 0);
@@ -219,7 +214,6 @@ TEST_WITH(a_snapshot_that_is_not_whole_is_led_to, setup, teardown)
 /* What leads to a node's end is joined as well. */
 TEST_WITH(the_file_that_a_node_ended_in_is_led_to, setup, teardown)
 {
-    struct ft_fault fault = {""};
     uint64_t a, b;
 
     record(0, 0, 30, 60, 500);
@@ -231,25 +225,23 @@ TEST_WITH(the_file_that_a_node_ended_in_is_led_to, setup, teardown)
     a = files.all[1].node_end.wall;
     b = files.all[2].node_end.wall;
     assert_true(a && b && a != b);
-    assert_int_equal(nd_log_files_choose_end(&files, "b", b, &fault), 0);
+    assert_int_equal(nd_log_files_choose_end(&files, "b", b, &help_fault), 0);
     assert_string_equal(listed(), "a1 a2 b1");
-    assert_int_equal(nd_log_files_choose_end(&files, "a", a, &fault), 0);
+    assert_int_equal(nd_log_files_choose_end(&files, "a", a, &help_fault), 0);
     assert_string_equal(listed(), "a1 a2");
-    assert_int_equal(nd_log_files_choose_end(&files, "a", b, &fault), 0);
+    assert_int_equal(nd_log_files_choose_end(&files, "a", b, &help_fault), 0);
     assert_int_equal(files.count, 0);
-    assert_int_equal(nd_log_files_choose_end(&files, "a", a + 1, &fault), 0);
+    assert_int_equal(nd_log_files_choose_end(&files, "a", a + 1, &help_fault), 0);
     assert_int_equal(files.count, 0);
 }
 
 static void damage(unsigned n, unsigned serial)
 {
     const long at = 100; /* in the header */
-    char name[128];
     FILE *file;
     int byte;
 
-    snprintf(name, sizeof(name), "%s/%08u.rec", of_node[n], serial);
-    file = fopen(name, "r+");
+    file = fopen(help_print("%s/%08u.rec", of_node[n], serial), "r+");
     assert_non_null(file);
     fseek(file, at, SEEK_SET);
     byte = fgetc(file);
@@ -261,9 +253,7 @@ static void damage(unsigned n, unsigned serial)
 /* One line of the file that is not read, and no other. */
 static void assert_passed_over(unsigned n, unsigned serial)
 {
-    char name[128];
-
-    snprintf(name, sizeof(name), "%s/%08u.rec:offset 16: ", of_node[n], serial);
+    const char *name = help_print("%s/%08u.rec:offset 16: ", of_node[n], serial);
     assert_memory_equal(said, name, strlen(name));
     assert_non_null(strstr(said, ", passed over\n"));
     assert_int_equal(strcspn(said, "\n"), strlen(said) - 1);
@@ -287,12 +277,10 @@ TEST_WITH(a_damaged_file_that_the_way_does_not_need_is_passed_over, setup, teard
 /* What can be read is not all of the recording. */
 TEST_WITH(a_damaged_end_is_passed_over_for_a_moment_only, setup, teardown)
 {
-    struct ft_fault fault = {""};
-
     record(0, 0, 30, 60, 500);
     damage(0, 2);
-    assert_int_equal(choose(base, NULL, NULL, &fault), FT_ECHECKSUM);
-    assert_non_null(strstr(fault.text, "a/00000002.rec:offset 16: "));
+    assert_int_equal(choose(base, NULL, NULL), FT_ECHECKSUM);
+    assert_non_null(strstr(help_fault.text, "a/00000002.rec:offset 16: "));
     assert_string_equal(said, "");
     assert_string_equal(chosen(NULL, "0:5"), "a1");
     assert_passed_over(0, 2);
@@ -303,19 +291,15 @@ TEST_WITH(a_damaged_end_is_passed_over_for_a_moment_only, setup, teardown)
 
 TEST_WITH(what_is_named_and_cannot_be_read_is_refused, setup, teardown)
 {
-    struct ft_fault fault = {""};
-    char name[128];
-
     record(0, 0, 30, 60, 500);
     damage(0, 1);
-    snprintf(name, sizeof(name), "%s/00000001.rec", of_node[0]);
-    assert_int_equal(choose(name, NULL, NULL, &fault), FT_ECHECKSUM);
+    assert_int_equal(choose(help_print("%s/00000001.rec", of_node[0]), NULL, NULL), FT_ECHECKSUM);
     damage(0, 2);
-    assert_int_equal(choose(of_node[0], NULL, NULL, &fault), FT_ECHECKSUM);
-    assert_int_equal(choose(base, NULL, "0:5", &fault), FT_ECHECKSUM);
+    assert_int_equal(choose(of_node[0], NULL, NULL), FT_ECHECKSUM);
+    assert_int_equal(choose(base, NULL, "0:5"), FT_ECHECKSUM);
     assert_string_equal(said, "");
     record(1, 45, 0, 90, 500);
-    assert_int_equal(choose(of_node[0], NULL, NULL, &fault), FT_ECHECKSUM);
-    assert_int_equal(choose(base, NULL, NULL, &fault), 0);
+    assert_int_equal(choose(of_node[0], NULL, NULL), FT_ECHECKSUM);
+    assert_int_equal(choose(base, NULL, NULL), 0);
     assert_string_equal(listed(), "b1");
 }

@@ -129,8 +129,7 @@ TEST_WITH(all_clocks_of_a_file_are_read, recorder_setup, recorder_teardown)
         recorder_turn(7, 1);
         recorder_burst(10, 1);
     }
-    lg_recorder_stop(rig.recorder, 0);
-    rig_close();
+    rig_stop(0);
     rig_read(&r, 1);
     assert_int_equal(r.records, 5);
     assert_int_equal(r.clocks, 5);

@@ -104,7 +104,6 @@ TEST_WITH(what_is_recorded_is_read, recorder_setup, recorder_teardown)
 {
     struct ft_record *out = aligned_alloc(64, FT_RECORD_MAX);
     struct lg_recording r;
-    struct ft_fault fault;
     struct lg_frame f;
     uint64_t at = 0, next = 21;
 
@@ -116,11 +115,9 @@ TEST_WITH(what_is_recorded_is_read, recorder_setup, recorder_teardown)
             recorder_words[recorder_place(recorder_now.burst, k) % RECORDER_WORDS] += recorder_now.burst;
     }
     recorder_turn(7, 0);
-    for (int i = 0; i < 500; i++)
-        recorder_burst(100, 0);
+    recorder_bursts(500, 100, 0);
     until_written(500);
-    lg_recorder_stop(rig.recorder, 0);
-    rig_close();
+    rig_stop(0);
     rig_read(&r, 1);
     assert_true(r.snapshot_whole && r.ended);
     assert_int_equal(r.whole, r.size);
@@ -136,7 +133,7 @@ TEST_WITH(what_is_recorded_is_read, recorder_setup, recorder_teardown)
     while (lg_recording_next(&r, &at, &f)) {
         if (f.type != LG_RECORD)
             continue;
-        assert_int_equal(ft_record_decode(f.content, f.len, out, FT_RECORD_MAX, &fault), f.len);
+        assert_int_equal(ft_record_decode(f.content, f.len, out, FT_RECORD_MAX, &help_fault), f.len);
         assert_int_equal(out->burst, next++);
         assert_int_equal(out->inputs, RECORDER_INPUTS);
     }
@@ -151,21 +148,17 @@ TEST_WITH(a_change_of_the_chain_begins_another_recording, recorder_setup, record
     static const char other[] = "nf 1: monitor max_flows=20, longer than before\n";
     struct lg_recording r[2];
 
-    recorder_open(1u << 30, 4);
-    recorder_turn(7, 0);
-    for (int i = 0; i < 500; i++)
-        recorder_burst(100, 0);
+    recorder_begin(1u << 30, 4);
+    recorder_bursts(500, 100, 0);
     assert_true(lg_recorder_halt(rig.recorder));
     lg_recorder_take_chain(rig.recorder, other, sizeof(other) - 1);
-    for (int i = 0; i < 500; i++)
-        recorder_burst(100, SECOND);
+    recorder_bursts(500, 100, SECOND);
     while (lg_recorder_owes(rig.recorder)) { /* its snapshot goes on while half of the queue is free */
         recorder_turn(7, SECOND);
         usleep(100);
     }
     until_written(999); /* the first of the others is before the snapshot */
-    lg_recorder_stop(rig.recorder, 0);
-    rig_close();
+    rig_stop(0);
     for (unsigned i = 0; i < 2; i++) {
         const char *identity = i ? other : RECORDER_IDENTITY;
 
@@ -190,8 +183,7 @@ TEST_WITH(files_are_bounded_and_go_on, recorder_setup, recorder_teardown)
     unsigned lowest, n;
     struct stat s;
 
-    recorder_open(200000, 4);
-    recorder_turn(7, 0);
+    recorder_begin(200000, 4);
     for (int i = 0; i < 8000; i++) {
         recorder_burst(120, 0);
         if (i % 50 == 0)
@@ -233,8 +225,7 @@ TEST_WITH(a_slow_disk_costs_a_gap_and_a_new_snapshot, recorder_setup, recorder_t
     uint64_t last = 0;
 
     atomic_store(&disk_us, 20000);
-    recorder_open(1u << 30, 3);
-    recorder_turn(7, 0);
+    recorder_begin(1u << 30, 3);
     for (int i = 0; i < 300000 && counts.gaps < 3; i++) {
         recorder_burst(9000, 0);
         lg_recorder_counts(rig.recorder, &counts);
@@ -246,13 +237,11 @@ TEST_WITH(a_slow_disk_costs_a_gap_and_a_new_snapshot, recorder_setup, recorder_t
             gaps = counts.gaps;
             from = counts.records;
         }
-        for (int i = 0; i < 20; i++)
-            recorder_burst(50, 0);
+        recorder_bursts(20, 50, 0);
         usleep(500);
         lg_recorder_counts(rig.recorder, &counts);
     }
-    lg_recorder_stop(rig.recorder, 0);
-    rig_close();
+    rig_stop(0);
     n = files_there(&lowest);
     assert_in_range(n, 1, 3);
     for (unsigned serial = lowest; serial < lowest + 1000 && n; serial++) {
@@ -274,10 +263,9 @@ TEST_WITH(a_slow_disk_costs_a_gap_and_a_new_snapshot, recorder_setup, recorder_t
 TEST_WITH(a_disk_that_refuses_is_tried_again, recorder_setup, recorder_teardown)
 {
     struct lg_recorder_counts counts = {0};
-    char away[80];
     unsigned lowest;
 
-    snprintf(away, sizeof(away), "%s-away", rig.directory);
+    const char *away = help_print("%s-away", rig.directory);
     recorder_open(1u << 30, 2);
     assert_int_equal(rename(rig.directory, away), 0);
     recorder_turn(7, SECOND);
@@ -288,11 +276,9 @@ TEST_WITH(a_disk_that_refuses_is_tried_again, recorder_setup, recorder_teardown)
     }
     assert_int_equal(counts.failures, 1);
     assert_int_equal(rename(away, rig.directory), 0);
-    for (int i = 0; i < 50; i++)
-        recorder_burst(10, 2 * SECOND);
+    recorder_bursts(50, 10, 2 * SECOND);
     assert_int_equal(files_there(&lowest), 0);
-    for (int i = 0; i < 400; i++)
-        recorder_burst(10, 20 * SECOND);
+    recorder_bursts(400, 10, 20 * SECOND);
     until_written(399);
     assert_int_equal(files_there(&lowest), 1);
 }
@@ -316,8 +302,7 @@ static void small_file(void)
         recorder_turn(7, 0);
     recorder_burst(20, 0);
     recorder_burst(0, 0);
-    lg_recorder_stop(rig.recorder, 0);
-    rig_close();
+    rig_stop(0);
     in = fopen(rig_file(1), "rb");
     assert_non_null(in);
     bytes = malloc(1u << 20);
@@ -340,24 +325,23 @@ static int open_bytes(size_t len, struct lg_recording *r, struct ft_fault *fault
 TEST_WITH(a_torn_file_is_read_to_its_last_whole_frame, recorder_setup, recorder_teardown)
 {
     struct lg_recording r;
-    struct ft_fault fault;
     struct lg_frame f;
     uint64_t at = 0, dependency[64], dependencies = 0, seen;
 
     small_file();
-    assert_int_equal(open_bytes(size, &r, &fault), 0);
+    assert_int_equal(open_bytes(size, &r, &help_fault), 0);
     while (lg_recording_next(&r, &at, &f)) {
         assert_true(dependencies < 64);
         dependency[dependencies++] = at;
     }
     lg_recording_close(&r);
     for (size_t len = 0; len < size; len++) {
-        int error = open_bytes(len, &r, &fault);
+        int error = open_bytes(len, &r, &help_fault);
 
         if (len < dependency[0]) {
             assert_true(error < 0);
-            assert_non_null(strstr(fault.text, "09.rec:offset "));
-            assert_non_null(strstr(fault.text, ", expected "));
+            assert_non_null(strstr(help_fault.text, "09.rec:offset "));
+            assert_non_null(strstr(help_fault.text, ", expected "));
             continue;
         }
         assert_int_equal(error, 0);
@@ -371,7 +355,7 @@ TEST_WITH(a_torn_file_is_read_to_its_last_whole_frame, recorder_setup, recorder_
     }
     /* Power was lost: the file has its length and zeros where its end should be. */
     memset(bytes + dependency[dependencies - 2], 0, size - dependency[dependencies - 2]);
-    assert_int_equal(open_bytes(size, &r, &fault), 0);
+    assert_int_equal(open_bytes(size, &r, &help_fault), 0);
     assert_int_equal(r.whole, dependency[dependencies - 2]);
     lg_recording_close(&r);
     free(bytes);
@@ -380,15 +364,14 @@ TEST_WITH(a_torn_file_is_read_to_its_last_whole_frame, recorder_setup, recorder_
 TEST_WITH(every_bit_that_is_turned_over_is_found, recorder_setup, recorder_teardown)
 {
     struct lg_recording r;
-    struct ft_fault fault;
 
     small_file();
     for (size_t bit = 0; bit < size * 8; bit++) {
         bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
-        if (open_bytes(size, &r, &fault) == 0)
+        if (open_bytes(size, &r, &help_fault) == 0)
             fail_msg("bit %zu of byte %zu is turned over and nothing is said", bit % 8, bit / 8);
-        if (!strstr(fault.text, ".rec:offset ") || !strstr(fault.text, ", expected "))
-            fail_msg("byte %zu: '%s'", bit / 8, fault.text);
+        if (!strstr(help_fault.text, ".rec:offset ") || !strstr(help_fault.text, ", expected "))
+            fail_msg("byte %zu: '%s'", bit / 8, help_fault.text);
         bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
     }
     free(bytes);
@@ -446,14 +429,13 @@ TEST_WITH(frames_out_of_place_are_refused, recorder_setup, recorder_teardown)
         {{0, 103, 103, -1}, FT_EMALFORMED, "burst 1 from seq 1, expected burst 2 from seq 5"},
         {{0, 100, 103, -1}, FT_EMALFORMED, "expected the file's end"},
     };
-    struct ft_fault fault;
 
     small_file();
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        int error = open_in_order(cases[i].order, &fault);
+        int error = open_in_order(cases[i].order, &help_fault);
 
-        if (error != cases[i].error || !strstr(fault.text, cases[i].text))
-            fail_msg("case %u: %d '%s'", i, error, fault.text);
+        if (error != cases[i].error || !strstr(help_fault.text, cases[i].text))
+            fail_msg("case %u: %d '%s'", i, error, help_fault.text);
     }
     free(bytes);
 }
@@ -461,17 +443,16 @@ TEST_WITH(frames_out_of_place_are_refused, recorder_setup, recorder_teardown)
 TEST_WITH(foreign_files_are_refused_by_name, recorder_setup, recorder_teardown)
 {
     struct lg_recording r;
-    struct ft_fault fault;
 
     small_file();
     bytes[8] = 2;
-    assert_int_equal(open_bytes(size, &r, &fault), FT_EVERSION);
-    assert_non_null(strstr(fault.text, ":offset 8: version 2, expected 3 to 4"));
+    assert_int_equal(open_bytes(size, &r, &help_fault), FT_EVERSION);
+    assert_non_null(strstr(help_fault.text, ":offset 8: version 2, expected 3 to 4"));
     memcpy(bytes, "\xd4\xc3\xb2\xa1\x02\x00\x04\x00", 8);
-    assert_int_equal(open_bytes(size, &r, &fault), FT_EMALFORMED);
-    assert_non_null(strstr(fault.text, ":offset 0: "));
-    assert_int_equal(lg_recording_open(&r, rig.directory, &fault), FT_EMALFORMED);
-    assert_int_equal(lg_recording_open(&r, rig_file(77), &fault), FT_ENOENT);
+    assert_int_equal(open_bytes(size, &r, &help_fault), FT_EMALFORMED);
+    assert_non_null(strstr(help_fault.text, ":offset 0: "));
+    assert_int_equal(lg_recording_open(&r, rig.directory, &help_fault), FT_EMALFORMED);
+    assert_int_equal(lg_recording_open(&r, rig_file(77), &help_fault), FT_ENOENT);
     free(bytes);
 }
 
@@ -507,8 +488,7 @@ static void record_and_die(uint64_t records, uint16_t taken)
 {
     struct lg_recorder_counts counts;
 
-    recorder_open(FILE_BYTES, 1000);
-    recorder_turn(7, 0);
+    recorder_begin(FILE_BYTES, 1000);
     while (!records || recorder_now.burst < records) {
         recorder_burst(taken, 0);
         atomic_store(&said->handed, recorder_now.burst);
@@ -622,8 +602,7 @@ TEST(a_full_queue_is_written)
     if (child == 0) {
         /* The writer sleeps for its longest when the lane goes on, so the queue is full before its next turn.
          */
-        recorder_open(1u << 30, 2);
-        recorder_turn(7, 0);
+        recorder_begin(1u << 30, 2);
         while (lg_recorder_owes(rig.recorder))
             recorder_turn(7, 0);
         usleep(200000);
@@ -670,13 +649,10 @@ TEST(a_torn_frame_is_made_again)
         rig_share();
         child = fork();
         if (child == 0) {
-            recorder_open(1u << 30, 2);
-            recorder_turn(7, 0);
-            for (int i = 0; i < 300; i++)
-                recorder_burst(60, 0);
+            recorder_begin(1u << 30, 2);
+            recorder_bursts(300, 60, 0);
             await_written(300);
-            for (int i = 0; i < 50; i++)
-                recorder_burst(60, 0);
+            recorder_bursts(50, 60, 0);
             raise(SIGKILL);
         }
         assert_int_equal(waitpid(child, &status, 0), child);

@@ -88,8 +88,7 @@ TEST_WITH(a_snapshot_is_one_moment_of_all_lanes, lanes_setup, lanes_teardown)
     change(100);
     lanes_burst(1, 10);
     lanes_turns();
-    lg_recorder_stop(rig.recorder, 1);
-    rig_close();
+    rig_stop(1);
 
     rig_read(&r[0], 1);
     assert_true(r[0].snapshot_whole && r[0].ended);
@@ -136,8 +135,7 @@ TEST_WITH(records_stay_in_their_file, lanes_setup, lanes_teardown)
             usleep(1000);
     }
     until_snapshot_is_whole();
-    lg_recorder_stop(rig.recorder, 2);
-    rig_close();
+    rig_stop(2);
     for (unsigned serial = 1;; serial++) {
         if (access(rig_file(serial), F_OK) != 0 && all)
             break;
@@ -183,8 +181,7 @@ TEST_WITH(a_gap_in_one_lane_ends_the_file_for_all, lanes_setup, lanes_teardown)
     }
     until_snapshot_is_whole();
     lanes_burst(2, 10);
-    lg_recorder_stop(rig.recorder, 0);
-    rig_close();
+    rig_stop(0);
     rig_read(&r, 1);
     assert_int_equal(r.end[2].burst, 21);
     lg_recording_close(&r);
@@ -253,8 +250,7 @@ static void record_fight(void)
     access_burst(2, LANES, 0);
     access_burst(0, 2, 99);
     access_burst(1, 0, 5);
-    lg_recorder_stop(rig.recorder, 0);
-    rig_close();
+    rig_stop(0);
 }
 
 TEST_WITH(what_waits_for_nothing_recorded_is_left_out, lanes_setup, lanes_teardown)
@@ -321,8 +317,7 @@ TEST_WITH(digests_are_compared_by_all_or_none, lanes_setup, lanes_teardown)
         rec->digest = 70 + i / LANES;
         lanes_end_record(0);
     }
-    lg_recorder_stop(rig.recorder, 0);
-    rig_close();
+    rig_stop(0);
     rig_read(&r, 1);
     assert_int_equal(nd_index_make(&index, &r, NULL), 0);
     nd_index_settle(&index);
@@ -339,7 +334,6 @@ TEST_WITH(a_torn_file_is_read_to_its_last_whole_record, lanes_setup, lanes_teard
     static uint8_t bytes[1u << 20];
     struct lg_recording r;
     struct nd_index index;
-    struct ft_fault fault;
     size_t size, least = 0;
     FILE *f;
 
@@ -353,7 +347,7 @@ TEST_WITH(a_torn_file_is_read_to_its_last_whole_record, lanes_setup, lanes_teard
         f = fopen(rig_file(9), "wb");
         assert_int_equal(fwrite(bytes, 1, size - cut, f), size - cut);
         fclose(f);
-        assert_int_equal(lg_recording_open(&r, rig.path, &fault), 0);
+        assert_int_equal(lg_recording_open(&r, rig.path, &help_fault), 0);
         assert_int_equal(nd_index_make(&index, &r, NULL), 0);
         for (unsigned l = 0; l < LANES; l++) {
             records += index.lane[l].upto;

@@ -21,10 +21,8 @@ static void record_three(struct lg_position *at)
     rig_share();
     child = fork();
     if (child == 0) {
-        recorder_open(1u << 30, 2);
-        recorder_turn(7, 0);
-        for (int i = 0; i < 3; i++)
-            recorder_burst(60, 0);
+        recorder_begin(1u << 30, 2);
+        recorder_bursts(3, 60, 0);
         raise(SIGKILL);
     }
     assert_int_equal(waitpid(child, &status, 0), child);
@@ -50,7 +48,6 @@ static void make_begun(uint64_t burst, uint64_t seq, uint64_t time)
 TEST_WITH(a_burst_that_had_begun_is_told_apart, recorder_setup, recorder_teardown)
 {
     struct lg_recording r;
-    struct ft_fault fault;
     struct lg_position at;
     struct lg_node_end end = {.wall = 77,
                               .how = LG_CRASHED,
@@ -79,7 +76,7 @@ TEST_WITH(a_burst_that_had_begun_is_told_apart, recorder_setup, recorder_teardow
     assert_string_equal(r.node_end.nf, "nat");
     assert_string_equal(r.line, "crashed in NF nat, lane 0, burst 4, packet 2: SIGSEGV");
     assert_non_null(r.begun[0].content);
-    assert_int_equal(ft_record_decode(r.begun[0].content, r.begun[0].len, back, FT_RECORD_MAX, &fault),
+    assert_int_equal(ft_record_decode(r.begun[0].content, r.begun[0].len, back, FT_RECORD_MAX, &help_fault),
                      r.begun[0].len);
     assert_int_equal(back->burst, 4);
     assert_int_equal(back->inputs, 2);
@@ -94,7 +91,6 @@ TEST_WITH(a_record_of_a_burst_that_did_not_end_counts_as_begun, recorder_setup, 
 {
     struct lg_node_end end = {.wall = 77, .how = LG_KILLED, .lane = FT_CRASH_NO_LANE};
     struct lg_recording r;
-    struct ft_fault fault;
     struct lg_position at;
     uint64_t ended;
 
@@ -104,7 +100,7 @@ TEST_WITH(a_record_of_a_burst_that_did_not_end_counts_as_begun, recorder_setup, 
     rig_read(&r, 1);
     assert_int_equal(r.end[0].burst, 2);
     assert_int_equal(r.records, 3);
-    assert_int_equal(ft_record_decode(r.begun[0].content, r.begun[0].len, back, FT_RECORD_MAX, &fault),
+    assert_int_equal(ft_record_decode(r.begun[0].content, r.begun[0].len, back, FT_RECORD_MAX, &help_fault),
                      r.begun[0].len);
     assert_int_equal(back->burst, 3);
     lg_recording_close(&r);
@@ -113,10 +109,8 @@ TEST_WITH(a_record_of_a_burst_that_did_not_end_counts_as_begun, recorder_setup, 
 
 static void record_and_stop(void)
 {
-    recorder_open(1u << 30, 2);
-    recorder_turn(7, 0);
-    for (int i = 0; i < 3; i++)
-        recorder_burst(60, 0);
+    recorder_begin(1u << 30, 2);
+    recorder_bursts(3, 60, 0);
     rig_close();
 }
 
@@ -171,17 +165,16 @@ TEST_WITH(an_end_that_nobody_writes_is_refused, recorder_setup, recorder_teardow
         {.wall = 1, .how = LG_CRASHED, .signal = 11, .lane = 0, .packet = 1}, 3, "crashed"};
     const size_t whole = offsetof(struct ending, line) + 7;
     struct ending e;
-    struct ft_fault fault;
 
     record_and_stop();
-    assert_int_equal(open_with(&right, whole, LG_NODE_END, &fault), 0);
+    assert_int_equal(open_with(&right, whole, LG_NODE_END, &help_fault), 0);
 #define REFUSED(change, len)                                                                                 \
     do {                                                                                                     \
         e = right;                                                                                           \
         change;                                                                                              \
-        assert_int_equal(open_with(&e, len, LG_NODE_END, &fault), FT_EMALFORMED);                            \
-        assert_non_null(strstr(fault.text, "09.rec:offset "));                                               \
-        assert_non_null(strstr(fault.text, ", expected "));                                                  \
+        assert_int_equal(open_with(&e, len, LG_NODE_END, &help_fault), FT_EMALFORMED);                       \
+        assert_non_null(strstr(help_fault.text, "09.rec:offset "));                                          \
+        assert_non_null(strstr(help_fault.text, ", expected "));                                             \
     } while (0)
     REFUSED(e.end.how = 0, whole);
     REFUSED(e.end.how = LG_HOWS, whole);
@@ -195,6 +188,6 @@ TEST_WITH(an_end_that_nobody_writes_is_refused, recorder_setup, recorder_teardow
     REFUSED(e.ended = 1, whole);
     REFUSED(e.ended = UINT64_MAX, whole);
     REFUSED((void)0, offsetof(struct ending, line) - 1);
-    assert_true(open_with(&right, whole, LG_BEGUN, &fault) < 0);
-    assert_int_equal(open_with(&right, whole, LG_TYPES, &fault), FT_EMALFORMED);
+    assert_true(open_with(&right, whole, LG_BEGUN, &help_fault) < 0);
+    assert_int_equal(open_with(&right, whole, LG_TYPES, &help_fault), FT_EMALFORMED);
 }

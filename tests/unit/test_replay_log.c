@@ -62,7 +62,6 @@ static void record(bool crafted)
 {
     static const struct ft_region_config how = {.name = "test"};
     static char identity[FT_IDENTITY_MAX + 1];
-    struct ft_fault fault = {""};
     struct nd_config *config;
     struct nf_chain *chain = NULL;
     struct lg_position at;
@@ -71,10 +70,9 @@ static void record(bool crafted)
 
     snprintf(chain_file, sizeof(chain_file), "%s",
              help_config_file("chain.yaml", CHAIN_TEXT, strlen(CHAIN_TEXT)));
-    if (nd_config_read(&config, chain_file, 0, &fault) ||
-        nf_chain_region(&rig.region, &config->chain, &how, &fault) ||
-        nf_chain_make(&chain, &config->chain, rig.region, 0, 1, &fault))
-        fail_msg("%s", fault.text);
+    help_done(nd_config_read(&config, chain_file, 0, &help_fault) ||
+              nf_chain_region(&rig.region, &config->chain, &how, &help_fault) ||
+              nf_chain_make(&chain, &config->chain, rig.region, 0, 1, &help_fault));
     identity[nf_chain_identity(&config->chain, identity, FT_IDENTITY_MAX)] = '\0';
     is = nf_chain_state(chain);
     at = (struct lg_position){.burst = is->burst, .seq = is->seq, .time = is->time, .access = is->access};
@@ -88,8 +86,7 @@ static void record(bool crafted)
     lg_recorder_begin(rig.recorder, &at, 1, 1);
     while (lg_recorder_owes(rig.recorder))
         lg_recorder_turn(rig.recorder, 0);
-    lg_recorder_stop(rig.recorder, 0);
-    rig_close();
+    rig_stop(0);
     if (crafted)
         k->map = (struct nf_map *)(void *)((uint8_t *)k->map - 64);
     nf_chain_free(chain);
