@@ -18,7 +18,9 @@
 #define CRASH_TEST(name) TEST_WITH(name, NULL, crash_end)
 
 static struct nd_quarantine *q;
-static struct ft_crash_notice notice;
+/* What the first death said, and the next one. */
+static struct ft_crash_notice notice, second;
+
 /* The same frame as the one that came as number `frame`, from 0. */
 static void arrives_again(unsigned frame)
 {
@@ -69,14 +71,19 @@ static void notice_of(void (*death)(void), struct ft_crash_notice *out)
     atomic_store(&crash_world.page->notice_len, 0);
 }
 
-/* The node before this one died of frame 1; this one has heard what it said. */
-static void begin(void)
+static void begin_lane(void)
 {
     crash_begin(NULL);
     streams();
     lane_world.lane.whole_capture = whole;
-    notice_of(die, &notice);
     q = &crash_world.page->quarantine;
+}
+
+/* The node before this one died of frame 1; this one has heard what it said. */
+static void begin(void)
+{
+    begin_lane();
+    notice_of(die, &notice);
 }
 
 /* And drops it, as the file says. */
@@ -227,8 +234,6 @@ static void die_of_nobody_knows_which(void)
 /* The same NF: both frames are the successor's to know. */
 CRASH_TEST(a_second_crash_in_the_same_nf_adds_to_it)
 {
-    struct ft_crash_notice second;
-
     begin_dropping();
     notice_of(die_of_another, &second);
     assert_int_equal(second.fingerprints, 2);
@@ -240,8 +245,6 @@ CRASH_TEST(a_second_crash_in_the_same_nf_adds_to_it)
 /* It killed again, where nobody kept it: there is one place for it, and the others stay. */
 CRASH_TEST(the_same_frame_takes_one_place)
 {
-    struct ft_crash_notice second;
-
     begin_dropping();
     q->fingerprint[1] = (struct ft_fingerprint){.content = 77};
     atomic_store(&q->count, 2);
@@ -321,10 +324,10 @@ CRASH_TEST(with_what_killed_alone_goes_the_same_of_other_connections)
 {
     static const uint16_t port[] = {4000, 4001, 4002, 4000};
     static const uint32_t from[] = {0, 0, 200, 200};
-    struct ft_crash_notice first = {.signal = 11, .lane = 0, .doing = NF_DOING_PACKETS, .fingerprints = 4},
-                           second = {.signal = 11, .fingerprints = 1};
+    struct ft_crash_notice first = {.signal = 11, .lane = 0, .doing = NF_DOING_PACKETS, .fingerprints = 4};
 
     crash_begin(NULL);
+    second = (struct ft_crash_notice){.signal = 11, .fingerprints = 1};
     q = &crash_world.page->quarantine;
     for (unsigned i = 0; i < 4; i++) {
         say(port[i], from[i], from[i] + 150);
@@ -374,14 +377,12 @@ CRASH_TEST(with_the_last_one_the_others_are_suspects)
 {
     struct ft_crash_notice first;
 
-    crash_begin(NULL);
-    streams();
+    begin_lane();
     notice_of(die_of_the_last, &first);
     assert_int_equal(first.packet, 3);
     assert_int_equal(first.fingerprints, 3);
     for (unsigned i = 0; i < 3; i++)
         assert_int_equal(first.fingerprint[i].suspect, i == 0 ? FT_KILLED : FT_BESIDE);
-    q = &crash_world.page->quarantine;
     begin_quarantine(q, &first, ft_now(), SECONDS, MOST);
     assert_int_equal(nd_quarantine_held(q), 3);
     pass_beside(q);
@@ -394,15 +395,13 @@ CRASH_TEST(what_is_the_same_in_the_burst_is_named_as_well)
 {
     struct ft_crash_notice first;
 
-    crash_begin(NULL);
-    streams();
+    begin_lane();
     notice_of(die_of_a_datagram_that_came_twice, &first);
     assert_int_equal(first.packet, 1);
     assert_int_equal(first.fingerprints, 1);
     crash_end(NULL);
 
-    crash_begin(NULL);
-    streams();
+    begin_lane();
     lane_world.lane.whole_capture = true;
     notice_of(die_of_the_first_of_two, &first);
     assert_int_equal(first.packet, 2);
@@ -415,8 +414,6 @@ CRASH_TEST(what_is_the_same_in_the_burst_is_named_as_well)
 /* Also in another NF, and whether or not its packet is known: what killed first goes on to be dropped. */
 CRASH_TEST(a_second_crash_in_another_nf_adds_to_it)
 {
-    struct ft_crash_notice second;
-
     begin_dropping();
     strcpy(q->nf, "monitor"); /* the first one was there */
     notice_of(die_of_another, &second);
@@ -437,9 +434,8 @@ CRASH_TEST(a_second_crash_in_another_nf_adds_to_it)
 /* It died as a standby, or outside of its lanes: no packet was the cause. */
 CRASH_TEST(a_crash_that_names_no_frame_leaves_it)
 {
-    struct ft_crash_notice second = {.signal = 11, .lane = FT_CRASH_NO_LANE};
-
     begin_dropping();
+    second = (struct ft_crash_notice){.signal = 11, .lane = FT_CRASH_NO_LANE};
     assert_false(begin_quarantine(q, &second, ft_now(), SECONDS, MOST));
     assert_true(nd_quarantine_on(q));
 }
@@ -474,8 +470,6 @@ static void meet_it_with_a_standby(void)
  * one that kills so there is no doubt any more: no number of copies makes it pass again. */
 CRASH_TEST(after_so_many_it_is_a_suspect)
 {
-    struct ft_crash_notice second;
-
     begin_dropping();
     crash_arrives(CRASH_HARM);
     crash_arrives(CRASH_PORT);
@@ -558,8 +552,6 @@ static void die_of_a_suspect(void)
  * not kill, and are free. */
 CRASH_TEST(a_suspect_that_kills_is_named)
 {
-    struct ft_crash_notice second;
-
     begin();
     BURST(CRASH_HARM);
     crash_arrives(CRASH_PORT);
@@ -592,11 +584,9 @@ static void die_of_one_beside_what_is_not_suspected(void)
  * is set aside; what it dies of is the one that passed. */
 CRASH_TEST(one_suspect_of_a_keepers_burst_passes)
 {
-    struct ft_crash_notice first, second;
+    struct ft_crash_notice first;
 
-    crash_begin(NULL);
-    streams();
-    q = &crash_world.page->quarantine;
+    begin_lane();
     notice_of(die_of_two_that_are_fed, &first);
     assert_int_equal(first.fingerprints, 2);
     assert_int_equal(first.fingerprint[0].suspect, FT_SUSPECT);
@@ -618,8 +608,6 @@ CRASH_TEST(one_suspect_of_a_keepers_burst_passes)
  * may be the last. */
 CRASH_TEST(what_is_known_to_kill_comes_before_suspects)
 {
-    struct ft_crash_notice second;
-
     begin_dropping();
     notice_of(die_of_nobody_knows_which, &second);
     assert_int_equal(second.packet, 0);
@@ -638,8 +626,6 @@ static void die_in_timers(void)
 /* Whoever follows a node that had a quarantine has it, too, although this death was no packet's. */
 CRASH_TEST(it_outlives_a_crash_in_timers)
 {
-    struct ft_crash_notice second;
-
     begin_dropping();
     notice_of(die_in_timers, &second);
     assert_int_equal(second.doing, NF_DOING_TIMERS);
@@ -652,8 +638,6 @@ CRASH_TEST(it_outlives_a_crash_in_timers)
 /* A corrupted slot, or one who sends ever new packets: it dies in the NF again and again. */
 CRASH_TEST(a_second_death_in_the_same_nf_is_for_on_crash)
 {
-    struct ft_crash_notice second;
-
     begin();
     assert_int_not_equal(notice.packet, 0);
     assert_false(is_remedied(&notice));
@@ -676,7 +660,6 @@ CRASH_TEST(a_second_death_in_the_same_nf_is_for_on_crash)
  * state does no more harm. What is known to kill stays, and so does the memory of that death. */
 CRASH_TEST(suspects_of_a_state_made_harmless_are_let_go)
 {
-    struct ft_crash_notice second;
     uint64_t until;
 
     begin_dropping();

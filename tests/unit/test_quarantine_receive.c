@@ -22,8 +22,6 @@ static bool executes(void *arg, const char *nf)
 
 static int begin(void **state)
 {
-    struct ft_fault fault = {""};
-
     help_config_file("empty.rules", "default allow\n", 14);
     config = help_config_pair(
         "chain: { name: test, nfs: [ { rate_limiter: { pps: 1000, max_clients: 64, max_flows: 64, on_crash: "
@@ -37,8 +35,7 @@ static int begin(void **state)
     all.self = 1;
     all.executes = executes;
     executed = NULL;
-    if (nd_crash_open(&all.crash, config, 1, &fault))
-        fail_msg("%s", fault.text);
+    help_done(nd_crash_open(&all.crash, config, 1, &help_fault));
     return 0;
 }
 
@@ -72,6 +69,13 @@ static const char *remedy(void)
     return atomic_load(&all.remedy.serial) ? all.remedy.text : "";
 }
 
+/* It hears that, and this is the remedy then. */
+static void hears(struct ft_crash_notice notice, const char *expected)
+{
+    hear(notice);
+    assert_string_equal(remedy(), expected);
+}
+
 static uint32_t kept_from(void)
 {
     return atomic_load(&all.crash->page->quarantine.count);
@@ -79,16 +83,14 @@ static uint32_t kept_from(void)
 
 TEST_WITH(a_first_death_sets_frames_aside, begin, end)
 {
-    hear(death("monitor", NF_DOING_PACKETS, 0, ""));
-    assert_string_equal(remedy(), "");
+    hears(death("monitor", NF_DOING_PACKETS, 0, ""), "");
     assert_int_equal(kept_from(), 4);
     assert_string_equal(all.crash->page->quarantine.nf, "monitor");
 }
 
 TEST_WITH(a_second_one_without_its_packet_has_the_nf_bypassed, begin, end)
 {
-    hear(death("monitor", NF_DOING_PACKETS, 0, "monitor"));
-    assert_string_equal(remedy(), "set monitor bypass=on");
+    hears(death("monitor", NF_DOING_PACKETS, 0, "monitor"), "set monitor bypass=on");
     assert_int_equal(atomic_load(&all.remedy.serial), 1);
     assert_int_equal(kept_from(), 4); /* a packet may be the cause all the same */
 }
@@ -96,13 +98,10 @@ TEST_WITH(a_second_one_without_its_packet_has_the_nf_bypassed, begin, end)
 /* Who sends ever new packets that kill does not have the pair die for ever. */
 TEST_WITH(a_second_one_of_a_packet_that_is_known, begin, end)
 {
-    hear(death("monitor", NF_DOING_PACKETS, 2, ""));
-    assert_string_equal(remedy(), "");
-    hear(death("monitor", NF_DOING_PACKETS, 2, "monitor"));
-    assert_string_equal(remedy(), "set monitor bypass=on");
+    hears(death("monitor", NF_DOING_PACKETS, 2, ""), "");
+    hears(death("monitor", NF_DOING_PACKETS, 2, "monitor"), "set monitor bypass=on");
     assert_int_equal(kept_from(), 1);
-    hear(death("rate_limiter", NF_DOING_PACKETS, 2, "rate_limiter"));
-    assert_string_equal(remedy(), "reset rate_limiter");
+    hears(death("rate_limiter", NF_DOING_PACKETS, 2, "rate_limiter"), "reset rate_limiter");
 }
 
 /* The state begins anew, and what was suspected before is no less suspect: this time it was a packet. */
@@ -116,16 +115,14 @@ TEST_WITH(suspects_stay_where_a_packet_is_known, begin, end)
     for (uint32_t i = 1; i <= 4; i++) /* they travel in the notice */
         second.fingerprint[i] = (struct ft_fingerprint){.content = 99 + i, .suspect = true};
     second.fingerprints = 5;
-    hear(second);
-    assert_string_equal(remedy(), "reset rate_limiter");
+    hears(second, "reset rate_limiter");
     assert_int_equal(nd_quarantine_held(&all.crash->page->quarantine), 5);
 }
 
 TEST_WITH(a_second_one_in_another_nf, begin, end)
 {
     hear(death("monitor", NF_DOING_PACKETS, 0, ""));
-    hear(death("monitor", NF_DOING_PACKETS, 0, "rate_limiter"));
-    assert_string_equal(remedy(), "");
+    hears(death("monitor", NF_DOING_PACKETS, 0, "rate_limiter"), "");
     assert_int_equal(kept_from(), 4);
 }
 
@@ -138,8 +135,7 @@ TEST_WITH(lanes_look_at_frames_while_one_is_held, begin, end)
 
     hear(death("monitor", NF_DOING_PACKETS, 0, ""));
     assert_int_equal(atomic_load(asked), 4);
-    hear(death("monitor", NF_DOING_PACKETS, 0, "monitor"));
-    assert_string_equal(remedy(), "set monitor bypass=on");
+    hears(death("monitor", NF_DOING_PACKETS, 0, "monitor"), "set monitor bypass=on");
     assert_int_equal(nd_quarantine_held(q), 0);
     assert_true(nd_quarantine_on(q));
     assert_int_equal(atomic_load(asked), 0);
@@ -163,8 +159,7 @@ TEST_WITH(what_killed_with_a_state_that_is_gone_is_a_suspect, begin, end)
 
     hear(death("rate_limiter", NF_DOING_PACKETS, 2, ""));
     assert_int_equal(atomic_load(&q->suspects), 0);
-    hear(death("rate_limiter", NF_DOING_PACKETS, 2, "rate_limiter"));
-    assert_string_equal(remedy(), "reset rate_limiter");
+    hears(death("rate_limiter", NF_DOING_PACKETS, 2, "rate_limiter"), "reset rate_limiter");
     assert_int_equal(atomic_load(&q->suspects), 1);
     assert_int_equal(nd_quarantine_held(q), 1);
     alone.fingerprint[0].suspect = FT_KILLED_ALONE;
@@ -188,8 +183,7 @@ TEST_WITH(suspects_of_another_nf_are_not_let_go, begin, end)
     assert_int_equal(nd_quarantine_held(q), 8);
     third = second;
     snprintf(third.before, sizeof(third.before), "monitor");
-    hear(third);
-    assert_string_equal(remedy(), "set monitor bypass=on");
+    hears(third, "set monitor bypass=on");
     assert_int_equal(nd_quarantine_held(q), 4);
     for (uint32_t i = 0; i < 8; i++)
         assert_int_equal(atomic_load(&q->cleared) >> i & 1, q->fingerprint[i].content >= 200);
@@ -325,10 +319,8 @@ TEST_WITH(what_no_packet_comes_to_any_more_needs_no_quarantine, begin, end)
 
 TEST_WITH(a_death_in_timers, begin, end)
 {
-    hear(death("rate_limiter", NF_DOING_TIMERS, 0, ""));
-    assert_string_equal(remedy(), "reset rate_limiter");
-    hear(death("monitor", NF_DOING_TIMERS, 0, ""));
-    assert_string_equal(remedy(), "set monitor bypass=on");
+    hears(death("rate_limiter", NF_DOING_TIMERS, 0, ""), "reset rate_limiter");
+    hears(death("monitor", NF_DOING_TIMERS, 0, ""), "set monitor bypass=on");
     assert_int_equal(atomic_load(&all.remedy.serial), 2);
     assert_int_equal(kept_from(), 0);
 }
@@ -336,8 +328,7 @@ TEST_WITH(a_death_in_timers, begin, end)
 TEST_WITH(the_file_says_stop, begin, end)
 {
     hear(death("firewall", NF_DOING_TIMERS, 0, ""));
-    hear(death("firewall", NF_DOING_PACKETS, 0, "firewall"));
-    assert_string_equal(remedy(), "");
+    hears(death("firewall", NF_DOING_PACKETS, 0, "firewall"), "");
     assert_int_equal(kept_from(), 4);
 }
 
