@@ -167,7 +167,15 @@ static bool leave_nowhere(void *ctx, unsigned port, const uint8_t *frame, uint32
 #define KEEPER 77u /* its incarnation */
 #define MS     1000000u
 
-static void open_alone(struct kp_front *front)
+static struct kp_front front;
+
+static void close_front(void *opened)
+{
+    kp_front_close(opened);
+}
+
+/* It is closed behind the test. */
+static void open_alone(void)
 {
     const struct kp_front_config config = {.inputs = 2048,
                                            .bursts = 1024,
@@ -177,22 +185,22 @@ static void open_alone(struct kp_front *front)
                                            .send = count_said,
                                            .leave = leave_nowhere};
 
-    assert_int_equal(kp_front_open(front, &config), 0);
+    assert_int_equal(kp_front_open(&front, &config), 0);
+    HELP_OWNED(&front, close_front);
     memset(asked, 0, sizeof(asked));
     memset(fed, 0, sizeof(fed));
 }
 
 /* A node's process says that it is primary in `view`, behind burst `burst` without inputs; its `right`. */
 static uint8_t right = KP_MAY;
-static void says_primary(struct kp_front *front, unsigned node, uint64_t process, uint64_t view,
-                         uint64_t burst, uint64_t now)
+static void says_primary(unsigned node, uint64_t process, uint64_t view, uint64_t burst, uint64_t now)
 {
     static uint64_t serial;
 
-    kp_front_take(front, node,
+    kp_front_take(&front, node,
                   &(struct kp_message){.kind = KP_STATE,
                                        .from = process,
-                                       .to = front->config.incarnation,
+                                       .to = front.config.incarnation,
                                        .serial = ++serial,
                                        .view = view,
                                        .flags = right,
@@ -206,25 +214,22 @@ static void says_primary(struct kp_front *front, unsigned node, uint64_t process
  * asked all the same, and does not speak before. */
 TEST(a_node_that_is_fed_is_asked_as_well)
 {
-    struct kp_front front;
-
-    open_alone(&front);
-    says_primary(&front, 0, 10, 1, 0, MS);
+    open_alone();
+    says_primary(0, 10, 1, 0, MS);
     for (unsigned i = 0; i < 300; i++)
         kp_front_cut(&front, MS);
     for (uint64_t now = MS; now < 101 * MS; now += MS / 2)
         kp_front_turn(&front, now);
     assert_true(fed[0] > 400);
     assert_true(asked[0] >= 19 && asked[0] <= 21 && asked[1] >= 19 && asked[1] <= 21);
-    kp_front_close(&front);
 }
 
 /* Each ms until then node 0 says that it is primary in view 1. */
-static void hears_view_1(struct kp_front *front, uint64_t *now, uint64_t until)
+static void hears_view_1(uint64_t *now, uint64_t until)
 {
     for (; *now < until; *now += MS) {
-        kp_front_turn(front, *now);
-        says_primary(front, 0, 20, 1, 0, *now);
+        kp_front_turn(&front, *now);
+        says_primary(0, 20, 1, 0, *now);
     }
 }
 
@@ -232,51 +237,43 @@ static void hears_view_1(struct kp_front *front, uint64_t *now, uint64_t until)
  */
 TEST(a_lower_view_is_believed_after_a_long_silence)
 {
-    struct kp_front front;
     uint64_t now = MS;
 
-    open_alone(&front);
-    says_primary(&front, 1, 10, 2, 0, now);
-    hears_view_1(&front, &now, 990 * MS);
-    says_primary(&front, 1, 10, 2, 0, now); /* there it is */
-    hears_view_1(&front, &now, 1980 * MS);
+    open_alone();
+    says_primary(1, 10, 2, 0, now);
+    hears_view_1(&now, 990 * MS);
+    says_primary(1, 10, 2, 0, now); /* there it is */
+    hears_view_1(&now, 1980 * MS);
     assert_int_equal(front.primary, 1);
     right = 0;
-    hears_view_1(&front, &now, 3000 * MS);
+    hears_view_1(&now, 3000 * MS);
     assert_int_equal(front.primary, 1);
     right = KP_MAY;
-    hears_view_1(&front, &now, 3002 * MS);
+    hears_view_1(&now, 3002 * MS);
     assert_true(front.primary == 0 && front.view == 1);
-    kp_front_close(&front);
 }
 
 /* A keeper that slept itself has asked nobody meanwhile. */
 TEST(its_own_sleep_is_nobodys_silence)
 {
-    struct kp_front front;
-
-    open_alone(&front);
-    says_primary(&front, 1, 10, 2, 0, MS);
+    open_alone();
+    says_primary(1, 10, 2, 0, MS);
     kp_front_turn(&front, 2 * MS);
     kp_front_turn(&front, 5000ull * MS);
-    says_primary(&front, 0, 20, 1, 0, 5000ull * MS);
+    says_primary(0, 20, 1, 0, 5000ull * MS);
     assert_int_equal(front.primary, 1);
-    kp_front_close(&front);
 }
 
 /* Both nodes were empty, and the view that one of them had not stored begins once more. */
 TEST(the_next_process_begins_the_same_view_anew)
 {
-    struct kp_front front;
-
-    open_alone(&front);
-    says_primary(&front, 1, 10, 2, 40, MS);
+    open_alone();
+    says_primary(1, 10, 2, 40, MS);
     assert_int_equal(front.next, 41);
-    says_primary(&front, 1, 11, 2, 0, 2 * MS);
+    says_primary(1, 11, 2, 0, 2 * MS);
     assert_true(front.next == 1 && front.count.begun == 2);
-    says_primary(&front, 0, 20, 2, 0, 3 * MS); /* no other node can have that view */
+    says_primary(0, 20, 2, 0, 3 * MS); /* no other node can have that view */
     assert_int_equal(front.primary, 1);
-    kp_front_close(&front);
 }
 
 static struct kp_port *reached; /* a node's end that hears what the keeper says to node 0; NULL: none does */
@@ -289,14 +286,14 @@ static void say_to_reached(void *ctx, unsigned node, const struct kp_message *m)
         kp_port_take(reached, 0, m, &buffer, 0);
 }
 
-static void cut_one(struct kp_front *front, uint64_t now)
+static void cut_one(uint64_t now)
 {
     uint8_t frame[60];
 
     memset(frame, (int)now, sizeof(frame));
-    kp_front_add(front, 0, frame, sizeof(frame));
-    kp_front_cut(front, now);
-    kp_front_turn(front, now);
+    kp_front_add(&front, 0, frame, sizeof(frame));
+    kp_front_cut(&front, now);
+    kp_front_turn(&front, now);
 }
 
 /* A node that was primary before, and is again, has bursts of the numbers that are over. */
@@ -306,31 +303,29 @@ TEST(numbers_that_begin_anew_are_not_mixed_with_those_before)
     unsigned drops = 0;
     struct kp_port port = {
         .ctx = &drops, .ports = 2, .send = say_nothing, .bytes = bytes_of, .drop = count_drop};
-    struct kp_front front;
     const struct kp_slot *slot;
 
-    open_alone(&front);
+    open_alone();
     front.config.send = say_to_reached;
     assert_int_equal(kp_port_open(&port, 10), 0);
     kp_port_begin(&port, 1, &at, 0);
-    says_primary(&front, 0, 10, 1, 0, 10 * MS);
+    says_primary(0, 10, 1, 0, 10 * MS);
     reached = &port;
     for (uint64_t now = 11; now < 13; now++)
-        cut_one(&front, now * MS);
+        cut_one(now * MS);
     assert_int_equal(port.missing, 3);
     reached = NULL;
-    says_primary(&front, 1, 20, 2, 70, 20 * MS); /* another state, which is lost soon */
+    says_primary(1, 20, 2, 70, 20 * MS); /* another state, which is lost soon */
     assert_int_equal(front.count.begun, 2);
     for (uint64_t now = 30 * MS; now < 2000ull * MS; now += MS)
         kp_front_turn(&front, now);
-    says_primary(&front, 0, 10, 1, 0, 2000ull * MS);
+    says_primary(0, 10, 1, 0, 2000ull * MS);
     assert_int_equal(front.count.begun, 3);
     reached = &port;
     for (uint64_t now = 2000; now < 2002; now++)
-        cut_one(&front, now * MS);
+        cut_one(now * MS);
     for (uint64_t now = 2000; now < 2002; now++)
         assert_true((slot = kp_port_give(&port)) && slot->time == now * MS);
-    kp_front_close(&front);
     kp_port_close(&port);
 }
 
@@ -382,13 +377,12 @@ TEST(a_lane_that_goes_on_in_another_view_sends_again_what_has_not_left)
  * have left by that one, outputs up to 6, does not leave by this one. */
 static bool what_may_have_left_is_skipped(void)
 {
-    struct kp_front front;
     struct kp_message word = {
         .kind = KP_WORD, .from = 10, .view = 1, .before = 1, .time = MS, .flags = KP_YOURS};
     struct kp_message state = {.kind = KP_STATE, .view = 1, .seq = 1, .missing = 1};
     bool skipped;
 
-    open_alone(&front);
+    open_alone();
     front.config.keepers = KP_KEEPERS;
     for (state.from = 10; state.from <= 11; state.from++, state.view++) {
         state.serial = 1;
@@ -405,7 +399,6 @@ static bool what_may_have_left_is_skipped(void)
         state.begins = 6;
     }
     skipped = front.count.begun == 1 && front.follows && front.outputs.left == 6;
-    kp_front_close(&front);
     return skipped;
 }
 

@@ -15,18 +15,28 @@ static const uint8_t *bytes_of(void *ctx, void *owner)
 
 static void drop_nothing(void *ctx, void *owner) {}
 
-static void open_port(struct kp_port *port)
+static struct kp_port port;
+
+static void close_port(void *opened)
 {
-    *port = (struct kp_port){.ports = PORTS, .send = say_nothing, .bytes = bytes_of, .drop = drop_nothing};
-    assert_int_equal(kp_port_open(port, 10), 0);
-    kp_port_begin(port, 1, &(struct kp_progress){.burst = 0, .seq = 1}, 0);
+    kp_port_close(opened);
+}
+
+/* Of so many keepers, 0 of one; what it says goes to `send`. It is closed behind the test. */
+static void open_port(unsigned keepers, void (*send)(void *, unsigned, const struct kp_message *))
+{
+    port = (struct kp_port){
+        .ports = PORTS, .keepers = keepers, .send = send, .bytes = bytes_of, .drop = drop_nothing};
+    assert_int_equal(kp_port_open(&port, 10), 0);
+    HELP_OWNED(&port, close_port);
+    kp_port_begin(&port, 1, &(struct kp_progress){.burst = 0, .seq = 1}, 0);
+    port.open = keepers;
 }
 
 /* The lane looks up what it knows of a port by the number that the keeper says. */
 TEST(a_frame_of_a_port_that_the_chain_lacks_is_refused)
 {
     static uint8_t frame[64];
-    struct kp_port port;
     struct kp_message m = {.kind = KP_INPUT,
                            .from = 7,
                            .to = 10,
@@ -38,7 +48,7 @@ TEST(a_frame_of_a_port_that_the_chain_lacks_is_refused)
                            .have = 64,
                            .frame = frame};
 
-    open_port(&port);
+    open_port(0, say_nothing);
     for (unsigned number = PORTS; number < 256; number++) {
         m.port = (uint8_t)number;
         m.kind = KP_INPUT;
@@ -54,16 +64,14 @@ TEST(a_frame_of_a_port_that_the_chain_lacks_is_refused)
     m.kind = KP_INPUT;
     assert_int_equal(kp_port_take(&port, 0, &m, frame, MS), KP_KEPT);
     assert_non_null(kp_port_give(&port));
-    kp_port_close(&port);
 }
 
 /* Who listens on the network and sends it again later does not make a dead keeper live. */
 TEST(a_message_that_comes_again_is_no_sign_of_life)
 {
-    struct kp_port port;
     struct kp_message m = {.kind = KP_ASK, .from = 7, .to = 10, .view = 1};
 
-    open_port(&port);
+    open_port(0, say_nothing);
     for (m.serial = 1; m.serial <= 3; m.serial++)
         kp_port_take(&port, 0, &m, NULL, m.serial * MS);
     assert_int_equal(port.peer[0].heard, 3 * MS);
@@ -76,20 +84,15 @@ TEST(a_message_that_comes_again_is_no_sign_of_life)
         .kind = KP_ASK, .from = 8, .to = 10, .view = 1, .serial = 1}; /* its next process */
     kp_port_take(&port, 0, &m, NULL, 1000 * MS);
     assert_int_equal(port.peer[0].heard, 1000 * MS);
-    kp_port_close(&port);
 }
 
 /* Of two keepers the active one dies; who has its last question sends that again and again. */
 TEST(a_question_that_comes_again_keeps_no_word)
 {
-    struct kp_port port = {
-        .ports = PORTS, .keepers = 2, .send = say_nothing, .bytes = bytes_of, .drop = drop_nothing};
     struct kp_message of[2];
     unsigned active;
 
-    assert_int_equal(kp_port_open(&port, 10), 0);
-    kp_port_begin(&port, 1, &(struct kp_progress){.burst = 0, .seq = 1}, 0);
-    port.open = true;
+    open_port(2, say_nothing);
     for (unsigned k = 0; k < 2; k++)
         of[k] = (struct kp_message){
             .kind = KP_ASK, .from = 7 + k, .to = 10, .view = 1, .seq = 7 + k, .flags = KP_WANTS};
@@ -109,7 +112,6 @@ TEST(a_question_that_comes_again_keeps_no_word)
         kp_port_take(&port, !active, &of[!active], NULL, ms * MS);
     }
     assert_int_equal(port.giver.holder, !active);
-    kp_port_close(&port);
 }
 
 /* A stranger sends what he has heard again: a claim would leave at his rate, and a heartbeat be passed on. */
@@ -121,17 +123,14 @@ TEST(a_frame_of_ones_own_that_comes_again_is_nobodys)
     struct kp_front_config config = {
         .inputs = 64, .bursts = 2, .frame_max = 64, .nodes = 2, .incarnation = 10};
     static struct kp_front front;
-    struct kp_port port;
 
-    open_port(&port);
+    open_port(0, say_nothing);
     assert_int_equal(kp_port_take(&port, 0, &m, frame, MS), KP_OWNS);
     assert_int_equal(kp_port_take(&port, 0, &m, frame, MS), KP_DONE);
     m.serial = 4;
     assert_int_equal(kp_port_take(&port, 0, &m, frame, MS), KP_DONE);
     m.from = 8; /* of its next process */
     assert_int_equal(kp_port_take(&port, 0, &m, frame, MS), KP_OWNS);
-    kp_port_close(&port);
-
     assert_int_equal(kp_front_open(&front, &config), 0);
     assert_true(kp_front_take(&front, 0, &m, MS));
     assert_false(kp_front_take(&front, 0, &m, MS));
@@ -143,12 +142,11 @@ TEST(a_frame_of_ones_own_that_comes_again_is_nobodys)
 /* The lane aborts where chain time goes back, and a standby refuses a time that no record may have. */
 TEST(a_burst_at_a_time_that_is_over_is_not_given)
 {
-    struct kp_port port;
     struct kp_message m = {.kind = KP_INPUT, .from = 7, .to = 10, .view = 1, .burst = 1, .seq = 1};
     const uint64_t times[] = {0, 999, UINT64_MAX / 2 + 1, UINT64_MAX, 1000, 1000, 1001, 1000};
     const bool given[] = {false, false, false, false, true, true, true, false};
 
-    open_port(&port);
+    open_port(0, say_nothing);
     kp_port_begin(&port, 1, &(struct kp_progress){.burst = 0, .seq = 1, .time = 1000}, 0);
     for (unsigned i = 0; i < sizeof(given); i++) {
         m.time = times[i];
@@ -158,7 +156,6 @@ TEST(a_burst_at_a_time_that_is_over_is_not_given)
         m.burst += given[i];
     }
     assert_int_equal(port.refused, 5);
-    kp_port_close(&port);
 }
 
 static struct kp_message said;
@@ -171,11 +168,9 @@ static void note_said(void *ctx, unsigned keeper, const struct kp_message *m)
 /* Its clock was put back: by the answer to the process before it takes a later incarnation. */
 TEST(a_keeper_of_an_earlier_incarnation_is_answered)
 {
-    struct kp_port port;
     struct kp_message m = {.kind = KP_ASK, .from = 32, .view = 1, .to = 10, .serial = 1};
 
-    open_port(&port);
-    port.send = note_said;
+    open_port(0, note_said);
     kp_port_take(&port, 0, &m, NULL, MS);
     kp_port_report(&port, &(struct kp_progress){.seq = 1});
     said = (struct kp_message){.kind = 0};
@@ -187,7 +182,6 @@ TEST(a_keeper_of_an_earlier_incarnation_is_answered)
     kp_port_report(&port, &(struct kp_progress){.seq = 1});
     assert_int_equal(said.kind, KP_STATE);
     assert_int_equal(said.to, 32);
-    kp_port_close(&port);
 }
 
 /* ---- of two keepers ------------------------------------------------------------------------------ */
@@ -205,33 +199,21 @@ static struct kp_message question(unsigned k, uint64_t ms, uint64_t burst, uint8
                                .flags = flags};
 }
 
-static void open_two(struct kp_port *port)
-{
-    *port = (struct kp_port){
-        .ports = PORTS, .keepers = 2, .send = note_said, .bytes = bytes_of, .drop = drop_nothing};
-    assert_int_equal(kp_port_open(port, 10), 0);
-    kp_port_begin(port, 1, &(struct kp_progress){.burst = 0, .seq = 1}, 0);
-    port->open = true;
-}
-
-static void ask(struct kp_port *port, unsigned k, uint64_t ms, uint64_t burst, uint8_t flags)
+static void ask(unsigned k, uint64_t ms, uint64_t burst, uint8_t flags)
 {
     struct kp_message m = question(k, ms, burst, flags);
 
-    kp_port_take(port, k, &m, NULL, ms * MS);
+    kp_port_take(&port, k, &m, NULL, ms * MS);
 }
 
 /* Nobody has the word yet, and 0 is nobody's view. */
 TEST(who_waits_is_not_taken_for_the_active_one)
 {
-    struct kp_port port;
-
-    open_two(&port);
-    ask(&port, port.active, 1, 0, KP_WANTS);
+    open_port(2, note_said);
+    ask(port.active, 1, 0, KP_WANTS);
     assert_true(port.giver.holder < 0);
     assert_int_equal(port.keeper, 0);
     assert_int_equal(port.moved, 0);
-    kp_port_close(&port);
 }
 
 /* What had not left by the first one may have left by the second, when the first is asked again. */
@@ -239,14 +221,13 @@ TEST(the_number_of_who_left_is_for_the_next_one_alone)
 {
     static uint8_t frame[64];
     struct kp_output out = {.owner = frame, .len = 64, .have = 64};
-    struct kp_port port;
     uint64_t ms = 0, first, view;
     struct kp_message m;
 
-    open_two(&port);
+    open_port(2, note_said);
     while (!port.keeper && ++ms < 500)
         for (unsigned k = 0; k < 2; k++)
-            ask(&port, k, ms, port.giver.holder == (int)k ? port.giver.view : 0,
+            ask(k, ms, port.giver.holder == (int)k ? port.giver.view : 0,
                 KP_WANTS | (port.giver.holder == (int)k ? KP_RUNS : 0));
     assert_true(port.keeper != 0);
     for (out.number = 1; out.number <= 9; out.number++)
@@ -261,14 +242,13 @@ TEST(the_number_of_who_left_is_for_the_next_one_alone)
         unsigned k = i == 0 ? !first : first;
 
         for (unsigned n = 0; n < 500 && !(port.keeper == 7 + k && port.active == k); n++)
-            ask(&port, k, ++ms, port.giver.holder == (int)k ? port.giver.view : 0,
+            ask(k, ++ms, port.giver.holder == (int)k ? port.giver.view : 0,
                 KP_WANTS | (port.giver.holder == (int)k ? KP_RUNS : 0));
         assert_int_equal(port.keeper, 7 + k);
         kp_port_report(&port, &(struct kp_progress){.seq = 1});
         assert_int_equal(said.kind, KP_STATE);
         assert_int_equal(said.begins, i == 0 ? 4 : 9);
     }
-    kp_port_close(&port);
 }
 
 /* Recorded of one keeper and sent from the other one's address, or recorded to one node and sent to another.

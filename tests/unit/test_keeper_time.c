@@ -19,17 +19,18 @@ static bool leave_nowhere(void *ctx, unsigned port, const uint8_t *frame, uint32
     return true;
 }
 
+static const struct kp_front_config config = {.inputs = 2048,
+                                              .bursts = 1024,
+                                              .frame_max = 200,
+                                              .nodes = 2,
+                                              .incarnation = 77,
+                                              .send = note_stamp,
+                                              .leave = leave_nowhere};
+
 /* A keeper whose clock says `own` is told by the primary that its last burst is `burst`, of that time; then
  * it cuts one a millisecond. */
 static void cut_behind(uint64_t burst, uint64_t time, uint64_t own)
 {
-    const struct kp_front_config config = {.inputs = 2048,
-                                           .bursts = 1024,
-                                           .frame_max = 200,
-                                           .nodes = 2,
-                                           .incarnation = 77,
-                                           .send = note_stamp,
-                                           .leave = leave_nowhere};
     struct kp_message state = {.kind = KP_STATE,
                                .from = 10,
                                .to = 77,
@@ -74,13 +75,6 @@ TEST(it_begins_by_the_keepers_clock)
 TEST(what_is_sent_again_is_no_sign_of_life)
 {
     static const uint8_t kinds[] = {KP_STATE, KP_OUTPUT, KP_WORD, KP_OWN};
-    const struct kp_front_config config = {.inputs = 2048,
-                                           .bursts = 1024,
-                                           .frame_max = 200,
-                                           .nodes = 2,
-                                           .incarnation = 77,
-                                           .send = note_stamp,
-                                           .leave = leave_nowhere};
     struct kp_message said = {.from = 10, .to = 77, .serial = 5};
     struct kp_front front;
 
