@@ -221,17 +221,17 @@ TEST(maps_of_every_age_pass)
 TEST(numbers_of_a_lane_are_ones_that_a_lane_can_have)
 {
     struct nf_lane_state *lane;
-    struct ft_fault fault;
 
     open_map();
     lane = (struct nf_lane_state *)(uintptr_t)nf_chain_state(h.chain);
     ft_audit_suspend(h.region);
     lane->time = UINT64_MAX;
-    assert_int_equal(nf_chain_check(h.chain, NULL, NULL, &fault), FT_EMALFORMED);
-    assert_non_null(strstr(fault.text, "state: lane 0 lane: seq 1, access 1, time 18446744073709551615"));
+    assert_int_equal(nf_chain_check(h.chain, NULL, NULL, &help_fault), FT_EMALFORMED);
+    assert_non_null(
+        strstr(help_fault.text, "state: lane 0 lane: seq 1, access 1, time 18446744073709551615"));
     lane->time = 0;
     lane->access = 0;
-    assert_int_equal(nf_chain_check(h.chain, NULL, NULL, &fault), FT_EMALFORMED);
+    assert_int_equal(nf_chain_check(h.chain, NULL, NULL, &help_fault), FT_EMALFORMED);
     ft_audit_resume(h.region);
 }
 
@@ -243,12 +243,11 @@ static void count(void *pulses)
 /* A heartbeat is due every few milliseconds; a step takes less than 100 ns. */
 TEST(a_long_check_is_interrupted_again_and_again)
 {
-    struct ft_fault fault = {""};
     unsigned pulses = 0;
 
     help_nf_open(&h, nf_wheel_bytes(200000), 5);
     nf_wheel_make(h.nf, 200000, 1000);
-    assert_int_equal(nf_chain_check(h.chain, count, &pulses, &fault), 0);
+    assert_int_equal(nf_chain_check(h.chain, count, &pulses, &help_fault), 0);
     assert_in_range(pulses, 200000 / 20000, 200000 / 1000);
 }
 
@@ -256,26 +255,26 @@ TEST(a_long_check_is_interrupted_again_and_again)
 TEST(a_delta_keeps_the_constants)
 {
     uint8_t lines[3 * FT_LINE];
-    struct ft_fault fault = {""};
     uint64_t at;
 
     open_map();
     at = (uint64_t)((uint8_t *)map - h.region->base);
     memcpy(lines, map, sizeof(lines));
-    assert_int_equal(nf_chain_keeps(h.chain, at, sizeof(lines), lines, &fault), 0);
+    assert_int_equal(nf_chain_keeps(h.chain, at, sizeof(lines), lines, &help_fault), 0);
     lines[0] ^= 1; /* the seed is the primary's */
     lines[64] ^= 1;
     lines[130] ^= 1;
-    assert_int_equal(nf_chain_keeps(h.chain, at, sizeof(lines), lines, &fault), 0);
-    assert_int_equal(nf_chain_keeps(h.chain, at + FT_LINE, 2 * FT_LINE, NULL, &fault), 0);
+    assert_int_equal(nf_chain_keeps(h.chain, at, sizeof(lines), lines, &help_fault), 0);
+    assert_int_equal(nf_chain_keeps(h.chain, at + FT_LINE, 2 * FT_LINE, NULL, &help_fault), 0);
     lines[offsetof(struct map, stride) + 3] = 1;
-    assert_int_equal(nf_chain_keeps(h.chain, at, sizeof(lines), lines, &fault), FT_EMALFORMED);
-    assert_non_null(strstr(fault.text, "state: lane 0 bare: constant at line"));
-    assert_non_null(strstr(fault.text, "a delta changes byte 39 from 0"));
-    assert_int_equal(nf_chain_keeps(h.chain, at, FT_LINE, NULL, &fault), FT_EMALFORMED);
+    assert_int_equal(nf_chain_keeps(h.chain, at, sizeof(lines), lines, &help_fault), FT_EMALFORMED);
+    assert_non_null(strstr(help_fault.text, "state: lane 0 bare: constant at line"));
+    assert_non_null(strstr(help_fault.text, "a delta changes byte 39 from 0"));
+    assert_int_equal(nf_chain_keeps(h.chain, at, FT_LINE, NULL, &help_fault), FT_EMALFORMED);
     /* From before, over it, and to behind. */
-    assert_int_equal(nf_chain_keeps(h.chain, at - 2 * FT_LINE, 6 * FT_LINE, NULL, &fault), FT_EMALFORMED);
-    assert_int_equal(nf_chain_keeps(h.chain, at - 2 * FT_LINE, 2 * FT_LINE, NULL, &fault), 0);
+    assert_int_equal(nf_chain_keeps(h.chain, at - 2 * FT_LINE, 6 * FT_LINE, NULL, &help_fault),
+                     FT_EMALFORMED);
+    assert_int_equal(nf_chain_keeps(h.chain, at - 2 * FT_LINE, 2 * FT_LINE, NULL, &help_fault), 0);
 }
 
 /* State that came from a peer: an NF's heap of every age passes the chain's check, and damage to what it
@@ -288,16 +287,20 @@ static uint64_t heap_bytes(const void *config)
 
 static const struct nf_module with_heap = {.name = "with_heap", .heap = heap_bytes};
 
-TEST(a_heap_is_checked)
+static struct ft_heap *open_heap(void)
 {
-    struct ft_heap *heap;
-    void *p[30];
-
     help_nf_open(&h, ft_heap_bytes(64u << 10), 5);
     content_of(&h);
     h.nf->module = &with_heap;
     assert_true(nf_heap_make(h.nf));
-    heap = h.nf->heap;
+    return h.nf->heap;
+}
+
+TEST(a_heap_is_checked)
+{
+    struct ft_heap *heap = open_heap();
+    void *p[30];
+
     content_passes();
     for (unsigned i = 0; i < 30; i++)
         p[i] = ft_heap_alloc(heap, 1 + i * 10);
@@ -316,16 +319,11 @@ TEST(a_heap_is_checked)
 /* What there would be of pages that nobody has had: all zeros. */
 TEST(pages_beyond_those_in_use_are_nobodys)
 {
-    struct ft_heap *heap;
+    struct ft_heap *heap = open_heap();
     struct ft_heap_part known, all;
     uint32_t next;
     void *p[4];
 
-    help_nf_open(&h, ft_heap_bytes(64u << 10), 5);
-    content_of(&h);
-    h.nf->module = &with_heap;
-    assert_true(nf_heap_make(h.nf));
-    heap = h.nf->heap;
     for (unsigned i = 0; i < 4; i++)
         p[i] = ft_heap_alloc(heap, 2 * FT_HEAP_PAGE);
     next = heap->next;

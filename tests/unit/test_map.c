@@ -4,11 +4,12 @@
 #include "tests/help/program.h"
 #include "tests/help/test.h"
 
+static struct help_nf h;
+
 /* `steps` random operations, phases of filling up and of emptying in turn. */
 static void map_model_churn(uint32_t capacity, uint32_t key_size, uint32_t value_size, uint32_t keys,
                             uint32_t steps, uint64_t seed)
 {
-    struct help_nf h;
     struct nf_map *map;
     uint64_t sequence = seed;
 
@@ -56,7 +57,6 @@ TEST(entries_lie_well)
 {
     for (uint32_t key = 1; key <= 40; key++)
         for (uint32_t value = 0; value <= 64; value++) {
-            struct help_nf h;
             struct nf_map *map;
             uint32_t align = value % 8 == 0 ? 8 : value % 4 == 0 ? 4 : value % 2 == 0 ? 2 : 1;
 
@@ -78,8 +78,6 @@ TEST(entries_lie_well)
 
 TEST(make_needs_the_bytes_it_says)
 {
-    struct help_nf h;
-
     help_nf_open(&h, 1 << 20, 1);
     assert_null(nf_map_make(h.nf, 1000000, 8, 8));
     uint64_t used = h.nf->arena->used;
@@ -89,29 +87,25 @@ TEST(make_needs_the_bytes_it_says)
 
 static void add_twice(void *arg)
 {
-    struct help_nf *h = arg;
-    struct nf_map *map = nf_map_make(h->nf, 10, 4, 4);
+    struct nf_map *map = nf_map_make(h.nf, 10, 4, 4);
 
-    nf_map_add(h->nf, map, "abcd");
-    nf_map_add(h->nf, map, "abcd");
+    nf_map_add(h.nf, map, "abcd");
+    nf_map_add(h.nf, map, "abcd");
 }
 
 static void remove_free(void *arg)
 {
-    struct help_nf *h = arg;
-    struct nf_map *map = nf_map_make(h->nf, 10, 4, 4);
+    struct nf_map *map = nf_map_make(h.nf, 10, 4, 4);
 
-    nf_map_remove(h->nf, map, nf_map_add(h->nf, map, "abcd"));
-    nf_map_remove(h->nf, map, 0);
+    nf_map_remove(h.nf, map, nf_map_add(h.nf, map, "abcd"));
+    nf_map_remove(h.nf, map, 0);
 }
 
 TEST(misuse_aborts)
 {
-    struct help_nf h;
-
     help_nf_open(&h, 1 << 16, 1);
-    assert_dies(add_twice, &h, "the key is in the map already");
-    assert_dies(remove_free, &h, "slot 0 of 10 is not used");
+    assert_dies(add_twice, NULL, "the key is in the map already");
+    assert_dies(remove_free, NULL, "slot 0 of 10 is not used");
 }
 
 /* map when keys collide: tags, neighbourhoods of buckets, passed buckets, and the seeded hash. */
@@ -119,7 +113,6 @@ TEST(misuse_aborts)
 /* Keys drawn so that their hashes agree in the bits of `mask`: one tag, or one neighbourhood of buckets. */
 static void collide(uint64_t mask, uint32_t capacity, uint32_t keys)
 {
-    struct help_nf h;
     struct nf_map *map;
     uint64_t sequence = 5;
 
@@ -148,7 +141,6 @@ TEST(colliding_keys_agree_with_the_model)
 /* Keys of one tag, so that only comparing them tells them apart, which differ in four bytes at `at` alone. */
 static void differ_at(uint32_t key_size, uint32_t at)
 {
-    struct help_nf h;
     struct nf_map *map;
     uint64_t sequence = 6;
     uint8_t key[MODEL_KEY_MAX];
@@ -177,15 +169,14 @@ TEST(every_byte_of_a_key_counts)
 }
 
 /* Adds `n` keys nobody had yet, whose home is the given one of two buckets. */
-static void add_at_home(const struct help_nf *h, struct nf_map *map, uint64_t home, uint32_t n,
-                        uint64_t *next)
+static void add_at_home(struct nf_map *map, uint64_t home, uint32_t n, uint64_t *next)
 {
     while (n > 0) {
         uint64_t key = (*next)++;
 
         if ((nf_map_hash(map, &key) >> 31 & 1) != home)
             continue;
-        assert_true(nf_map_add(h->nf, map, &key) != NF_NONE);
+        assert_true(nf_map_add(h.nf, map, &key) != NF_NONE);
         n--;
     }
 }
@@ -196,16 +187,15 @@ static void add_at_home(const struct help_nf *h, struct nf_map *map, uint64_t ho
  */
 TEST(a_search_ends_though_all_were_passed)
 {
-    struct help_nf h;
     struct nf_map *map;
     uint64_t next = 0;
 
     help_nf_open(&h, nf_map_bytes(12, 8, 8), 1);
     map = nf_map_make(h.nf, 12, 8, 8);
-    add_at_home(&h, map, 0, 9, &next);
+    add_at_home(map, 0, 9, &next);
     for (uint32_t slot = 0; slot < 8; slot++)
         nf_map_remove(h.nf, map, slot);
-    add_at_home(&h, map, 1, 8, &next);
+    add_at_home(map, 1, 8, &next);
     alarm(20);
     for (uint64_t missing = next; missing < next + 100; missing++)
         assert_int_equal(nf_map_find(map, &missing), NF_NONE);
@@ -220,8 +210,6 @@ TEST(the_hash_is_seeded)
     uint64_t hash[2], key = 42;
 
     for (uint32_t i = 0; i < 2; i++) {
-        struct help_nf h;
-
         help_nf_open(&h, 2 * nf_map_bytes(10, 8, 0), i);
         struct nf_map *map = nf_map_make(h.nf, 10, 8, 0), *other = nf_map_make(h.nf, 10, 8, 0);
         hash[i] = nf_map_hash(map, &key);

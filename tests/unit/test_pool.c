@@ -7,6 +7,8 @@
 #include "tests/help/program.h"
 #include "tests/help/nf.h"
 
+static struct help_nf h;
+
 #define COUNT_MAX 400u
 
 struct model {
@@ -25,9 +27,9 @@ static uint32_t given_after(const struct model *m, uint32_t number)
     return n;
 }
 
-static void take_one(const struct help_nf *h, struct nf_shared_pool *pool, struct model *m)
+static void take_one(struct nf_shared_pool *pool, struct model *m)
 {
-    uint32_t number = nf_shared_pool_take(h->nf, pool);
+    uint32_t number = nf_shared_pool_take(h.nf, pool);
 
     if (!m->free) {
         assert_int_equal(number, NF_NONE);
@@ -39,16 +41,15 @@ static void take_one(const struct help_nf *h, struct nf_shared_pool *pool, struc
     m->free--;
 }
 
-static void pool_step(const struct help_nf *h, struct nf_shared_pool *pool, struct model *m, uint32_t number,
-                      uint32_t kind)
+static void pool_step(struct nf_shared_pool *pool, struct model *m, uint32_t number, uint32_t kind)
 {
     if (kind == 0 && m->taken[number]) {
-        nf_shared_pool_give(h->nf, pool, number);
+        nf_shared_pool_give(h.nf, pool, number);
         m->taken[number] = false;
         m->given[number] = ++m->gives;
         m->free++;
     } else if (kind > 0) {
-        take_one(h, pool, m);
+        take_one(pool, m);
     }
 }
 
@@ -61,7 +62,6 @@ static void compare_pool(const struct nf_shared_pool *pool, const struct model *
 
 static void churn_pool(uint32_t count, uint32_t steps, bool audit, uint64_t seed)
 {
-    struct help_nf h;
     struct nf_shared_pool *pool;
     struct model m = {.count = count, .free = count};
     uint64_t sequence = seed;
@@ -72,15 +72,15 @@ static void churn_pool(uint32_t count, uint32_t steps, bool audit, uint64_t seed
     for (uint32_t i = 0; i < steps; i++) {
         uint32_t kinds = i / (2 * count + 100) % 2 ? 3 : 2;
 
-        pool_step(&h, pool, &m, help_below(&sequence, count), help_below(&sequence, kinds));
+        pool_step(pool, &m, help_below(&sequence, count), help_below(&sequence, kinds));
         if (audit)
             help_nf_audit(&h);
         if (i % (audit ? 16 : 4096) == 0 || count < 10)
             compare_pool(pool, &m);
     }
     while (m.free) /* the last one is found as well */
-        take_one(&h, pool, &m);
-    take_one(&h, pool, &m);
+        take_one(pool, &m);
+    take_one(pool, &m);
     compare_pool(pool, &m);
 }
 
@@ -104,7 +104,6 @@ TEST(any_number_is_as_likely_as_another)
     uint32_t in_part[PARTS] = {0}, last = 0, next = 0, before = NF_NONE;
     struct nf_shared_pool *pool;
     double chi = 0, want = (double)DRAWS / PARTS;
-    struct help_nf h;
 
     help_nf_open_fast(&h, nf_shared_pool_lane_bytes(COUNT), 11);
     pool = HELP_NF_MAKE(&h, nf_shared_pool_make(h.nf, COUNT));
@@ -126,31 +125,23 @@ TEST(any_number_is_as_likely_as_another)
 
 static void give_twice(void *arg)
 {
-    struct help_nf *h = arg;
-
-    nf_shared_pool_give(h->nf, HELP_NF_MAKE(h, nf_shared_pool_make(h->nf, 4)), 2);
+    nf_shared_pool_give(h.nf, HELP_NF_MAKE(&h, nf_shared_pool_make(h.nf, 4)), 2);
 }
 
 static void give_beyond(void *arg)
 {
-    struct help_nf *h = arg;
-
-    nf_shared_pool_give(h->nf, HELP_NF_MAKE(h, nf_shared_pool_make(h->nf, 4)), 4);
+    nf_shared_pool_give(h.nf, HELP_NF_MAKE(&h, nf_shared_pool_make(h.nf, 4)), 4);
 }
 
 TEST(misuse_aborts)
 {
-    struct help_nf h;
-
     help_nf_open(&h, 1 << 16, 1);
-    assert_dies(give_twice, &h, "gives back number 2, which it has not");
-    assert_dies(give_beyond, &h, "gives back number 4, which it has not");
+    assert_dies(give_twice, NULL, "gives back number 2, which it has not");
+    assert_dies(give_beyond, NULL, "gives back number 4, which it has not");
 }
 
 TEST(make_needs_the_bytes_it_says)
 {
-    struct help_nf h;
-
     help_nf_open(&h, 1 << 20, 1);
     for (uint32_t count = 1; count < 100000; count = 3 * count + 1) {
         const struct ft_arena *shared = ft_region_shared(h.region);

@@ -7,23 +7,24 @@
 #include "tests/help/program.h"
 #include "tests/help/nf.h"
 
+static struct help_nf h;
+
 #define ARENA (4u << 20)
 
 /* The table that was told of last. */
-static const struct nf_table *last_of(const struct help_nf *h, const char *name)
+static const struct nf_table *last_of(const char *name)
 {
-    const struct nf_tables *tables = nf_chain_tables(h->chain);
+    const struct nf_tables *tables = nf_chain_tables(h.chain);
     const struct nf_table *table = &tables->list[tables->count - 1];
 
     assert_true(tables->count > 0);
     assert_string_equal(table->name, name);
-    assert_int_equal(table->nf, h->nf->index);
+    assert_int_equal(table->nf, h.nf->index);
     return table;
 }
 
 TEST(a_map_tells_its_entries)
 {
-    struct help_nf h;
     struct nf_map *map;
     const struct nf_table *table;
     uint32_t key = 7;
@@ -31,7 +32,7 @@ TEST(a_map_tells_its_entries)
     help_nf_open(&h, ARENA, 1);
     map = nf_map_make(h.nf, 3, sizeof(key), 8);
     nf_table_add_map(h.nf, "sources", map);
-    table = last_of(&h, "sources");
+    table = last_of("sources");
     assert_int_equal(table->limit, 3);
     assert_false(table->shared);
     assert_int_equal(nf_table_entries(table), 0);
@@ -45,7 +46,6 @@ TEST(a_map_tells_its_entries)
 /* All shards count. */
 TEST(a_shared_map_tells_those_of_all_parts)
 {
-    struct help_nf h;
     struct nf_shared_map *map;
     const struct nf_table *table;
     uint32_t capacity = 0;
@@ -53,7 +53,7 @@ TEST(a_shared_map_tells_those_of_all_parts)
     help_nf_open(&h, ARENA, 1);
     map = HELP_NF_MAKE(&h, nf_shared_map_make(h.nf, 100, sizeof(uint32_t), 8, 8));
     nf_table_add_shared_map(h.nf, "clients", map);
-    table = last_of(&h, "clients");
+    table = last_of("clients");
     assert_true(table->shared);
     for (uint32_t shard = 0; shard < 8; shard++)
         capacity += nf_map_capacity(nf_shared_map_part(map, shard));
@@ -70,14 +70,13 @@ TEST(a_shared_map_tells_those_of_all_parts)
 
 TEST(a_pool_tells_what_is_taken)
 {
-    struct help_nf h;
     struct nf_shared_pool *pool;
     const struct nf_table *table;
 
     help_nf_open(&h, ARENA, 1);
     pool = HELP_NF_MAKE(&h, nf_shared_pool_make(h.nf, 5));
     nf_table_add(h.nf, nf_table_of_pool("ports", pool));
-    table = last_of(&h, "ports");
+    table = last_of("ports");
     assert_int_equal(table->limit, 5);
     for (unsigned n = 1; nf_shared_pool_take(h.nf, pool) != NF_NONE; n++)
         assert_int_equal(nf_table_entries(table), n);
@@ -89,7 +88,6 @@ TEST(a_pool_tells_what_is_taken)
 /* A region that is being filled by a peer has anything in it: nothing there is followed. */
 TEST(what_lies_in_the_region_is_not_followed)
 {
-    struct help_nf h;
     struct nf_shared_map *map;
     const struct nf_table *table;
 
@@ -98,14 +96,13 @@ TEST(what_lies_in_the_region_is_not_followed)
     nf_table_add_shared_map(h.nf, "clients", map);
     nf_table_add(h.nf, nf_table_of_pool("ports", HELP_NF_MAKE(&h, nf_shared_pool_make(h.nf, 5))));
     ft_region_wipe(h.region);
-    table = last_of(&h, "ports");
+    table = last_of("ports");
     assert_int_equal(nf_table_entries(table - 1), 0);
     assert_true(nf_table_entries(table) <= 5);
 }
 
 static void too_many(void *arg)
 {
-    struct help_nf h;
     struct nf_map *map;
 
     help_nf_open(&h, ARENA, 1);

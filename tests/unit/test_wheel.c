@@ -5,6 +5,8 @@
 #include "tests/help/program.h"
 #include "tests/help/nf.h"
 
+static struct help_nf h;
+
 #define COUNT_MAX 6000u
 
 /* A timer that is set: its tick, and a number that grows with every setting. */
@@ -25,16 +27,16 @@ struct model {
 static struct model m;
 
 /* The NF's wake time, and what the runner does to it before `timers`. */
-static uint64_t wake_of(const struct help_nf *h)
+static uint64_t wake_of(void)
 {
-    return nf_chain_state(h->chain)->wake[1];
+    return nf_chain_state(h.chain)->wake[1];
 }
 
-static void wake_none(const struct help_nf *h)
+static void wake_none(void)
 {
-    const uint64_t *wake = &nf_chain_state(h->chain)->wake[1];
+    const uint64_t *wake = &nf_chain_state(h.chain)->wake[1];
 
-    *(uint64_t *)ft_edit(h->region, wake, sizeof(*wake)) = UINT64_MAX;
+    *(uint64_t *)ft_edit(h.region, wake, sizeof(*wake)) = UINT64_MAX;
 }
 
 static void begin(uint32_t count, uint64_t tick)
@@ -51,19 +53,19 @@ static uint64_t tick_of(uint64_t at)
     return at % m.tick ? tick + 1 : tick;
 }
 
-static void set(const struct help_nf *h, struct nf_wheel *wheel, uint32_t number, uint64_t at)
+static void set(struct nf_wheel *wheel, uint32_t number, uint64_t at)
 {
     struct timer *timer = &m.timers[number];
     uint64_t tick = tick_of(at) < m.current ? m.current : tick_of(at);
 
-    nf_wheel_set(h->nf, wheel, number, at);
+    nf_wheel_set(h.nf, wheel, number, at);
     if (!timer->set || timer->tick != tick)
         *timer = (struct timer){.tick = tick, .order = m.orders++, .number = number, .set = true};
 }
 
-static void cancel(const struct help_nf *h, struct nf_wheel *wheel, uint32_t number)
+static void cancel(struct nf_wheel *wheel, uint32_t number)
 {
-    nf_wheel_cancel(h->nf, wheel, number);
+    nf_wheel_cancel(h.nf, wheel, number);
     m.timers[number].set = false;
 }
 
@@ -105,29 +107,29 @@ static uint64_t time_of(uint64_t tick)
 }
 
 /* The NF is woken in time. */
-static void compare_wake(const struct help_nf *h, uint64_t now)
+static void compare_wake(uint64_t now)
 {
-    assert_true(wake_of(h) <= now || wake_of(h) <= time_of(first_tick()));
+    assert_true(wake_of() <= now || wake_of() <= time_of(first_tick()));
 }
 
 /* After a call that has given all that was due: to the tick, for what is near. */
-static void compare_next(const struct help_nf *h)
+static void compare_next(void)
 {
     uint64_t first = first_tick();
 
     if (first == UINT64_MAX || first >> 8 == m.current >> 8)
-        assert_true(wake_of(h) == time_of(first));
+        assert_true(wake_of() == time_of(first));
 }
 
 /* One call; what it gives is the beginning of what is expected. Returns how many. */
-static uint32_t due(const struct help_nf *h, struct nf_wheel *wheel, uint64_t now, uint32_t max)
+static uint32_t due(struct nf_wheel *wheel, uint64_t now, uint32_t max)
 {
     static struct timer list[COUNT_MAX];
     static uint32_t out[COUNT_MAX];
     uint32_t expected = expect(now, list), n;
 
-    wake_none(h);
-    n = nf_wheel_due(h->nf, wheel, now, out, max);
+    wake_none();
+    n = nf_wheel_due(h.nf, wheel, now, out, max);
     assert_true(n <= max && n <= expected);
     for (uint32_t i = 0; i < n; i++) {
         assert_int_equal(out[i], list[i].number);
@@ -135,7 +137,7 @@ static uint32_t due(const struct help_nf *h, struct nf_wheel *wheel, uint64_t no
         m.current = list[i].tick;
     }
     if (n < expected || n == max)
-        assert_true(wake_of(h) <= now);
+        assert_true(wake_of() <= now);
     else
         m.current = now / m.tick > m.current ? now / m.tick : m.current;
     return n;
@@ -151,7 +153,6 @@ static uint64_t delay(uint64_t *sequence)
 /* Up to 100 timers: every call is complete unless `max` ends it. */
 static void churn(uint32_t count, uint64_t tick, uint64_t start, uint32_t steps, uint64_t seed)
 {
-    struct help_nf h;
     struct nf_wheel *wheel;
     uint64_t sequence = seed, now = start;
 
@@ -163,22 +164,22 @@ static void churn(uint32_t count, uint64_t tick, uint64_t start, uint32_t steps,
         uint32_t number = help_below(&sequence, count), kind = help_below(&sequence, 10);
 
         if (kind < 5) {
-            set(&h, wheel, number, now + delay(&sequence));
+            set(wheel, number, now + delay(&sequence));
         } else if (kind == 5) {
-            set(&h, wheel, number,
+            set(wheel, number,
                 help_below(&sequence, 2) ? now - delay(&sequence) % (now + 1) : m.timers[number].tick * tick);
         } else if (kind == 6) {
-            cancel(&h, wheel, number);
+            cancel(wheel, number);
         } else {
             uint32_t max = 1 + help_below(&sequence, count);
 
             now += delay(&sequence) >> help_below(&sequence, 20);
-            if (due(&h, wheel, now, max) < max) {
-                assert_true(wake_of(&h) > now); /* nothing left */
-                compare_next(&h);
+            if (due(wheel, now, max) < max) {
+                assert_true(wake_of() > now); /* nothing left */
+                compare_next();
             }
         }
-        compare_wake(&h, now);
+        compare_wake(now);
         help_model_audit(&h, i);
     }
     help_nf_audit(&h);
@@ -198,7 +199,6 @@ TEST(wheel_agrees_with_the_model)
 /* More timers in one far slot than one call spreads; new ones are set in its range meanwhile. */
 TEST(a_full_slot_is_emptied_over_several_calls)
 {
-    struct help_nf h;
     struct nf_wheel *wheel;
     uint64_t sequence = 11, now = 1000, start = 1ull << 24;
     uint32_t calls = 0, left = COUNT_MAX - 500;
@@ -206,24 +206,24 @@ TEST(a_full_slot_is_emptied_over_several_calls)
     help_nf_open(&h, nf_wheel_bytes(COUNT_MAX), 1);
     wheel = nf_wheel_make(h.nf, COUNT_MAX, 1);
     begin(COUNT_MAX, 1);
-    assert_int_equal(due(&h, wheel, now, 10), 0);
+    assert_int_equal(due(wheel, now, 10), 0);
     for (uint32_t i = 0; i < left; i++)
-        set(&h, wheel, i, start + help_below(&sequence, 300));
+        set(wheel, i, start + help_below(&sequence, 300));
     now = start + 100;
-    for (uint32_t i = 0; wake_of(&h) <= now && calls < 200; calls++) {
-        left -= due(&h, wheel, now, COUNT_MAX);
+    for (uint32_t i = 0; wake_of() <= now && calls < 200; calls++) {
+        left -= due(wheel, now, COUNT_MAX);
         help_nf_audit(&h);
         for (uint32_t j = 0; j < 100 && i < 500; j++, i++) {
-            set(&h, wheel, COUNT_MAX - 500 + i, now + help_below(&sequence, 200)), left++;
-            cancel(&h, wheel, COUNT_MAX - 500 + help_below(&sequence, 500));
+            set(wheel, COUNT_MAX - 500 + i, now + help_below(&sequence, 200)), left++;
+            cancel(wheel, COUNT_MAX - 500 + help_below(&sequence, 500));
         }
-        compare_wake(&h, now);
+        compare_wake(now);
     }
     assert_in_range(calls, 6, 40);
-    assert_true(wake_of(&h) > now);
-    while (wake_of(&h) != UINT64_MAX) { /* the rest, at its own times */
-        now = wake_of(&h) > now ? wake_of(&h) : now;
-        due(&h, wheel, now, 64);
+    assert_true(wake_of() > now);
+    while (wake_of() != UINT64_MAX) { /* the rest, at its own times */
+        now = wake_of() > now ? wake_of() : now;
+        due(wheel, now, 64);
         help_nf_audit(&h);
     }
     for (uint32_t i = 0; i < COUNT_MAX; i++)
@@ -233,7 +233,6 @@ TEST(a_full_slot_is_emptied_over_several_calls)
 /* A slot half spread is emptied by cancelling: what was set after it still comes in its time. */
 static void half_spread(bool call_between)
 {
-    struct help_nf h;
     struct nf_wheel *wheel;
     uint64_t start = 1ull << 16;
 
@@ -241,24 +240,24 @@ static void half_spread(bool call_between)
     wheel = nf_wheel_make(h.nf, 3000, 1);
     begin(3000, 1);
     for (uint32_t i = 0; i < 2000; i++)
-        set(&h, wheel, i, start + 1000);
-    assert_int_equal(due(&h, wheel, start, 10), 0);
+        set(wheel, i, start + 1000);
+    assert_int_equal(due(wheel, start, 10), 0);
     for (uint32_t i = 2000; i-- > 0;) { /* from the end: those not yet spread go first */
-        cancel(&h, wheel, i);
-        compare_wake(&h, start);
+        cancel(wheel, i);
+        compare_wake(start);
     }
     if (call_between)
-        assert_int_equal(due(&h, wheel, start, 10), 0);
-    set(&h, wheel, 2500, start + 30);
-    compare_wake(&h, start);
-    set(&h, wheel, 2501, start + 20);
-    set(&h, wheel, 2502, start + 256);
-    assert_int_equal(due(&h, wheel, start + 20, 10), 1);
-    set(&h, wheel, 2503, start + 20);
-    assert_int_equal(due(&h, wheel, start + 20, 10), 1);
-    set(&h, wheel, 2504, start + 25);
-    compare_wake(&h, start + 20);
-    assert_int_equal(due(&h, wheel, start + 300, 10), 3);
+        assert_int_equal(due(wheel, start, 10), 0);
+    set(wheel, 2500, start + 30);
+    compare_wake(start);
+    set(wheel, 2501, start + 20);
+    set(wheel, 2502, start + 256);
+    assert_int_equal(due(wheel, start + 20, 10), 1);
+    set(wheel, 2503, start + 20);
+    assert_int_equal(due(wheel, start + 20, 10), 1);
+    set(wheel, 2504, start + 25);
+    compare_wake(start + 20);
+    assert_int_equal(due(wheel, start + 300, 10), 3);
     help_nf_audit(&h);
 }
 
@@ -270,29 +269,28 @@ TEST(timers_of_a_slot_half_emptied_can_be_cancelled)
 
 TEST(rounding_and_ends_of_time)
 {
-    struct help_nf h;
     struct nf_wheel *wheel, *fine;
 
     help_nf_open(&h, nf_wheel_bytes(10) * 2, 1);
     wheel = nf_wheel_make(h.nf, 10, 1000);
     fine = nf_wheel_make(h.nf, 10, 1);
     begin(10, 1000);
-    set(&h, wheel, 0, 5000);
-    set(&h, wheel, 1, 5001);
-    set(&h, wheel, 2, UINT64_MAX);
-    set(&h, wheel, 3, 0);
-    assert_int_equal(due(&h, wheel, 0, 10), 1);
-    assert_true(wake_of(&h) == 5000);
-    assert_int_equal(due(&h, wheel, 4999, 10), 0);
-    assert_int_equal(due(&h, wheel, 5000, 10), 1);
-    assert_int_equal(due(&h, wheel, 5999, 10), 0);
-    assert_int_equal(due(&h, wheel, 6000, 10), 1);
-    assert_int_equal(due(&h, wheel, UINT64_MAX, 10), 0); /* its tick begins after the end of time */
+    set(wheel, 0, 5000);
+    set(wheel, 1, 5001);
+    set(wheel, 2, UINT64_MAX);
+    set(wheel, 3, 0);
+    assert_int_equal(due(wheel, 0, 10), 1);
+    assert_true(wake_of() == 5000);
+    assert_int_equal(due(wheel, 4999, 10), 0);
+    assert_int_equal(due(wheel, 5000, 10), 1);
+    assert_int_equal(due(wheel, 5999, 10), 0);
+    assert_int_equal(due(wheel, 6000, 10), 1);
+    assert_int_equal(due(wheel, UINT64_MAX, 10), 0); /* its tick begins after the end of time */
     begin(10, 1);
-    set(&h, fine, 0, UINT64_MAX);
-    assert_int_equal(due(&h, fine, UINT64_MAX - 1, 10), 0);
-    assert_int_equal(due(&h, fine, UINT64_MAX, 10), 1);
-    assert_true(wake_of(&h) == UINT64_MAX);
+    set(fine, 0, UINT64_MAX);
+    assert_int_equal(due(fine, UINT64_MAX - 1, 10), 0);
+    assert_int_equal(due(fine, UINT64_MAX, 10), 1);
+    assert_true(wake_of() == UINT64_MAX);
     help_nf_audit(&h);
 }
 
@@ -322,7 +320,6 @@ static void both(struct nf *nf, uint64_t now)
 
 TEST(the_earliest_of_several_wheels_wakes)
 {
-    struct help_nf h;
     uint64_t sequence = 3, now = 1000000, burst = 0;
 
     help_nf_open(&h, nf_wheel_bytes(100) * 2, 1);
@@ -350,18 +347,15 @@ TEST(the_earliest_of_several_wheels_wakes)
 
 static void set_beyond(void *arg)
 {
-    struct help_nf *h = arg;
-
-    nf_wheel_set(h->nf, nf_wheel_make(h->nf, 4, 1), 4, 100);
+    nf_wheel_set(h.nf, nf_wheel_make(h.nf, 4, 1), 4, 100);
 }
 
 TEST(misuse_aborts)
 {
-    struct help_nf h;
     uint64_t used;
 
     help_nf_open(&h, 1 << 18, 1);
-    assert_dies(set_beyond, &h, "timer 4 of 4");
+    assert_dies(set_beyond, NULL, "timer 4 of 4");
     used = h.nf->arena->used;
     assert_null(nf_wheel_make(h.nf, 1000000, 1));
     assert_non_null(nf_wheel_make(h.nf, 1000, 1));
