@@ -179,11 +179,8 @@ L3_TEST(show_gives_each_row_once_in_pages)
 {
     l3_begin();
     l3_run(0, NULL);
-    for (unsigned i = 0; i < 100; i++) {
-        char addr[20];
-        snprintf(addr, sizeof(addr), "10.0.0.%u", 100 + i);
-        l3_comes(0.1, l3_arp(0, 1, everybody, host_mac, addr, "10.0.0.1"));
-    }
+    for (unsigned i = 0; i < 100; i++)
+        l3_comes(0.1, l3_arp(0, 1, everybody, host_mac, help_print("10.0.0.%u", 100 + i), "10.0.0.1"));
     unsigned rows = 0, counters = 0, pages = 0;
     uint64_t cursor = 0;
     bool more = true;
@@ -204,17 +201,16 @@ L3_TEST(show_gives_each_row_once_in_pages)
 
 L3_TEST(impossible_configurations_are_refused_by_name)
 {
-    struct ft_fault fault = {""};
     l3_begin();
     nf_chain_free(l3_chain);
     ft_audit_suspend(l3_region);
     ft_region_wipe(l3_region);
     ft_audit_resume(l3_region);
     l3_config.next_hop[NF_IP4][0].port = 7;
-    assert_int_equal(nf_chain_make(&l3_chain, &l3_chain_config, l3_region, 0, 7, &fault), FT_EINVAL);
-    assert_string_equal(fault.text, "l3: next hop 1: no port 7");
+    assert_int_equal(nf_chain_make(&l3_chain, &l3_chain_config, l3_region, 0, 7, &help_fault), FT_EINVAL);
+    assert_string_equal(help_fault.text, "l3: next hop 1: no port 7");
     l3_config.ports = 0;
-    assert_int_equal(nf_chain_make(&l3_chain, &l3_chain_config, l3_region, 0, 7, &fault), FT_EINVAL);
+    assert_int_equal(nf_chain_make(&l3_chain, &l3_chain_config, l3_region, 0, 7, &help_fault), FT_EINVAL);
 }
 
 /* ICMP that the chain speaks for its own addresses: echoes, errors, and their limit. */
@@ -388,24 +384,36 @@ L3_TEST(what_is_larger_than_the_mtu_is_told_to_the_sender)
     assert_told(1400);
 }
 
+/* Port 2, inside: 10.9.0.0/24. */
+static void add_port(uint16_t mtu)
+{
+    l3_config.port[l3_config.ports++] = (struct nf_interface){.name = "dmz",
+                                                              .side = NF_INSIDE,
+                                                              .mac = {2, 0, 0, 0, 0, 3},
+                                                              .net = {l3_net("10.9.0.1/24")},
+                                                              .mtu = mtu};
+}
+
+/* What arrived outside with this source, as the NF left it on its way in. */
+static void came_from_outside(struct nf_packet *p)
+{
+    p->in_port = p->side = 1;
+    memcpy(l3_frame, outer_mac, 6);
+    nf_packet_parse(p);
+    nf_packet_set_saddr(p, ip4("198.51.100.7"));
+}
+
 /* Port 2, inside, takes less than the others, and is no way for what goes out. A packet to an address that is
  * translated may leave by any of the other side. */
 L3_TEST(the_mtu_is_that_of_the_packets_own_way)
 {
-    l3_config.port[l3_config.ports++] = (struct nf_interface){.name = "small",
-                                                              .side = NF_INSIDE,
-                                                              .mac = {2, 0, 0, 0, 0, 3},
-                                                              .net = {l3_net("10.9.0.1/24")},
-                                                              .mtu = 1300};
+    add_port(1300);
     l3_begin_knowing_both();
     assert_int_equal(l3_comes(1, big("198.51.100.7", 1500, 1500, true)).drop, 0);
     l3_dropped(1, big("10.9.0.5", 1301, 1301, true), NF_L3_TOO_BIG);
     assert_told(1300);
     struct nf_packet p = big("198.51.100.7", 1301, 1301, true); /* translated on its way back */
-    p.in_port = p.side = 1;
-    memcpy(l3_frame, outer_mac, 6);
-    nf_packet_parse(&p);
-    nf_packet_set_saddr(&p, ip4("198.51.100.7"));
+    came_from_outside(&p);
     nf_packet_set_daddr(&p, ip4("203.0.113.9"));
     l3_dropped(1, p, NF_L3_TOO_BIG);
     assert_int_equal(l3_made[0].frame[40] << 8 | l3_made[0].frame[41], 1300);
@@ -417,19 +425,12 @@ L3_TEST(what_an_nf_sends_where_it_is_too_big_is_dropped)
     l3_config.port[0].mtu = 1300;
     l3_config.route[NF_IP4][l3_config.routes[NF_IP4]++] =
         (struct nf_route){.to = l3_net("203.0.113.9/32"), .via = l3_addr("10.0.0.5"), .port = 2};
-    l3_config.port[l3_config.ports++] = (struct nf_interface){.name = "dmz",
-                                                              .side = NF_INSIDE,
-                                                              .mac = {2, 0, 0, 0, 0, 3},
-                                                              .net = {l3_net("10.9.0.1/24")},
-                                                              .mtu = 1500};
+    add_port(1500);
     l3_config.port[1].extras[NF_IP4] = 0; /* 203.0.113.9 is beyond port 2, it seems */
     l3_begin_knowing_both();
     l3_translating = true;
     struct nf_packet p = big("203.0.113.9", 1400, 1400, true);
-    p.in_port = p.side = 1;
-    memcpy(l3_frame, outer_mac, 6);
-    nf_packet_parse(&p);
-    nf_packet_set_saddr(&p, ip4("198.51.100.7"));
+    came_from_outside(&p);
     l3_dropped(1, p, NF_L3_TOO_BIG);
     l3_assert_counted(NF_L3_ICMP_SENT, 0); /* its sender would not know it */
     assert_int_equal(l3_processed, 1);
@@ -481,9 +482,8 @@ L3_TEST(an_mtu_is_told_beside_other_errors)
 {
     l3_begin_knowing_both();
     l3_run(10, NULL);
-    for (unsigned i = 0; i < 60; i++) {
+    for (unsigned i = 0; i < 60; i++)
         l3_comes(10, l3_udp(0, "10.0.0.5", "198.51.100.7", 1));
-    }
     for (unsigned i = 0; i < 60; i++) {
         l3_comes(10, big("198.51.100.7", 9000, 1500, true));
         assert_int_equal(l3_made_count, i < 50);

@@ -160,13 +160,12 @@ L3_TEST(who_has_just_asked_is_known)
 
 static bool known(const char *addr)
 {
-    char text[8000], want[80];
+    char text[8000];
     struct nf_show *show = nf_show_begin(text, sizeof(text));
     uint64_t cursor = 0;
     assert_false(l3_nf->module->show(l3_nf, show, &cursor));
     nf_show_end(show);
-    snprintf(want, sizeof(want), "{\"addr\":\"%s\",\"state\":\"known\"", addr);
-    return strstr(text, want);
+    return strstr(text, help_print("{\"addr\":\"%s\",\"state\":\"known\"", addr));
 }
 
 L3_TEST(neighbours_are_asked_again_and_forgotten_at_their_age)
@@ -195,9 +194,8 @@ L3_TEST(neighbours_in_use_are_kept)
     for (unsigned at = 1; at < 300; at++) {
         asked += asked_until(at, 0, 5);
         assert_int_equal(l3_comes(at, l3_udp(1, "198.51.100.7", "10.0.0.5", 64)).drop, 0);
-        if (l3_made_count || asked) {
+        if (l3_made_count || asked)
             l3_comes(at, l3_arp(0, 2, inner_mac, host_mac, "10.0.0.5", "10.0.0.1"));
-        }
     }
     assert_in_range(asked, 1, 20);
     assert_true(known("10.0.0.5"));
@@ -256,10 +254,7 @@ static void new_hosts_are_found(double at)
 
 static void is_sound(void)
 {
-    struct ft_fault fault = {""};
-
-    if (nf_chain_check(l3_chain, NULL, NULL, &fault))
-        fail_msg("%s", fault.text);
+    help_done(nf_chain_check(l3_chain, NULL, NULL, &help_fault));
 }
 
 /* Somebody sends to every address. Who is there is found all the same, and the link hears of each no more
@@ -409,8 +404,6 @@ L3_TEST(who_has_no_route_is_told_of_what_he_sent)
 /* A more specific network of another interface has the address: the file's line stays as it is. */
 L3_TEST(a_fixed_neighbour_stays_where_the_file_has_it)
 {
-    struct ft_fault fault = {""};
-
     l3_config.port[l3_config.ports++] = (struct nf_interface){.name = "small",
                                                               .side = NF_INSIDE,
                                                               .mac = {2, 0, 0, 0, 0, 3},
@@ -420,6 +413,5 @@ L3_TEST(a_fixed_neighbour_stays_where_the_file_has_it)
     l3_config.fixed[0] = (struct nf_fixed){.addr = l3_addr("10.0.0.5"), .mac = {0x52, 0x54, 0, 0, 0, 0x11}};
     l3_begin();
     l3_dropped(1, l3_udp(1, "198.51.100.7", "10.0.0.5", 9), NF_L3_NO_NEIGHBOUR);
-    if (nf_chain_check(l3_chain, NULL, NULL, &fault))
-        fail_msg("%s", fault.text);
+    help_done(nf_chain_check(l3_chain, NULL, NULL, &help_fault));
 }
