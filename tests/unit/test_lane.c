@@ -155,18 +155,22 @@ static uint64_t turn_at(uint64_t us)
     return atomic_load(&w->shared->count.bursts) - before;
 }
 
+/* So many frames arrive, and a turn at that moment runs so many bursts. */
+static void brings(uint64_t us, unsigned frames, uint64_t bursts)
+{
+    data_arrives(frames);
+    assert_int_equal(turn_at(us), bursts);
+}
+
 WAITING(a_logged_burst_waits_for_more_packets_since_its_first)
 {
     gathering(10);
-    data_arrives(3);
-    assert_int_equal(turn_at(0), 0);
-    data_arrives(2);
-    assert_int_equal(turn_at(9), 0);
+    brings(0, 3, 0);
+    brings(9, 2, 0);
     assert_int_equal(w->lefts, 0);
     assert_int_equal(turn_at(10), 1); /* ten after the first, not after the last */
     all_left(5);
-    data_arrives(1);
-    assert_int_equal(turn_at(11), 0); /* the next burst's wait begins with its own first packet */
+    brings(11, 1, 0); /* the next burst's wait begins with its own first packet */
     assert_int_equal(turn_at(20), 0);
     assert_int_equal(turn_at(21), 1);
 }
@@ -195,19 +199,16 @@ WAITING(by_a_port_a_burst_waits_two_us_and_its_record_leaves_at_once)
 {
     static const struct nd_link_port wire = {
         .longest = 1514, .place = frame_place, .send = count_record, .receive = nothing_comes};
-    struct ft_fault fault;
 
     gathering(10);
-    assert_int_equal(nd_link_make(&w->lane.link, &wire, &fault), 0);
+    assert_int_equal(nd_link_make(&w->lane.link, &wire, &help_fault), 0);
     FT_ORDER_SET(w->shared, peer_version, FT_FORMAT_NEWEST);
     FT_ORDER_SET(w->shared, carry, 1);
     FT_ORDER_SET(w->shared, port, 1);
     assert_int_equal(turn_at(0), 0); /* it finds that the port carries */
     records_sent = 0;
-    data_arrives(3);
-    assert_int_equal(turn_at(1), 0);
-    data_arrives(2);
-    assert_int_equal(turn_at(2), 0);
+    brings(1, 3, 0);
+    brings(2, 2, 0);
     assert_int_equal(records_sent, 0);
     assert_int_equal(turn_at(3), 1);
     assert_int_equal(records_sent, 1);
@@ -217,13 +218,10 @@ WAITING(by_a_port_a_burst_waits_two_us_and_its_record_leaves_at_once)
 WAITING(a_full_burst_never_waits)
 {
     gathering(1000);
-    data_arrives(20);
-    assert_int_equal(turn_at(0), 0);
-    data_arrives(30);
-    assert_int_equal(turn_at(1), 1);
+    brings(0, 20, 0);
+    brings(1, 30, 1);
     assert_int_equal(w->lefts, 32);
-    data_arrives(14);
-    assert_int_equal(turn_at(2), 1); /* 18 were left, and 14 make it full */
+    brings(2, 14, 1); /* 18 were left, and 14 make it full */
     assert_int_equal(w->lefts, 64);
 }
 
@@ -240,16 +238,13 @@ WAITING(a_lane_rings_once_for_each_rest_of_the_replicators)
 {
     gathering(1000);
     w->shared->bell = eventfd(0, EFD_NONBLOCK);
-    data_arrives(32);
-    assert_int_equal(turn_at(0), 1);
+    brings(0, 32, 1);
     assert_int_equal(rings(), 0);
     for (uint64_t rest = 1; rest < 4; rest++) {
         atomic_store(&w->shared->orders.rests, rest);
-        data_arrives(20);
-        assert_int_equal(turn_at(3 * rest), 0);
+        brings(3 * rest, 20, 0);
         assert_int_equal(rings(), 0);
-        data_arrives(44);
-        assert_int_equal(turn_at(3 * rest + 1), 1);
+        brings(3 * rest + 1, 44, 1);
         assert_int_equal(turn_at(3 * rest + 2), 1);
         assert_int_equal(rings(), 1);
         atomic_store(&w->shared->orders.rests, 0);
@@ -262,29 +257,24 @@ WAITING(nothing_waits_where_nothing_is_logged_or_none_is_to_wait)
 {
     gathering(1000);
     atomic_store(&w->shared->orders.logging, false);
-    data_arrives(1);
-    assert_int_equal(turn_at(0), 1);
+    brings(0, 1, 1);
     gathering(0);
-    data_arrives(1);
-    assert_int_equal(turn_at(1), 1);
+    brings(1, 1, 1);
     gathering(1000);
     nd_lane_follow(&w->lane, ft_order_make(FT_LANE_DRAIN, 1));
-    data_arrives(1);
-    assert_int_equal(turn_at(2), 1);
+    brings(2, 1, 1);
 }
 
 WAITING(heartbeats_and_address_resolution_do_not_wait)
 {
     gathering(1000);
-    data_arrives(1);
-    assert_int_equal(turn_at(0), 0);
+    brings(0, 1, 0);
     heartbeat_arrives(9);
     assert_int_equal(turn_at(1), 0);
     assert_int_equal(view_heard(), 9);
     memcpy(lane_arrives(FRAME)->data + 12, "\x08\x06", 2);
     assert_int_equal(turn_at(2), 1);
-    data_arrives(1);
-    assert_int_equal(turn_at(3), 0); /* the next burst has none */
+    brings(3, 1, 0); /* the next burst has none */
 }
 
 static bool is_drained(void)
@@ -298,8 +288,7 @@ WAITING(a_lane_is_drained_when_nothing_came_for_a_while)
     turn_at(0);
     nd_lane_follow(&w->lane, ft_order_make(FT_LANE_DRAIN, 1));
     for (uint64_t us = 0; us <= 10000; us += 1000) {
-        data_arrives(1);
-        assert_int_equal(turn_at(us), 1);
+        brings(us, 1, 1);
         assert_false(is_drained());
     }
     turn_at(12900);
@@ -344,19 +333,16 @@ WAITING(a_lane_receives_nothing_while_the_standby_lags_beyond_the_budget)
     assert_int_equal(turn_at(2), 1);
     atomic_store(&w->shared->orders.lease_until, FT_ALL - 1);
     w->config->protect.stores = true; /* replays nothing before it takes over */
-    data_arrives(1);
-    assert_int_equal(turn_at(3), 1);
+    brings(3, 1, 1);
 }
 
 WAITING(a_fenced_lane_drops_what_it_gathered)
 {
     gathering(1000);
-    data_arrives(7);
-    assert_int_equal(turn_at(0), 0);
+    brings(0, 7, 0);
     nd_lane_drop_held(&w->lane);
     assert_int_equal(w->frees, LANE_FRAMES);
-    data_arrives(1);
-    assert_int_equal(turn_at(2000), 0); /* a new burst, of one packet */
+    brings(2000, 1, 0); /* a new burst, of one packet */
     assert_int_equal(turn_at(3000), 1);
     assert_int_equal(atomic_load(&w->shared->count.received), 1);
 }

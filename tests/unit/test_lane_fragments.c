@@ -71,15 +71,17 @@ static uint64_t alone(void)
     return atomic_load(&w->shared->count.fragments_without_first);
 }
 
-/* The numbers of all that left until now. */
-static void left(const uint32_t *numbers, unsigned n)
+/* The numbers of all that have left by the turns at that moment, ms. */
+static void left(uint64_t ms, const uint32_t *numbers, unsigned n)
 {
+    at(ms);
     assert_int_equal(w->lefts, n);
     for (unsigned i = 0; i < n; i++)
         assert_int_equal(w->left[i], numbers[i]);
 }
 
-#define LEFT(...) left((const uint32_t[]){__VA_ARGS__}, sizeof((uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
+#define LEFT(ms, ...)                                                                                        \
+    left(ms, (const uint32_t[]){__VA_ARGS__}, sizeof((uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
 
 static int setup(void **state)
 {
@@ -94,17 +96,13 @@ TEST_WITH(later_fragments_follow_their_first_one, setup, lane_teardown)
 {
     fragment(1, 16);
     fragment(1, 8 | NFT_MORE);
-    at(0);
-    LEFT();
+    LEFT(0);
     whole(2); /* all else passes meanwhile */
-    at(50);
-    LEFT(2);
+    LEFT(50, 2);
     fragment(1, NFT_MORE);
-    at(99);
-    LEFT(2, 3, 0, 1);
+    LEFT(99, 2, 3, 0, 1);
     fragment(1, 24); /* one that comes behind */
-    at(99);
-    LEFT(2, 3, 0, 1, 4);
+    LEFT(99, 2, 3, 0, 1, 4);
     assert_int_equal(alone(), 0);
     assert_int_equal(w->frees, LANE_FRAMES);
 }
@@ -114,8 +112,7 @@ TEST_WITH(all_in_one_burst, setup, lane_teardown)
     fragment(1, 16);
     fragment(1, 8 | NFT_MORE);
     fragment(1, NFT_MORE);
-    at(0);
-    LEFT(2, 0, 1);
+    LEFT(0, 2, 0, 1);
 }
 
 TEST_WITH(fragments_in_order_wait_for_nothing, setup, lane_teardown)
@@ -124,8 +121,7 @@ TEST_WITH(fragments_in_order_wait_for_nothing, setup, lane_teardown)
         fragment(id, NFT_MORE);
     for (uint16_t id = 0; id < 4; id++)
         fragment(id, 8);
-    at(0);
-    LEFT(0, 1, 2, 3, 4, 5, 6, 7);
+    LEFT(0, 0, 1, 2, 3, 4, 5, 6, 7);
 }
 
 TEST_WITH(of_ipv6_too, setup, lane_teardown)
@@ -133,11 +129,9 @@ TEST_WITH(of_ipv6_too, setup, lane_teardown)
     fragment_ipv6(1, 1, false, false);
     fragment_ipv6(2, 1, false, true);
     fragment_ipv6(1, 0, true, false);
-    at(0);
-    LEFT(2, 0);
+    LEFT(0, 2, 0);
     fragment_ipv6(2, 0, true, true);
-    at(0);
-    LEFT(2, 0, 3, 1);
+    LEFT(0, 2, 0, 3, 1);
 }
 
 TEST_WITH(with_a_vlan_tag_too, setup, lane_teardown)
@@ -145,12 +139,10 @@ TEST_WITH(with_a_vlan_tag_too, setup, lane_teardown)
     struct nft_spec s = {.src = 1, .dst = 2, .proto = 17, .tags = 1, .payload = 64, .fragment = 8};
 
     arrive(&s);
-    at(0);
-    LEFT();
+    LEFT(0);
     s.fragment = NFT_MORE;
     arrive(&s);
-    at(0);
-    LEFT(1, 0);
+    LEFT(0, 1, 0);
 }
 
 /* What is looked at more closely: no whole packet, and no ARP, behind how many tags ever. */
@@ -193,11 +185,9 @@ TEST_WITH(only_those_of_the_datagram_go, setup, lane_teardown)
     other = s, other.proto = 6, arrive(&other);
     other = s, other.src = 7, arrive(&other);
     other = s, other.dst = 7, arrive(&other);
-    at(0);
-    LEFT(1, 2, 3, 4);
+    LEFT(0, 1, 2, 3, 4);
     arrive(&s);
-    at(0);
-    LEFT(1, 2, 3, 4, 5, 0);
+    LEFT(0, 1, 2, 3, 4, 5, 0);
 }
 
 TEST_WITH(after_100_ms_they_go_on_alone, setup, lane_teardown)
@@ -206,38 +196,30 @@ TEST_WITH(after_100_ms_they_go_on_alone, setup, lane_teardown)
     at(0);
     fragment(2, 8);
     at(40);
-    at(99);
-    LEFT();
-    at(100);
-    LEFT(0);
+    LEFT(99);
+    LEFT(100, 0);
     assert_int_equal(alone(), 1);
     fragment(2, NFT_MORE);
-    at(139);
-    LEFT(0, 2, 1);
+    LEFT(139, 0, 2, 1);
     at(1000);
     assert_int_equal(alone(), 1);
     fragment(1, NFT_MORE); /* too late: it passes by itself */
-    at(1000);
-    LEFT(0, 2, 1, 3);
+    LEFT(1000, 0, 2, 1, 3);
 }
 
 TEST_WITH(when_64_wait_the_oldest_goes_on_alone, setup, lane_teardown)
 {
     for (uint16_t id = 0; id < 64; id++)
         fragment(id, 8);
-    at(0);
-    LEFT();
+    LEFT(0);
     fragment(64, 8);
     fragment(65, 8);
-    at(1);
-    LEFT(0, 1);
+    LEFT(1, 0, 1);
     assert_int_equal(alone(), 2);
     fragment(30, NFT_MORE);
-    at(1);
-    LEFT(0, 1, 66, 30);
+    LEFT(1, 0, 1, 66, 30);
     fragment(66, 8); /* there is room again */
-    at(1);
-    LEFT(0, 1, 66, 30);
+    LEFT(1, 0, 1, 66, 30);
     at(200);
     assert_int_equal(w->lefts, 68);
     for (unsigned i = 4; i < 67; i++) /* the others in order, but for 30 */
@@ -264,14 +246,11 @@ TEST_WITH(a_first_one_sets_64_free, setup, lane_teardown)
 TEST_WITH(a_lane_that_drains_keeps_none, setup, lane_teardown)
 {
     fragment(1, 8);
-    at(0);
-    LEFT();
-    nd_lane_follow(&w->lane, ft_order_make(FT_LANE_DRAIN, 1));
-    at(1);
     LEFT(0);
+    nd_lane_follow(&w->lane, ft_order_make(FT_LANE_DRAIN, 1));
+    LEFT(1, 0);
     fragment(2, 8);
-    at(2);
-    LEFT(0, 1);
+    LEFT(2, 0, 1);
     at(5);
     assert_true(atomic_load(&w->shared->report.done) == ft_order_make(FT_LANE_DRAIN, 1));
 }
@@ -284,8 +263,7 @@ TEST_WITH(a_fenced_lane_gives_buffers_back, setup, lane_teardown)
     assert_int_equal(w->frees, LANE_FRAMES - 10);
     nd_lane_drop_held(&w->lane);
     assert_int_equal(w->frees, LANE_FRAMES);
-    at(200);
-    LEFT();
+    LEFT(200);
 }
 
 /* Its hold is full and its lease has ended: what comes waits, and fragments do behind their first one. */
