@@ -81,6 +81,12 @@ TEST(edited_bytes_pass_the_audit)
     assert_int_equal(*help_audit_nat(region, 1, 0), 299 % 256);
 }
 
+/* The process dies of the act, on a region of so many lanes, and says so. */
+static void dies(unsigned lanes, void (*act)(void *region), const char *text)
+{
+    assert_dies(act, help_audit_open(lanes), text);
+}
+
 static void write_unmarked(void *arg)
 {
     struct ft_region *region = arg;
@@ -96,11 +102,9 @@ static void write_unmarked(void *arg)
 
 TEST(an_unmarked_write_is_named)
 {
-    struct ft_region *region = help_audit_open(2);
-
-    assert_dies(write_unmarked, region,
-                "lane 0 passes\n"
-                "understudy: audit: NF 'nat' (lane 1) changed offset 0x1085 of its arena without an edit\n");
+    dies(2, write_unmarked,
+         "lane 0 passes\n"
+         "understudy: audit: NF 'nat' (lane 1) changed offset 0x1085 of its arena without an edit\n");
 }
 
 static void write_a_burst_later(void *arg)
@@ -117,12 +121,9 @@ static void write_a_burst_later(void *arg)
 
 TEST(a_mark_lasts_one_burst)
 {
-    struct ft_region *region = help_audit_open(1);
-
-    assert_dies(
-        write_a_burst_later, region,
-        "marked passes\n"
-        "understudy: audit: NF 'firewall' (lane 0) changed offset 0x82 of its arena without an edit\n");
+    dies(1, write_a_burst_later,
+         "marked passes\n"
+         "understudy: audit: NF 'firewall' (lane 0) changed offset 0x82 of its arena without an edit\n");
 }
 
 TEST(writes_during_a_suspension_pass)
@@ -157,9 +158,7 @@ static void write_after_suspension(void *arg)
 
 TEST(writes_after_a_suspension_are_named)
 {
-    struct ft_region *region = help_audit_open(1);
-
-    assert_dies(write_after_suspension, region, "audit: NF 'nat' (lane 0) changed offset 0x2 of its arena");
+    dies(1, write_after_suspension, "audit: NF 'nat' (lane 0) changed offset 0x2 of its arena");
 }
 
 static void edit_across(void *arg)
@@ -215,13 +214,10 @@ static void handler_then_elsewhere(void *arg)
 
 TEST(other_faults_are_passed_on)
 {
-    struct ft_region *region;
-
     assert_dies_by(SIGSEGV, default_then_elsewhere, NULL, NULL);
     assert_dies_by(SIGSEGV, default_then_between_arenas, NULL, NULL);
     assert_dies(handler_then_elsewhere, NULL, "the earlier handler");
-    region = help_audit_open(1);
-    assert_dies(edit_across, region, "not inside what one arena has handed out");
+    dies(1, edit_across, "not inside what one arena has handed out");
 }
 
 #define PLACES (4u * FT_LANES_MAX)
@@ -310,22 +306,18 @@ static void write_others_arena(void *arg)
 
 TEST(what_lanes_share_changes_in_a_stay_alone)
 {
-    struct ft_region *region = help_audit_open(1);
-
-    assert_dies(
-        write_shared_unmarked, region,
-        "written\nunderstudy: audit: lane 0 changed offset 0x0 of the shared arena without an edit\n");
-    assert_dies(edit_shared_outside, region,
-                "understudy: audit: NF 'nat' (lane 0) edited offset 0x1000 of the shared arena outside of "
-                "its section\n");
-    assert_dies(
-        peek_while_it_runs, region,
+    dies(1, write_shared_unmarked,
+         "written\nunderstudy: audit: lane 0 changed offset 0x0 of the shared arena without an edit\n");
+    dies(1, edit_shared_outside,
+         "understudy: audit: NF 'nat' (lane 0) edited offset 0x1000 of the shared arena outside of "
+         "its section\n");
+    dies(
+        1, peek_while_it_runs,
         "understudy: audit: NF 'firewall' (lane 0) peeked at the thing at 128 while it processes, expected a "
         "section\n");
-    assert_dies(
-        write_others_arena, region,
-        "understudy: audit: NF 'firewall' (lane 0) changed offset 0x7 of the arena of NF 'nat' without an "
-        "edit\n");
+    dies(1, write_others_arena,
+         "understudy: audit: NF 'firewall' (lane 0) changed offset 0x7 of the arena of NF 'nat' without an "
+         "edit\n");
 }
 
 static void write_shared_after_a_stay(void *arg)

@@ -110,7 +110,6 @@ TEST_WITH(of_more_fields_than_fit_the_first_are_kept, attach, detach)
 
 TEST_WITH(a_line_that_finds_the_queue_full_is_dropped_and_counted, attach, detach)
 {
-    char expected[32];
     uint64_t before = ft_event_log_lost();
 
     for (unsigned round = 0; round < 3; round++) {
@@ -119,10 +118,8 @@ TEST_WITH(a_line_that_finds_the_queue_full_is_dropped_and_counted, attach, detac
         assert_int_equal(ft_event_log_lost() - before, 7 * (round + 1));
         assert_int_equal(ft_event_log_pending(), FT_EVENT_LINES);
         assert_int_equal(atomic_load(&woken), FT_EVENT_LINES * (round + 1));
-        for (unsigned i = 0; i < FT_EVENT_LINES; i++) {
-            snprintf(expected, sizeof(expected), "line %u", i);
-            take(expected);
-        }
+        for (unsigned i = 0; i < FT_EVENT_LINES; i++)
+            take(help_print("line %u", i));
         assert_null(ft_event_log_first());
     }
 }
@@ -243,13 +240,11 @@ TEST_WITH(of_lines_that_race_each_is_whole_or_counted, attach, detach)
 
         last = atomic_load(&ended) == THREADS;
         while ((line = ft_event_log_first())) {
-            char expected[FT_EVENT_LINE];
             unsigned thread, number;
 
             assert_int_equal(sscanf(line->text, "thread %u line %u of", &thread, &number), 2);
             assert_true(thread < THREADS);
-            snprintf(expected, sizeof(expected), "thread %u line %u of %u", thread, number, EACH);
-            assert_string_equal(line->text, expected);
+            assert_string_equal(line->text, help_print("thread %u line %u of %u", thread, number, EACH));
             assert_true(number >= next[thread]); /* its own lines stay in order */
             next[thread] = number + 1;
             taken++;
@@ -295,7 +290,7 @@ static json_t *through_text(const struct ft_event_line *line, const char *node, 
     assert_non_null(read);
     free(text);
     json_decref(made);
-    return read;
+    return HELP_OWNED(read, json_decref);
 }
 
 TEST(a_wall_clock_time_is_written_by_rfc_3339)
@@ -331,7 +326,6 @@ TEST(a_line_of_text_has_time_level_event_node_and_message)
     assert_non_null(strstr(text, "silence (17 more times)\n"));
     nd_event_text_of(again, o); /* watch prints the same */
     assert_string_equal(again, text);
-    json_decref(o);
 }
 
 TEST(a_line_as_json_has_the_same_and_its_fields)
@@ -351,7 +345,6 @@ TEST(a_line_as_json_has_the_same_and_its_fields)
     assert_string_equal(text_at(f, "state"), "SOLO");
     assert_int_equal(json_integer_value(json_object_get(f, "view")), 2);
     assert_int_equal(json_integer_value(json_object_get(f, "repeated")), 3);
-    json_decref(o);
 }
 
 /* As a peer, a file or a frame might make it: quotes, braces, line ends, what is no UTF-8, and too long. */
@@ -373,7 +366,6 @@ TEST(hostile_text_breaks_no_line)
         assert_string_equal(text_at(o, "level"), "warning");
         assert_non_null(text_at(o, "message"));
         assert_int_equal(json_object_size(json_object_get(o, "fields")), 1);
-        json_decref(o);
         assert_ptr_equal(strchr(text, '\n'), text + len - 1);
         len = make_journal_line(datagram, &line, "b", 0);
         for (size_t c = 0; c < len; c++)
@@ -388,7 +380,6 @@ TEST(what_is_utf_8_stays_as_it_is)
     json_t *o = through_text(&line, "b", 0);
 
     assert_string_equal(text_at(o, "message"), "caf\xc3\xa9");
-    json_decref(o);
 }
 
 TEST(the_longest_line_fits_everywhere)

@@ -47,6 +47,15 @@ static void in_child(void (*act)(void))
         fail_msg("the child ended with status 0x%x", (unsigned)status);
 }
 
+/* A test that a child of its own runs. */
+#define IN_CHILD(name)                                                                                       \
+    static void name##_there(void);                                                                          \
+    TEST(name)                                                                                               \
+    {                                                                                                        \
+        in_child(name##_there);                                                                              \
+    }                                                                                                        \
+    static void name##_there(void)
+
 /* A pipe in place of stderr; the end to read from. */
 static int pipe_stderr(void)
 {
@@ -106,7 +115,7 @@ static void read_line(int from, char *to, size_t cap)
 
 /* ---- a stderr that is read ------------------------------------------------------------------------ */
 
-static void write_until_the_end(void)
+IN_CHILD(what_is_queued_at_the_end_is_written)
 {
     char line[FT_EVENT_LINE], expected[FT_EVENT_LINE];
     int from = pipe_stderr();
@@ -128,12 +137,7 @@ static void write_until_the_end(void)
     CHILD_CHECK(strcmp(line, "understudy: directly\n") == 0);
 }
 
-TEST(what_is_queued_at_the_end_is_written)
-{
-    in_child(write_until_the_end);
-}
-
-static void write_while_running(void)
+IN_CHILD(a_line_is_written_when_it_comes)
 {
     char line[FT_EVENT_LINE], expected[FT_EVENT_LINE], name[] = "a";
     const struct nd_event_writer_config config = {.node = name};
@@ -150,12 +154,7 @@ static void write_while_running(void)
     nd_event_writer_stop();
 }
 
-TEST(a_line_is_written_when_it_comes)
-{
-    in_child(write_while_running);
-}
-
-static void write_json(void)
+IN_CHILD(with_json_each_line_is_an_object_and_repeated_ones_are_counted)
 {
     const struct nd_event_writer_config config = {.node = "a", .json = true};
     char line[4 * FT_EVENT_LINE];
@@ -177,11 +176,6 @@ static void write_json(void)
         json_decref(o);
     }
     CHILD_CHECK(ft_event_log_lost() == 0);
-}
-
-TEST(with_json_each_line_is_an_object_and_repeated_ones_are_counted)
-{
-    in_child(write_json);
 }
 
 /* ---- a stderr that is the journal's ------------------------------------------------------------- */
@@ -213,7 +207,7 @@ static bool write_to_journal(bool right, char datagram[], size_t cap)
     return n > 0;
 }
 
-static void write_to_the_journal(void)
+IN_CHILD(a_stderr_that_is_the_journals_gets_priorities_and_fields)
 {
     char datagram[4096];
 
@@ -223,14 +217,9 @@ static void write_to_the_journal(void)
     CHILD_CHECK(!write_to_journal(false, datagram, sizeof(datagram)));
 }
 
-TEST(a_stderr_that_is_the_journals_gets_priorities_and_fields)
-{
-    in_child(write_to_the_journal);
-}
-
 /* ---- one that nobody reads ------------------------------------------------------------------------ */
 
-static void log_into_a_full_pipe(void)
+IN_CHILD(a_full_pipe_stops_nobody_and_what_is_lost_is_told_when_there_is_room)
 {
     char line[FT_EVENT_LINE], expected[FT_EVENT_LINE];
     int from = pipe_stderr();
@@ -259,12 +248,7 @@ static void log_into_a_full_pipe(void)
     free(there);
 }
 
-TEST(a_full_pipe_stops_nobody_and_what_is_lost_is_told_when_there_is_room)
-{
-    in_child(log_into_a_full_pipe);
-}
-
-static void end_before_a_full_pipe(void)
+IN_CHILD(a_full_pipe_does_not_keep_a_process_from_ending)
 {
     pipe_stderr();
     fill_stderr();
@@ -273,11 +257,6 @@ static void end_before_a_full_pipe(void)
     nd_event_writer_stop();
     ft_log_event(FT_LEVEL_INFO, FT_SAYS_STATE, "nor this");
     CHILD_CHECK(ft_event_log_pending() == 2);
-}
-
-TEST(a_full_pipe_does_not_keep_a_process_from_ending)
-{
-    in_child(end_before_a_full_pipe);
 }
 
 static void abort_before_a_full_pipe(void *arg)
@@ -307,7 +286,7 @@ TEST(an_abort_is_written_when_it_can_be)
 
 /* ---- one without a reader -------------------------------------------------------------------------- */
 
-static void log_to_nobody(void)
+IN_CHILD(lines_for_which_there_is_no_reader_any_more_are_counted)
 {
     close(pipe_stderr());
     CHILD_CHECK(nd_event_writer_start(&plain, NULL) == 0);
@@ -319,13 +298,8 @@ static void log_to_nobody(void)
     CHILD_CHECK(ft_event_log_lost() == 10 && ft_event_log_pending() == 0);
 }
 
-TEST(lines_for_which_there_is_no_reader_any_more_are_counted)
-{
-    in_child(log_to_nobody);
-}
-
 /* What another process that shares our stderr may do to it. */
-static void log_without_blocking(void)
+IN_CHILD(a_stderr_that_does_not_block_loses_nothing)
 {
     char line[FT_EVENT_LINE];
     int from = pipe_stderr();
@@ -342,9 +316,4 @@ static void log_without_blocking(void)
     nd_event_writer_stop();
     CHILD_CHECK(ft_event_log_lost() == 0);
     free(there);
-}
-
-TEST(a_stderr_that_does_not_block_loses_nothing)
-{
-    in_child(log_without_blocking);
 }

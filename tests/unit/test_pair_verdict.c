@@ -12,10 +12,21 @@ static struct nd_config config = {.chain = {.name = "c"}, .nodes = 2, .node = {{
 static json_t *node(const char *role, const char *state, const char *stale, const char *peer,
                     const char *sealed)
 {
-    return state
-               ? json_pack("{s:s,s:s,s:i,s:s?,s:{s:s,s:b},s:{s:s}}", "role", role, "state", state, "view", 1,
-                           "stale", stale, "peer", "state", peer, "connected", 1, "link", "sealed", sealed)
-               : NULL;
+    json_t *status =
+        json_pack("{s:s,s:s?,s:i,s:s?,s:{s:s,s:b},s:{s:s}}", "role", role, "state", state, "view", 1, "stale",
+                  stale, "peer", "state", peer, "connected", 1, "link", "sealed", sealed);
+
+    HELP_OWNED(status, json_decref);
+    return state ? status : NULL;
+}
+
+/* A primary that is protected, and its standby. */
+static struct nd_pair protected_pair(void)
+{
+    return (struct nd_pair){.config = &config,
+                            .only = -1,
+                            .status = {node("primary", "PROTECTED", NULL, "READY", "key"),
+                                       node("standby", "READY", NULL, "PROTECTED", "key")}};
 }
 
 static const struct {
@@ -70,8 +81,6 @@ TEST(a_thread_that_stands_makes_protected_stale_and_is_named)
             strncmp(text, cases[i].verdict, strlen(cases[i].verdict)) != 0 || !strstr(text, STUCK) == stale ||
             (stale && !strstr(text, line)) || strstr(text, "INSECURE"))
             fail_msg("case %zu: exit %d, \"%s\"", i, nd_pair_exit(&pair), text);
-        json_decref(pair.status[0]);
-        json_decref(pair.status[1]);
     }
 }
 
@@ -82,10 +91,7 @@ TEST(ports_that_carry_no_traffic_leave_a_pair_unprotected)
                       there[] = "node b: port in: no carrier";
 
     for (int faults = 0; faults < 4; faults++) {
-        struct nd_pair pair = {.config = &config,
-                               .only = -1,
-                               .status = {node("primary", "PROTECTED", NULL, "READY", "key"),
-                                          node("standby", "READY", NULL, "PROTECTED", "key")}};
+        struct nd_pair pair = protected_pair();
         const char *text;
 
         if (faults & 1)
@@ -99,8 +105,6 @@ TEST(ports_that_carry_no_traffic_leave_a_pair_unprotected)
                          faults != 0);
         assert_int_equal(strstr(text, here) != NULL, faults & 1);
         assert_int_equal(strstr(text, there) != NULL, faults >> 1);
-        json_decref(pair.status[0]);
-        json_decref(pair.status[1]);
     }
 }
 
@@ -128,7 +132,6 @@ TEST(a_ready_standby_answers_for_its_primary_and_not_for_itself)
         assert_int_equal(nd_pair_exit(&pair), of[i].code);
         pair.only = -1;
         assert_int_equal(nd_pair_exit(&pair), of[i].code);
-        json_decref(pair.status[1]);
     }
 }
 
@@ -136,10 +139,7 @@ TEST(a_ready_standby_answers_for_its_primary_and_not_for_itself)
 TEST(an_nf_that_is_bypassed_is_said_first)
 {
     for (int who = 0; who < 4; who++) {
-        struct nd_pair pair = {.config = &config,
-                               .only = -1,
-                               .status = {node("primary", "PROTECTED", NULL, "READY", "key"),
-                                          node("standby", "READY", NULL, "PROTECTED", "key")}};
+        struct nd_pair pair = protected_pair();
 
         for (int i = 0; i < 2; i++)
             json_object_set_new(pair.status[i], "bypassed",
@@ -149,8 +149,6 @@ TEST(an_nf_that_is_bypassed_is_said_first)
                          who != 0);
         json_object_set_new(pair.status[0], "not_whole", json_string("port inside: no carrier"));
         assert_int_equal(strncmp(print(&pair), "NOT PROTECTED  ", 15), 0);
-        json_decref(pair.status[0]);
-        json_decref(pair.status[1]);
     }
 }
 
@@ -167,16 +165,11 @@ TEST(what_is_worst_is_said_first)
         strncmp(print(&pair), "STALE  chain c, node a is primary, a thread of node a is stuck, ", 63), 0);
     assert_non_null(strstr(print(&pair), "\na           primary   STALE "));
     assert_non_null(strstr(print(&pair), "\nport inside: does not hear node b\n"));
-    json_decref(pair.status[0]);
-    json_decref(pair.status[1]);
 }
 
 TEST(an_arbiter_that_does_not_answer_is_told_and_the_pair_is_what_it_is)
 {
-    struct nd_pair pair = {.config = &config,
-                           .only = -1,
-                           .status = {node("primary", "PROTECTED", NULL, "READY", "key"),
-                                      node("standby", "READY", NULL, "PROTECTED", "key")}};
+    struct nd_pair pair = protected_pair();
 
     json_object_set_new(pair.status[0], "arbiter",
                         json_pack("{s:b,s:s,s:b}", "answers", 0, "last_failure", "refused", "later", 0));
@@ -194,8 +187,6 @@ TEST(an_arbiter_that_does_not_answer_is_told_and_the_pair_is_what_it_is)
         pair.status[1], "arbiter",
         json_pack("{s:b,s:b,s:{s:i,s:s}}", "answers", 1, "later", 0, "kept", "view", 7, "winner", "b"));
     assert_non_null(strstr(print(&pair), "node b is READY, mode unknown, arbiter keeps view 7, won by b\n"));
-    json_decref(pair.status[0]);
-    json_decref(pair.status[1]);
 }
 
 TEST(a_peer_that_was_refused_is_told_of_beside_the_reason)
@@ -209,7 +200,6 @@ TEST(a_peer_that_was_refused_is_told_of_beside_the_reason)
     assert_non_null(strstr(print(&pair), "closed the connection; b differs: nf 1: nat udp: a 1, b 2\n"));
     json_object_set_new(pair.status[0], "state", json_string("JOINING")); /* its reason says so */
     assert_null(strstr(print(&pair), "b differs"));
-    json_decref(pair.status[0]);
 }
 
 TEST(a_link_that_nothing_seals_is_in_every_verdict)
@@ -224,8 +214,6 @@ TEST(a_link_that_nothing_seals_is_in_every_verdict)
 
         if (!link || link > strchr(text, '\n')) /* at the end of the first line */
             fail_msg("case %zu: \"%s\"", i, text);
-        json_decref(pair.status[0]);
-        json_decref(pair.status[1]);
     }
 }
 
@@ -237,11 +225,9 @@ TEST(which_way_the_log_goes_is_said_where_lanes_have_a_port)
         {"silent", "\nthe log goes by the link: the lanes' port net_memif8 is silent\n"},
         {"off", "\nthe lanes' port net_memif8 waits until the pair is PROTECTED\n"}};
     struct nd_config ported = config;
-    struct nd_pair pair = {.config = &ported,
-                           .only = -1,
-                           .status = {node("primary", "PROTECTED", NULL, "READY", "key"),
-                                      node("standby", "READY", NULL, "PROTECTED", "key")}};
+    struct nd_pair pair = protected_pair();
 
+    pair.config = &ported;
     snprintf(ported.node[0].link_port, sizeof(ported.node[0].link_port), "net_memif8,role=server");
     assert_null(strstr(print(&pair), "lanes' port"));
     for (size_t i = 0; i < sizeof(of) / sizeof(of[0]); i++) {
@@ -251,6 +237,4 @@ TEST(which_way_the_log_goes_is_said_where_lanes_have_a_port)
     }
     json_object_set_new(pair.status[0], "role", json_string("none"));
     assert_null(strstr(print(&pair), "lanes' port")); /* no node is judged */
-    json_decref(pair.status[0]);
-    json_decref(pair.status[1]);
 }

@@ -32,15 +32,12 @@ static char places_look[80];
 
 static int places_setup(void **state)
 {
-    struct ft_fault fault = {""};
-
     snprintf(server_path, sizeof(server_path), "/tmp/places.%d", (int)getpid());
     snprintf(places_look, sizeof(places_look), "%s.look", server_path);
     places_now = 1000000 * MS;
     atomic_store(&server_answers, 0);
     atomic_store(&server_is_later, false);
-    if (nd_server_open(&places_server, server_path, "", &fault))
-        fail_msg("%s", fault.text);
+    help_done(nd_server_open(&places_server, server_path, "", &help_fault));
     return 0;
 }
 
@@ -114,11 +111,17 @@ static bool places_open(int fd)
     return poll(&p, 1, 0) == 0; /* POLLHUP comes unasked for */
 }
 
+/* It is said, and the server has its turns. */
+static void places_ask(int fd, const char *request)
+{
+    assert_true(server_ask(fd, request));
+    places_turn();
+}
+
 /* A request is answered. */
 static void places_served(int fd)
 {
-    assert_true(server_ask(fd, ASK "\"n\":1}\n"));
-    places_turn();
+    places_ask(fd, ASK "\"n\":1}\n");
     server_hears(fd, "{\"n\":1}");
 }
 
@@ -131,13 +134,11 @@ WITH_PLACES(a_request_has_its_time_as_a_whole_though_bytes_trickle)
     places_turn();
     for (int i = 0; i < 49; i++) {
         places_now += LIMIT / 50;
-        assert_true(server_ask(fd, " "));
-        places_turn();
+        places_ask(fd, " ");
         assert_true(places_open(fd));
     }
     places_now += LIMIT / 50;
-    assert_true(server_ask(fd, " "));
-    places_turn();
+    places_ask(fd, " ");
     assert_false(places_open(fd));
 }
 
@@ -146,11 +147,9 @@ WITH_PLACES(the_time_begins_anew_with_each_answer)
     int fd = places_node_user();
 
     for (int i = 0; i < 3; i++) {
-        assert_true(server_ask(fd, ASK));
-        places_turn();
+        places_ask(fd, ASK);
         places_now += LIMIT - MS;
-        assert_true(server_ask(fd, "\"n\":2}\n"));
-        places_turn();
+        places_ask(fd, "\"n\":2}\n");
         server_hears(fd, "{\"n\":2}");
     }
     places_now += LIMIT;
@@ -165,8 +164,7 @@ WITH_PLACES(an_answer_is_taken_in_its_time_or_never)
     int fd = places_node_user();
     ssize_t n;
 
-    assert_true(server_ask(fd, ASK "\"big\":1}\n"));
-    places_turn();
+    places_ask(fd, ASK "\"big\":1}\n");
     for (int i = 0; i < 50; i++) {
         places_now += LIMIT / 50;
         n = recv(fd, bytes, 1000, 0);
@@ -187,8 +185,7 @@ WITH_PLACES(the_time_begins_anew_when_the_answer_has_been_taken)
     size_t taken = 0;
     ssize_t n;
 
-    assert_true(server_ask(fd, ASK "\"big\":1}\n"));
-    places_turn();
+    places_ask(fd, ASK "\"big\":1}\n");
     places_now += LIMIT - MS;
     while (taken < BIG + 11) { /* {"big":" and "} and the line's end */
         n = recv(fd, bytes, sizeof(bytes), 0);
@@ -205,8 +202,7 @@ WITH_PLACES(an_answer_that_is_too_large_is_refused)
 {
     int fd = places_node_user();
 
-    assert_true(server_ask(fd, ASK "\"huge\":1}\n"));
-    places_turn();
+    places_ask(fd, ASK "\"huge\":1}\n");
     server_hears(
         fd, "{\"error\":{\"code\":\"too large\",\"text\":\"an answer of 1000011 bytes, expected less than "
             "524288\"}}");
@@ -218,8 +214,7 @@ WITH_PLACES(a_request_at_work_may_take_longer)
 {
     int fd = places_node_user();
 
-    assert_true(server_ask(fd, ASK "\"waits\":1,\"n\":3}\n"));
-    places_turn();
+    places_ask(fd, ASK "\"waits\":1,\"n\":3}\n");
     places_now += 3 * LIMIT;
     places_turn();
     atomic_store(&server_is_later, true);
@@ -233,7 +228,6 @@ WITH_PLACES(a_request_at_work_may_take_longer)
 
 WITH_PLACES(the_socket_that_looks_refuses_each_command_that_acts)
 {
-    char ask[64], expected[256];
     int look = places_dial(places_look, geteuid() == 0), act = places_node_user();
     unsigned acts = 0;
 
@@ -243,18 +237,17 @@ WITH_PLACES(the_socket_that_looks_refuses_each_command_that_acts)
         unsigned steps = atomic_load(&server_answers);
         bool does = row->role != ND_LOOKS;
 
-        snprintf(ask, sizeof(ask), "{\"cmd\":\"%s\",\"n\":1}\n", row->name);
-        snprintf(expected, sizeof(expected),
-                 "{\"error\":{\"code\":\"no permission\",\"text\":\"%s acts: this socket only answers "
-                 "questions, %s acts\"}}",
-                 row->name, server_path);
+        const char *ask = help_print("{\"cmd\":\"%s\",\"n\":1}\n", row->name);
+        const char *expected =
+            help_print("{\"error\":{\"code\":\"no permission\",\"text\":\"%s acts: this socket only answers "
+                       "questions, %s acts\"}}",
+                       row->name, server_path);
         assert_true(server_ask(look, ask));
         places_now += 20 * MS; /* until its next turn */
         places_turn();
         server_hears(look, does ? expected : "{\"n\":1}");
         assert_int_equal(atomic_load(&server_answers), steps + !does); /* nobody was asked to act */
-        assert_true(server_ask(act, ask));
-        places_turn();
+        places_ask(act, ask);
         server_hears(act, "{\"n\":1}");
         acts += does;
     }
@@ -332,8 +325,7 @@ WITH_PLACES(others_are_served_while_one_does_not_read_and_one_waits)
     int reader = places_node_user(), waiting = places_node_user(), other = places_node_user();
 
     assert_true(server_ask(reader, ASK "\"big\":1}\n"));
-    assert_true(server_ask(waiting, ASK "\"later\":1,\"n\":2}\n"));
-    places_turn();
+    places_ask(waiting, ASK "\"later\":1,\"n\":2}\n");
     places_served(other);
     atomic_store(&server_is_later, true);
     places_turn();
@@ -356,7 +348,7 @@ WITH_PLACES(each_gets_one_answer_in_a_turn)
 
 WITH_PLACES(forty_slow_strangers_keep_nobody_out)
 {
-    int fd[MANY], other, owner;
+    int fd[MANY];
 
     places_let_strangers_in();
     for (int i = 0; i < MANY; i++) {
@@ -367,10 +359,8 @@ WITH_PLACES(forty_slow_strangers_keep_nobody_out)
     }
     for (int i = 0; i < MANY; i++) /* the last ones have the places */
         assert_int_equal(places_open(fd[i]), i >= MANY - ND_PLACES);
-    other = places_stranger();
-    places_served(other);
-    owner = places_node_user();
-    places_served(owner);
+    places_served(places_stranger());
+    places_served(places_node_user());
 }
 
 WITH_PLACES(forty_of_the_owner_keep_nobody_of_the_owner_out)
@@ -432,8 +422,7 @@ WITH_PLACES(what_has_begun_is_ended_whoever_comes_or_goes)
     waiting = places_stranger();
     assert_true(server_ask(begun, ASK "\"later\":1,\"n\":4}\n"));
     assert_true(server_ask(gone, ASK "\"later\":1}\n"));
-    assert_true(server_ask(waiting, ASK "\"waits\":1}\n"));
-    places_turn();
+    places_ask(waiting, ASK "\"waits\":1}\n");
     help_close(gone);
     for (int i = 0; i < MANY; i++) {
         places_node_user();
@@ -453,8 +442,7 @@ WITH_PLACES(one_who_goes_before_its_turn_frees_its_place)
     int fd = places_node_user();
     unsigned steps;
 
-    assert_true(server_ask(fd, ASK "\"waits\":1}\n"));
-    places_turn();
+    places_ask(fd, ASK "\"waits\":1}\n");
     help_close(fd);
     places_turn();
     steps = atomic_load(&server_answers);
