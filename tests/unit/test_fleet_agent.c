@@ -174,23 +174,22 @@ static struct agent leader;
 static void put(const char *name, const char *value)
 {
     char key[FL_KEY_MAX];
-    struct ft_fault fault = {""};
 
     fl_key(key, leader.file, name, "");
-    assert_int_equal(nd_store_put(leader.etcd, key, value, strlen(value), 0, &fault), 0);
+    assert_int_equal(nd_store_put(leader.etcd, key, value, strlen(value), 0, &help_fault), 0);
 }
 
-/* All keys that there are; the caller clears them. */
-static struct nd_keys all_keys(void)
+/* All keys that there are. */
+static const struct nd_keys *all_keys(void)
 {
-    struct nd_keys keys = {.at = NULL};
-    struct ft_fault fault = {""};
+    static struct nd_keys keys;
     char prefix[FL_KEY_MAX];
     int64_t revision;
 
+    nd_keys_clear(&keys);
     assert_int_equal(
-        nd_store_read(leader.etcd, fl_key(prefix, leader.file, "", ""), &keys, &revision, &fault), 0);
-    return keys;
+        nd_store_read(leader.etcd, fl_key(prefix, leader.file, "", ""), &keys, &revision, &help_fault), 0);
+    return &keys;
 }
 
 static int read_file(void **state)
@@ -198,9 +197,8 @@ static int read_file(void **state)
     static const char text[] = "fleet: f\narbiter: {etcd: [\"http://192.0.2.9:2379\"]}\n"
                                "servers: {a: {host: 192.0.2.1}, b: {host: 192.0.2.2}, c: {host: 192.0.2.3}}\n"
                                "shards: {east: {port: 1}, north: {port: 2}}\npair: {}\nnode: {}\n";
-    struct ft_fault fault = {""};
 
-    return fl_file_read(&file, help_config_file("f.yaml", text, sizeof(text) - 1), &fault);
+    return fl_file_read(&file, help_config_file("f.yaml", text, sizeof(text) - 1), &help_fault);
 }
 
 static int free_file(void **state)
@@ -212,19 +210,15 @@ static int free_file(void **state)
 static int begin_leader(void **state)
 {
     static const struct nd_etcd_limits limits = {.reply = ND_STORE_REPLY, .request_ms = 20000};
-    struct ft_fault fault = {""};
 
     help_etcd_begin(&real, false);
     snprintf(file->state, sizeof(file->state), "%s", help_config_dir());
     file->etcd = real.config;
     leader = (struct agent){.file = file, .copied = calloc(2, sizeof(int64_t))};
-    assert_int_equal(fl_tally_make(&leader.tally, file->shards, &fault), 0);
-    assert_int_equal(nd_etcd_open(&leader.etcd, &real.config, &limits, NULL, NULL, &fault), 0);
+    assert_int_equal(fl_tally_make(&leader.tally, file->shards, &help_fault), 0);
+    assert_int_equal(nd_etcd_open(&leader.etcd, &real.config, &limits, NULL, NULL, &help_fault), 0);
     put("leader", "a");
-    struct nd_keys keys = all_keys();
-
-    leader.leads = keys.at[0]->created;
-    nd_keys_clear(&keys);
+    leader.leads = all_keys()->at[0]->created;
     return 0;
 }
 
@@ -244,26 +238,20 @@ static int end_leader(void **state)
 
 static void carry(void)
 {
-    struct nd_keys keys = all_keys();
     struct fl_picture picture;
-    struct ft_fault fault = {""};
     const uint64_t gone[] = {0, 900, 0};
 
-    assert_int_equal(fl_picture_make(&picture, leader.file, &keys, gone, 1000, &fault), 0);
+    assert_int_equal(fl_picture_make(&picture, leader.file, all_keys(), gone, 1000, &help_fault), 0);
     carry_plan(&leader, &picture);
     fl_picture_free(&picture);
-    nd_keys_clear(&keys);
 }
 
 /* The revision in which the shard's key was written; 0: there is none. */
 static int64_t written(const char *shard)
 {
-    struct nd_keys keys = all_keys();
-    const struct nd_entry *e = fl_key_find(&keys, leader.file, "shards/", shard);
-    int64_t revision = e ? e->changed : 0;
+    const struct nd_entry *e = fl_key_find(all_keys(), leader.file, "shards/", shard);
 
-    nd_keys_clear(&keys);
-    return revision;
+    return e ? e->changed : 0;
 }
 
 #define SAYS(state, view) "{\"state\":\"" state "\",\"primary\":true,\"member\":true,\"view\":" view
@@ -298,11 +286,7 @@ TEST_WITH(nothing_is_created_before_it_may_be, begin_leader, end_leader)
 
 static bool is_there(const char *name)
 {
-    struct nd_keys keys = all_keys();
-    bool is = fl_key_find(&keys, leader.file, name, "") != NULL;
-
-    nd_keys_clear(&keys);
-    return is;
+    return fl_key_find(all_keys(), leader.file, name, "") != NULL;
 }
 
 /* It is never asked. */
@@ -324,15 +308,14 @@ TEST_WITH(a_servers_key_that_was_deleted_is_said_again, begin_leader, end_leader
                                             .key = "understudy/f/servers/a",
                                             .ttl_s = LEASE_S};
     const struct nd_change deleted = {.key = config.key};
-    struct ft_fault fault = {""};
     bool done;
 
-    assert_int_equal(fl_local_open(&leader.local, leader.file, 0, ready_steward(), &fault), 0);
-    assert_int_equal(nd_mirror_start(&leader.mirror, &config, &fault), 0);
-    assert_int_equal(mirror_fleet(&leader, false, &fault), 0);
+    assert_int_equal(fl_local_open(&leader.local, leader.file, 0, ready_steward(), &help_fault), 0);
+    assert_int_equal(nd_mirror_start(&leader.mirror, &config, &help_fault), 0);
+    assert_int_equal(mirror_fleet(&leader, false, &help_fault), 0);
     say(&leader);
     UNTIL(is_there("servers/a")) help_sleep_ms(20);
-    assert_int_equal(nd_store_txn(leader.etcd, NULL, 0, &deleted, 1, &done, NULL, &fault), 0);
+    assert_int_equal(nd_store_txn(leader.etcd, NULL, 0, &deleted, 1, &done, NULL, &help_fault), 0);
     put("leader/gone", "{\"a\":1000}");
     UNTIL(is_there("servers/a"))
     {
@@ -345,9 +328,7 @@ TEST_WITH(a_servers_key_that_was_deleted_is_said_again, begin_leader, end_leader
 /* Nobody keeps it, and with it there nobody could lead. */
 TEST_WITH(a_leader_key_without_a_lease_is_deleted, begin_leader, end_leader)
 {
-    struct ft_fault fault = {""};
-
-    assert_int_equal(mirror_fleet(&leader, false, &fault), 0);
+    assert_int_equal(mirror_fleet(&leader, false, &help_fault), 0);
     UNTIL(!is_there("leader"))
     {
         bool somebody;

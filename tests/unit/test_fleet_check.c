@@ -11,7 +11,6 @@
 
 #include <pwd.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 /* Nine servers: the nodes of eight stand in one pair file, so one is left. */
 static const char base[] =
@@ -106,14 +105,11 @@ TEST(a_port_of_two_shards_is_named)
 {
     static const char expected[] = "understudy: shards north and south have one interface, %s on server a: "
                                    "each gets the other's frames\n";
-    char line[200];
 
     assert_string_equal(refusal_of("inside: $(name)0", "inside: \"net_af_packet0,iface=eth7\""), "");
-    snprintf(line, sizeof(line), expected, "eth7");
-    assert_string_equal(notes, line);
+    assert_string_equal(notes, help_print(expected, "eth7"));
     assert_string_equal(refusal_of("inside: $(name)0", "inside: \"0000:01:00.0,a=1\""), "");
-    snprintf(line, sizeof(line), expected, "0000:01:00.0");
-    assert_string_equal(notes, line);
+    assert_string_equal(notes, help_print(expected, "0000:01:00.0"));
     assert_string_equal(refusal_of("inside: $(name)0", "inside: net_null0"), "");
     assert_string_equal(notes, "");
 }
@@ -171,16 +167,14 @@ static int judge_here(const char *replace)
     char *users = help_config_replace(base, "http://192.0.2.99:2379\"]}", with_users),
          *whole = other.find ? help_config_replace(users, other.find, other.replace) : users,
          *text = help_config_replace(whole, "{host: 192.0.2.2}", replace ? replace : "{host: 192.0.2.22}");
-    struct ft_fault fault = {""};
     struct fl_file *file = NULL;
     size_t size;
     FILE *out;
 
-    if (fl_file_read(&file, help_config_file("f.yaml", text, strlen(text)), &fault))
-        fail_msg("%s", fault.text);
+    help_done(fl_file_read(&file, help_config_file("f.yaml", text, strlen(text)), &help_fault));
     assert_int_equal(fl_here(file), replace ? 1 : FL_NONE);
     file->self = fl_here(file);
-    assert_int_equal(fl_file_speak_as(file, replace ? "b" : FL_OPERATOR, &fault), 0);
+    assert_int_equal(fl_file_speak_as(file, replace ? "b" : FL_OPERATOR, &help_fault), 0);
     free(judged);
     assert_non_null(out = open_memstream(&judged, &size));
     int code = fl_here_judge(file, other.agent ? other.agent : "", out);

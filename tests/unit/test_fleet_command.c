@@ -48,12 +48,10 @@ static uint32_t unknown; /* shards, as expect() saw last */
 
 static void expect(int code)
 {
-    struct ft_fault fault = {""};
-
     c.file = keys_file;
     c.keys = keys;
-    assert_int_equal(fl_picture_make(&c.picture, c.file, &c.keys, NULL, 5000, &fault), 0);
-    assert_int_equal(fl_plan_make(&c.plan, &c.picture.fleet, &fault), 0);
+    assert_int_equal(fl_picture_make(&c.picture, c.file, &c.keys, NULL, 5000, &help_fault), 0);
+    assert_int_equal(fl_plan_make(&c.plan, &c.picture.fleet, &help_fault), 0);
     int is = judge(&c);
 
     unknown = count_unknown(&c);
@@ -194,9 +192,8 @@ TEST_WITH(a_wish_is_waited_for, begin_real, end_real)
         {"drain", "c", NULL, "1", ND_NOT_EQUAL, "{'nodes':{'west':{'state':'SOLO'}},'kept':[]}"},
         {"drain", "c", NULL, "1", ND_NOT_EQUAL, "spoilt"},
     };
-    char file_name[100];
 
-    snprintf(file_name, sizeof(file_name), "%s/real.yaml", help_config_dir());
+    const char *file_name = help_print("%s/real.yaml", help_config_dir());
     real_put("servers/a", NODE("PROTECTED", "true", "true"));
     real_put("servers/b", NODE("READY", "false", "true"));
     real_put("servers/c", EMPTY);

@@ -27,26 +27,23 @@ static int forget(void **state)
 /* A server with its lease, and a node of the shard on it; "": none. */
 static void put_server(const char *server, const char *shard)
 {
-    char key[64], value[256];
-
-    snprintf(key, sizeof(key), "servers/%s", server);
-    snprintf(value, sizeof(value),
-             *shard ? "{'nodes':{'%s':{'state':'READY','primary':false,'member':false,'view':7}"
-                      "},'kept':[],'strays':true}"
-                    : "{'nodes':{},'kept':[],'strays':true}",
-             shard);
-    put(key, value, 1);
+    const char *key = help_print("servers/%s", server);
+    put(key,
+        help_print(*shard ? "{'nodes':{'%s':{'state':'READY','primary':false,'member':false,'view':7}"
+                            "},'kept':[],'strays':true}"
+                          : "{'nodes':{},'kept':[],'strays':true}",
+                   shard),
+        1);
 }
 
 static const char *find(bool all)
 {
     struct fl_picture picture;
     struct fl_copies copies;
-    struct ft_fault fault = {""};
 
-    assert_int_equal(fl_picture_make(&picture, keys_file, &keys, NULL, 5000, &fault), 0);
+    assert_int_equal(fl_picture_make(&picture, keys_file, &keys, NULL, 5000, &help_fault), 0);
     assert_int_equal(picture.unreadable, 0);
-    assert_int_equal(fl_copies_find(&copies, &picture, &keys, copied, all, &fault), 0);
+    assert_int_equal(fl_copies_find(&copies, &picture, &keys, copied, all, &help_fault), 0);
     found[0] = '\0';
     for (size_t i = 0; i < copies.count; i++) {
         size_t at = strlen(found);
@@ -111,15 +108,11 @@ TEST_WITH(a_view_of_another_life_is_not_followed_while_the_shard_is_served, NULL
 
     put("shards/east", SHARD("a", "b", "7", ""), 3);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        char value[256];
         struct fl_picture picture;
-        struct ft_fault fault = {""};
 
-        snprintf(value, sizeof(value), form, rows[i].served, 7, 'a', 'b');
-        put("servers/a", value, 1);
-        snprintf(value, sizeof(value), form, rows[i].later, 300, 'b', 'd');
-        put("servers/b", value, 1);
-        assert_int_equal(fl_picture_make(&picture, keys_file, &keys, NULL, 5000, &fault), 0);
+        put("servers/a", help_print(form, rows[i].served, 7, 'a', 'b'), 1);
+        put("servers/b", help_print(form, rows[i].later, 300, 'b', 'd'), 1);
+        assert_int_equal(fl_picture_make(&picture, keys_file, &keys, NULL, 5000, &help_fault), 0);
         if (picture.shard[0].view != rows[i].view)
             fail_msg("%s and %s: view %lu", rows[i].served, rows[i].later, picture.shard[0].view);
         assert_int_equal(picture.shard[0].member[0], rows[i].view == 7 ? 0 : 1);
@@ -187,10 +180,9 @@ static const char *follow(bool all)
 {
     struct fl_picture picture;
     struct fl_copies copies = {.at = NULL};
-    struct ft_fault fault = {""};
 
-    assert_int_equal(fl_picture_make(&picture, keys_file, &keys, NULL, 5000, &fault), 0);
-    assert_int_equal(fl_stray_follow(&copies, &picture, &keys, all, &fault), 0);
+    assert_int_equal(fl_picture_make(&picture, keys_file, &keys, NULL, 5000, &help_fault), 0);
+    assert_int_equal(fl_stray_follow(&copies, &picture, &keys, all, &help_fault), 0);
     found[0] = '\0';
     for (size_t i = 0; i < copies.count; i++) {
         size_t at = strlen(found);
@@ -251,9 +243,8 @@ TEST_WITH(a_shard_out_of_the_file_is_ended_by_a_person_alone, NULL, forget)
 static const char *strays(void)
 {
     struct fl_picture picture;
-    struct ft_fault fault = {""};
 
-    assert_int_equal(fl_picture_make(&picture, keys_file, &keys, NULL, 5000, &fault), 0);
+    assert_int_equal(fl_picture_make(&picture, keys_file, &keys, NULL, 5000, &help_fault), 0);
     found[0] = '\0';
     for (uint32_t i = keys_file->shards; i < fl_file_all_shards(keys_file); i++)
         if (fl_stray_is(&picture, &keys, i))

@@ -253,20 +253,17 @@ TEST(a_key_that_was_cut_is_refused)
     static const char whole[] =
         "{" MEMBERS "'view':7,'order':{'kind':'re-pair','cause':'heal','to':'c','since':1}}";
     struct fl_placement p;
-    struct ft_fault fault = {""};
 
     for (size_t len = 0; len < sizeof(whole) - 1; len++)
-        assert_int_equal(read_shard(&p, whole, len, &fault), FT_EMALFORMED);
-    assert_int_equal(read_shard(&p, whole, sizeof(whole) - 1, &fault), 0);
+        assert_int_equal(read_shard(&p, whole, len, &help_fault), FT_EMALFORMED);
+    assert_int_equal(read_shard(&p, whole, sizeof(whole) - 1, &help_fault), 0);
     assert_int_equal(p.order.to, C);
 }
 
 static void read_well(struct fl_placement *out, const char *value)
 {
-    struct ft_fault fault = {""};
-
-    if (read_shard(out, value, strlen(value), &fault))
-        fail_msg("%s: %s", value, fault.text);
+    if (read_shard(out, value, strlen(value), &help_fault))
+        fail_msg("%s: %s", value, help_fault.text);
 }
 
 /* An operator empties a server and takes it out of the file: the shards that it once had are read. */
@@ -320,9 +317,8 @@ static int read_server(struct fl_server_said *out, const char *value, size_t len
 TEST(a_server_is_read_as_it_is_written)
 {
     struct fl_server_said said, again;
-    struct ft_fault fault = {""};
 
-    assert_int_equal(fl_server_said_make(&said, keys_file->shards, &fault), 0);
+    assert_int_equal(fl_server_said_make(&said, keys_file->shards, &help_fault), 0);
     said.node[0] = (struct fl_node_said){.shard = C,
                                          .state = "PROTECTED",
                                          .primary = true,
@@ -345,7 +341,7 @@ TEST(a_server_is_read_as_it_is_written)
                         "'primary':true,'slow':'it acknowledges late','state':'PROTECTED',"
                         "'view':4611686018427387904}},"
                         "'strays':true}");
-    assert_int_equal(read_server(&again, value, strlen(value), &fault), 0);
+    assert_int_equal(read_server(&again, value, strlen(value), &help_fault), 0);
     assert_int_equal(again.nodes, 2);
     assert_int_equal(again.kepts, 1);
     assert_int_equal(again.kept[0], B);
@@ -379,14 +375,13 @@ TEST(a_server_is_read_as_it_is_written)
 TEST(a_load_that_is_no_number_is_not_written)
 {
     struct fl_server_said said, again;
-    struct ft_fault fault = {""};
 
-    assert_int_equal(fl_server_said_make(&said, keys_file->shards, &fault), 0);
+    assert_int_equal(fl_server_said_make(&said, keys_file->shards, &help_fault), 0);
     said.node[said.nodes++] =
         (struct fl_node_said){.shard = A, .state = "SOLO", .measured = true, .load = {{NAN, 1, 1, 0}}};
     const char *value = plain_json(fl_server_said_write(keys_file, &said), 0);
 
-    assert_int_equal(read_server(&again, value, strlen(value), &fault), 0);
+    assert_int_equal(read_server(&again, value, strlen(value), &help_fault), 0);
     assert_int_equal(again.nodes, 1);
     assert_false(again.node[0].measured);
     fl_server_said_free(&again);
@@ -402,9 +397,8 @@ TEST(as_many_nodes_as_a_server_may_run_fit_into_its_key)
     struct fl_shard_entry shard[FL_NODES_MAX] = {{.name = ""}};
     const struct fl_file most = {.shard = shard, .shards = FL_NODES_MAX};
     struct fl_server_said said;
-    struct ft_fault fault = {""};
 
-    assert_int_equal(fl_server_said_make(&said, FL_NODES_MAX, &fault), 0);
+    assert_int_equal(fl_server_said_make(&said, FL_NODES_MAX, &help_fault), 0);
     for (; said.nodes < FL_NODES_MAX; said.nodes++) {
         struct fl_node_said *n = &said.node[said.nodes];
 
@@ -482,10 +476,8 @@ TEST(what_is_no_servers_key_is_refused)
 
 static void read_server_well(struct fl_server_said *out, const char *value)
 {
-    struct ft_fault fault = {""};
-
-    if (read_server(out, value, strlen(value), &fault))
-        fail_msg("%s: %s", value, fault.text);
+    if (read_server(out, value, strlen(value), &help_fault))
+        fail_msg("%s: %s", value, help_fault.text);
 }
 
 TEST(what_is_no_load_was_not_measured)

@@ -50,10 +50,8 @@ static const char *refusal_of(const char *text)
 static struct fl_file *read_text(const char *text)
 {
     struct fl_file *file = NULL;
-    struct ft_fault fault = {""};
 
-    if (fl_file_read(&file, help_config_file("f.yaml", text, strlen(text)), &fault))
-        fail_msg("%s", fault.text);
+    help_done(fl_file_read(&file, help_config_file("f.yaml", text, strlen(text)), &help_fault));
     return HELP_OWNED(file, fl_file_free);
 }
 
@@ -82,8 +80,7 @@ TEST(sections_are_refused_by_position)
         {"edge", "a/b", "f.yaml:1: fleet is a/b, expected a name of at most 31 letters, digits, - and _"},
         {"edge", "abcdefghijklmnopqrstuvwxyz012345",
          "f.yaml:1: fleet is abcdefghijklmnopqrstuvwxyz012345, expected a name of at most 31 letters, "
-         "digits, - "
-         "and _"},
+         "digits, - and _"},
         {"edge\n", "edge\nheal: 3\n", "f.yaml:2: unknown key \"heal\" in the file, expected \"heals\"?"},
         {"edge\n", "edge\nheals: 0\n", "f.yaml:2: heals is 0, expected a number from 1 to 1000"},
         {"edge\n", "edge\nheals: 1001\n", "f.yaml:2: heals is 1001, expected a number from 1 to 1000"},
@@ -179,13 +176,11 @@ TEST(shards_are_refused_by_position)
          "f.yaml:11: shard north with \"a)b\", expected at most 31 letters, digits, - and _"},
         {"{in: x0", "{a1234567890123456789012345678901: x0",
          "f.yaml:11: shard north with \"a1234567890123456789012345678901\", expected at most 31 letters, "
-         "digits, - "
-         "and _"},
+         "digits, - and _"},
         /* With a-1 it is 28 + 1 + 3 characters; with 27 it is 31. */
         {"  north: ", "  n123456789012345678901234567: ",
          "f.yaml:11: its node on server a-1 would be called n123456789012345678901234567-a-1, expected at "
-         "most 31 "
-         "characters"},
+         "most 31 characters"},
         {"  north: ", "  n12345678901234567890123456: ", ""},
     };
 
@@ -194,13 +189,12 @@ TEST(shards_are_refused_by_position)
 
 TEST(a_file_that_is_not_there_is_refused)
 {
-    struct ft_fault fault = {""};
     struct fl_file *file;
 
-    assert_int_equal(fl_file_read(&file, "/nowhere/fleet.yaml", &fault), FT_ENOENT);
+    assert_int_equal(fl_file_read(&file, "/nowhere/fleet.yaml", &help_fault), FT_ENOENT);
     assert_null(file);
     assert_string_equal(
-        fault.text,
+        help_fault.text,
         "/nowhere/fleet.yaml: cannot be opened (No such file or directory), expected a readable file");
     assert_string_equal(refusal_of(""), "f.yaml:1: empty file, expected a configuration");
     fl_file_free(NULL);
@@ -272,7 +266,6 @@ TEST(the_longest_name_of_a_node_is_one)
 /* Where the file lies goes for its paths, from wherever it is read. */
 TEST(paths_do_not_depend_on_where_it_is_read)
 {
-    struct ft_fault fault = {""};
     struct fl_file *file;
     char expected[256], was[512], *text, *pair;
     const uint32_t on[] = {0, 1};
@@ -281,7 +274,7 @@ TEST(paths_do_not_depend_on_where_it_is_read)
     help_config_file("f.yaml", text, strlen(text));
     assert_non_null(getcwd(was, sizeof(was)));
     assert_int_equal(chdir(help_config_dir()), 0);
-    assert_int_equal(fl_file_read(&file, "f.yaml", &fault), 0);
+    assert_int_equal(fl_file_read(&file, "f.yaml", &help_fault), 0);
     assert_int_equal(chdir(was), 0);
     assert_string_equal(file->dir, help_config_dir());
     snprintf(expected, sizeof(expected), "%s/st", help_config_dir());
@@ -289,7 +282,7 @@ TEST(paths_do_not_depend_on_where_it_is_read)
     assert_string_equal(file->run, "/rn");
     snprintf(expected, sizeof(expected), "%s/tls/ca.pem", help_config_dir());
     assert_string_equal(file->etcd.ca, expected);
-    assert_int_equal(fl_file_render(file, 0, on, 2, &pair, &fault), 0);
+    assert_int_equal(fl_file_render(file, 0, on, 2, &pair, &help_fault), 0);
     assert_non_null(strstr(pair, expected));
     free(pair);
     fl_file_free(file);
@@ -299,11 +292,9 @@ TEST(paths_do_not_depend_on_where_it_is_read)
 
 static char *render(const struct fl_file *file, uint32_t shard, const uint32_t on[], unsigned count)
 {
-    struct ft_fault fault = {""};
     char *text;
 
-    if (fl_file_render(file, shard, on, count, &text, &fault))
-        fail_msg("%s", fault.text);
+    help_done(fl_file_render(file, shard, on, count, &text, &help_fault));
     return HELP_OWNED(text, free);
 }
 
@@ -313,14 +304,13 @@ TEST(a_node_reads_who_is_in_the_pair)
     static const uint32_t on[] = {1, 2, 0};
     struct fl_file *file;
     struct nd_config *config = NULL;
-    struct ft_fault fault = {""};
-    char path[512], *text;
+    char *text;
 
     chmod(help_config_file("fleet.key", key, sizeof(key) - 1), 0600);
     file = read_text(base);
     text = render(file, 0, on, 3);
-    if (nd_config_read(&config, help_config_file("p.yaml", text, strlen(text)), ND_CONFIG_NODES, &fault))
-        fail_msg("%s\n%s", fault.text, text);
+    if (nd_config_read(&config, help_config_file("p.yaml", text, strlen(text)), ND_CONFIG_NODES, &help_fault))
+        fail_msg("%s\n%s", help_fault.text, text);
     assert_string_equal(config->chain.name, "north");
     assert_string_equal(config->arbiter.key, "understudy/edge/arbiter/north");
     assert_int_equal(config->arbiter.etcd.urls, 1);
@@ -336,8 +326,7 @@ TEST(a_node_reads_who_is_in_the_pair)
     assert_int_equal(config->node[0].tcp_port, 4701);
     assert_int_equal(config->node[2].tcp_port, 4701);
     assert_string_equal(config->node[1].control, "/rn/north-s3.sock");
-    snprintf(path, sizeof(path), "%s/st/north-s3", help_config_dir());
-    assert_string_equal(config->node[1].state, path);
+    assert_string_equal(config->node[1].state, help_print("%s/st/north-s3", help_config_dir()));
     assert_string_equal(config->node[1].port[0], "x0");
     assert_string_equal(config->node[1].port[1], "x1@s3@north-s3@192.0.2.3");
     assert_string_equal(config->node[2].port[1], "x1@a-1@north-a-1@192.0.2.1");
@@ -438,11 +427,9 @@ TEST(values_come_back_as_they_were)
         {"\"a \\\" b\"", "'a \" b'"},
         {"'a \\ b'", "'a \\ b'"},
         {"[\"{a: b}\", \"[c]\", \"a, b\", \"a: b\", \"a #b\", \"#\", \"%d\", \"@\", \"`\", \"!x\", \"&x\", "
-         "\"*x\", "
-         "\"|\", \">\", \"? a\", \"- a\", \"-\", \"---\", \"...\", \"'\", \" a \"]",
+         "\"*x\", \"|\", \">\", \"? a\", \"- a\", \"-\", \"---\", \"...\", \"'\", \" a \"]",
          "['{a: b}', '[c]', 'a, b', 'a: b', 'a #b', '#', '%d', '@', '`', '!x', '&x', '*x', '|', '>', '? a', "
-         "'- a', "
-         "'-', '---', '...', ''', ' a ']"},
+         "'- a', '-', '---', '...', ''', ' a ']"},
         {"{\"a: b\": 1, \"{\": 2, \"#c\": 3, \"null\": 4, \"\\\"\": 5}",
          "{a: b: 1, {: 2, #c: 3, null: 4, \": 5}"},
         {"\"$\"", "'$'"},
@@ -481,13 +468,10 @@ TEST(names_of_paths_come_back_as_they_were)
 
 TEST(names_stand_for_what_the_shard_has)
 {
-    char expected[300];
-
     expect_yaml("$(in)", "x0");
     expect_yaml("[a$(in)b$(out), $(shard)$(shard), '$(in)']", "[ax0bx1, northnorth, 'x0']");
     expect_yaml("{$(in): {a: [$(out)]}}", "{x0: {a: [x1]}}");
-    snprintf(expected, sizeof(expected), "%s/x", help_config_dir());
-    expect_yaml("$(dir)/x", expected);
+    expect_yaml("$(dir)/x", help_print("%s/x", help_config_dir()));
 }
 
 /* The shard's `with` has `in`, of which the chain is made. */
@@ -583,7 +567,6 @@ TEST(a_pair_file_that_is_too_long_is_refused)
 {
     char *text = malloc(200000), long_text[1500];
     const uint32_t on[] = {0, 1};
-    struct ft_fault fault = {""};
     char *pair;
 
     memset(long_text, 'x', sizeof(long_text));
@@ -599,10 +582,10 @@ TEST(a_pair_file_that_is_too_long_is_refused)
     sprintf(text + at, "]\n");
     struct fl_file *file = read_text(text);
 
-    assert_int_equal(fl_file_render(file, 1, on, 2, &pair, &fault), FT_EMALFORMED);
+    assert_int_equal(fl_file_render(file, 1, on, 2, &pair, &help_fault), FT_EMALFORMED);
     assert_null(pair);
-    assert_non_null(strstr(fault.text, "shard south has a pair file of more than 4194303 bytes"));
-    assert_int_equal(fl_file_render(file, 0, on, 2, &pair, &fault), 0);
+    assert_non_null(strstr(help_fault.text, "shard south has a pair file of more than 4194303 bytes"));
+    assert_int_equal(fl_file_render(file, 0, on, 2, &pair, &help_fault), 0);
     free(pair);
     free(text);
 }

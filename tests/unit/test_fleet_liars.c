@@ -192,10 +192,9 @@ static struct outcome look(void)
     struct outcome out = {.known = false};
     struct fl_picture p;
     struct fl_plan *plan;
-    struct ft_fault fault = {""};
 
-    if (fl_picture_make(&p, keys_file, &keys, NULL, NOW, &fault) || fl_plan_make(&plan, &p.fleet, &fault))
-        fail_msg("%s", fault.text);
+    help_done(fl_picture_make(&p, keys_file, &keys, NULL, NOW, &help_fault) ||
+              fl_plan_make(&plan, &p.fleet, &help_fault));
     out.known = p.shard[0].known;
     (void)fl_picture_next(&p, plan, 0, &out.next);
     fl_plan_explain(plan, &p.fleet, 0, out.why);
@@ -331,21 +330,18 @@ TEST(two_primaries_of_one_view_are_not_protected)
         const char *says[] = {rows[i].a, rows[i].b};
         struct fl_picture p;
         struct fl_plan *plan;
-        struct ft_fault fault = {""};
 
         put_truth(&truths[0]);
         for (uint32_t k = 0; k < 2; k++) {
-            char key[32], value[300];
-
-            snprintf(key, sizeof(key), "servers/%s", names[k]);
-            snprintf(value, sizeof(value),
-                     "{'nodes':{'east':{'state':'%s','primary':true,'member':true,'view':7,%s"
-                     "'members':['east-a','east-b']}},'kept':[]}",
-                     says[k], k == rows[i].primary ? "" : "'slow':'it acknowledges late',");
-            put(key, value, 1);
+            const char *key = help_print("servers/%s", names[k]);
+            put(key,
+                help_print("{'nodes':{'east':{'state':'%s','primary':true,'member':true,'view':7,%s"
+                           "'members':['east-a','east-b']}},'kept':[]}",
+                           says[k], k == rows[i].primary ? "" : "'slow':'it acknowledges late',"),
+                1);
         }
-        assert_int_equal(fl_picture_make(&p, keys_file, &keys, NULL, NOW, &fault), 0);
-        assert_int_equal(fl_plan_make(&plan, &p.fleet, &fault), 0);
+        assert_int_equal(fl_picture_make(&p, keys_file, &keys, NULL, NOW, &help_fault), 0);
+        assert_int_equal(fl_plan_make(&plan, &p.fleet, &help_fault), 0);
         assert_int_equal(p.shard[0].primary, rows[i].primary);
         assert_string_equal(fl_says_name(p.shard[0].says[rows[i].primary]), rows[i].told);
         assert_null(p.shard[0].slow);
@@ -361,14 +357,11 @@ TEST(a_state_of_a_shard_out_of_the_file_is_a_word)
     static const char *const said[] = {"PROTECTED", "\\u001b[2J", "SOLO\\n", "a b", "", "NO\\u00c4"};
 
     for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
-        char value[200];
         struct fl_picture p;
-        struct ft_fault fault = {""};
 
         put_truth(&truths[0]);
-        snprintf(value, sizeof(value), "{'nodes':{'west':{'state':'%s'}},'kept':[]}", said[i]);
-        put("servers/f", value, 1);
-        assert_int_equal(fl_picture_make(&p, keys_file, &keys, NULL, NOW, &fault), 0);
+        put("servers/f", help_print("{'nodes':{'west':{'state':'%s'}},'kept':[]}", said[i]), 1);
+        assert_int_equal(fl_picture_make(&p, keys_file, &keys, NULL, NOW, &help_fault), 0);
         assert_int_equal(p.said[F].strays, 1);
         assert_string_equal(p.said[F].stray[0].state, i ? "" : "PROTECTED");
         fl_picture_free(&p);
@@ -406,15 +399,13 @@ TEST(names_of_nobody_take_no_room)
 {
     for (int i = 0; i < 200; i++) {
         uint32_t liar = i % 4 < 2 ? F : A;
-        char key[64], value[300];
 
         put_truth(&truths[i % 2 ? 0 : 14]);
-        snprintf(value, sizeof(value),
-                 "{'nodes':{'east':{'state':'SOLO','primary':true,'member':true,'view':9,"
-                 "'members':['east-%s','east-nobody%d']}},'kept':[]}",
-                 names[liar], i);
-        snprintf(key, sizeof(key), "servers/%s", names[liar]);
-        put(key, value, 1);
+        const char *value =
+            help_print("{'nodes':{'east':{'state':'SOLO','primary':true,'member':true,'view':9,"
+                       "'members':['east-%s','east-nobody%d']}},'kept':[]}",
+                       names[liar], i);
+        put(help_print("servers/%s", names[liar]), value, 1);
         struct outcome is = look();
 
         assert_int_equal(is.servers, SERVERS);
@@ -474,10 +465,9 @@ TEST(who_leads_is_a_server_with_a_lease)
     put_truth(&truths[0]);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct fl_picture p;
-        struct ft_fault fault = {""};
 
         put_leased("leader", rows[i].leader, 1, rows[i].lease);
-        assert_int_equal(fl_picture_make(&p, keys_file, &keys, NULL, NOW, &fault), 0);
+        assert_int_equal(fl_picture_make(&p, keys_file, &keys, NULL, NOW, &help_fault), 0);
         assert_string_equal(p.leader, rows[i].told);
         fl_picture_free(&p);
     }

@@ -80,19 +80,15 @@ static void put(const char *name, const char *text, mode_t mode)
 
 static int open_all(void **state)
 {
-    struct ft_fault fault = {""};
-    char text[1024];
-
-    snprintf(text, sizeof(text),
-             "fleet: f\narbiter: {etcd: [\"http://192.0.2.9:2379\"]}\nstate: %s\nrun: %s\n"
-             "servers: {a: {host: 192.0.2.1}, b: {host: 192.0.2.2}, c: {host: 192.0.2.3}}\n"
-             "shards: {east: {port: 1}}\npair: {}\nnode: {}\n",
-             help_config_dir(), help_config_dir());
-    put("f.yaml", text, 0644);
-    snprintf(text, sizeof(text), "#!/bin/sh\necho \"$2 $3\" >>%s/units\n", help_config_dir());
-    put("systemctl", text, 0755);
+    put("f.yaml",
+        help_print("fleet: f\narbiter: {etcd: [\"http://192.0.2.9:2379\"]}\nstate: %s\nrun: %s\n"
+                   "servers: {a: {host: 192.0.2.1}, b: {host: 192.0.2.2}, c: {host: 192.0.2.3}}\n"
+                   "shards: {east: {port: 1}}\npair: {}\nnode: {}\n",
+                   help_config_dir(), help_config_dir()),
+        0644);
+    put("systemctl", help_print("#!/bin/sh\necho \"$2 $3\" >>%s/units\n", help_config_dir()), 0755);
     setenv("PATH", help_config_dir(), 1);
-    assert_int_equal(fl_file_read(&file, path("f.yaml"), &fault), 0);
+    assert_int_equal(fl_file_read(&file, path("f.yaml"), &help_fault), 0);
     return 0;
 }
 
@@ -107,13 +103,11 @@ static int close_all(void **state)
 static int open_local(struct fl_local **out, const struct fl_file *of)
 {
     const struct fl_steward_config config = {.file = of->path, .server = "a", .user = ""};
-    struct ft_fault fault = {""};
     int steward;
-    int error = fl_steward_start(&steward, &config, &fault);
+    int error = fl_steward_start(&steward, &config, &help_fault);
 
-    error = error ? error : fl_local_open(out, of, A, steward, &fault);
-    if (error)
-        fail_msg("%s", fault.text);
+    error = error ? error : fl_local_open(out, of, A, steward, &help_fault);
+    help_done(error);
     return error;
 }
 
@@ -155,6 +149,13 @@ static void turn(bool fresh)
     settle(local, 0);
 }
 
+/* The same once the shard is so. */
+static void turn_with(bool fresh, struct fl_placement placement)
+{
+    fl_local_place(local, 0, &placement);
+    turn(fresh);
+}
+
 static void expect_units(const char *expected)
 {
     char is[1024] = "";
@@ -186,8 +187,7 @@ TEST_WITH(a_standby_is_not_given_up_before_the_other_one_is_there, begin, end)
         turn(true);
     assert_string_equal(node.asked, "");
     p.order.there = true;
-    fl_local_place(local, 0, &p);
-    turn(true);
+    turn_with(true, p);
     assert_non_null(strstr(node.asked, "\"re-pair\""));
     assert_non_null(strstr(node.asked, "\"east-c\""));
     assert_non_null(strstr(node.asked, "\"192.0.2.3\""));
@@ -200,33 +200,23 @@ TEST_WITH(who_does_not_know_what_is_told_now_starts_nodes_alone, begin, end)
 
     say("PROTECTED", "primary", true, 7);
     p.order.there = true;
-    fl_local_place(local, 0, &p);
-    turn(false);
-    p = ordered(FL_HANDOVER, B);
-    fl_local_place(local, 0, &p);
-    turn(false);
+    turn_with(false, p);
+    turn_with(false, ordered(FL_HANDOVER, B));
     assert_string_equal(node.asked, "");
     say("READY", "standby", true, 7);
-    p = ordered(FL_RESTART, A);
-    fl_local_place(local, 0, &p);
-    turn(false);
+    turn_with(false, ordered(FL_RESTART, A));
     p = protects;
     p.member[0] = C;
     p.view = 8;
-    fl_local_place(local, 0, &p);
-    turn(false);
+    turn_with(false, p);
     expect_units("");
     /* It knows. */
     turn(true);
     expect_units("stop understudy@east-a\n");
-    p = ordered(FL_RESTART, A);
-    fl_local_place(local, 0, &p);
-    turn(true);
+    turn_with(true, ordered(FL_RESTART, A));
     expect_units("stop understudy@east-a\nrestart understudy@east-a\n");
     say("PROTECTED", "primary", true, 7);
-    p = ordered(FL_HANDOVER, B);
-    fl_local_place(local, 0, &p);
-    turn(true);
+    turn_with(true, ordered(FL_HANDOVER, B));
     assert_non_null(strstr(node.asked, "\"drain\""));
 }
 
@@ -245,8 +235,7 @@ TEST_WITH(an_order_of_the_file_waits_as_well, begin, end)
     assert_string_equal(node.asked, "");
     turn(true); /* it knows what etcd has now, and in that is no key of the shard */
     assert_string_equal(node.asked, "");
-    fl_local_place(local, 0, &p);
-    turn(true);
+    turn_with(true, p);
     assert_non_null(strstr(node.asked, "\"drain\""));
 }
 
@@ -274,14 +263,10 @@ TEST_WITH(an_order_whose_key_is_gone_is_not_carried_out, begin, end)
 /* A view of another life of the shard, or whatever else stands in the key. */
 TEST_WITH(a_primary_is_not_ended_by_a_key, begin, end)
 {
-    struct fl_placement p = protects;
-
     say("PROTECTED", "primary", true, 7);
-    fl_local_place(local, 0, &p);
-    turn(true);
-    p = (struct fl_placement){.first = {B, C}, .member = {B, C}, .view = 300, .failed.to = FL_NONE};
-    fl_local_place(local, 0, &p);
-    turn(true);
+    turn_with(true, protects);
+    turn_with(true,
+              (struct fl_placement){.first = {B, C}, .member = {B, C}, .view = 300, .failed.to = FL_NONE});
     expect_units("");
     /* It was replaced, and knows. */
     say("JOINING", "none", false, 7);
@@ -303,12 +288,10 @@ TEST_WITH(a_node_that_never_came_up_is_stopped_once, begin, end)
     snprintf(node.status, sizeof(node.status), "{}");
     p.member[0] = C;
     p.member[1] = B;
-    fl_local_place(local, 0, &p);
-    turn(true);
+    turn_with(true, p);
     expect_units("start understudy@east-a\n");
     p.order.kind = FL_LEAVE;
-    fl_local_place(local, 0, &p);
-    turn(false); /* it may be wanted again */
+    turn_with(false, p); /* it may be wanted again */
     expect_units("start understudy@east-a\n");
     put("east-a/east-a.view", "1\n", 0644); /* it has been in a view, and may be the only one that was */
     turn(true);
@@ -324,8 +307,7 @@ TEST_WITH(a_node_that_never_came_up_is_stopped_once, begin, end)
     fl_local_close(local);
     open_local(&local, file);
     p.order.kind = FL_LEAVE;
-    fl_local_place(local, 0, &p);
-    turn(true);
+    turn_with(true, p);
     turn(true);
     expect_units("stop understudy@east-a\n");
 }
@@ -336,7 +318,6 @@ TEST_WITH(what_a_node_says_can_be_read_by_others, begin, end)
     static const char *const rows[] = {"[\"east-a\",\"\"]", "[\"east-a\"]", "[\"a b\",\"c\"]",
                                        "[\"east-a\",7]",    "\"east-a\"",   "[\"\\u0007\",\"x\"]"};
     struct fl_server_said read;
-    struct ft_fault fault = {""};
 
     fl_local_place(local, 0, &protects);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -350,8 +331,8 @@ TEST_WITH(what_a_node_says_can_be_read_by_others, begin, end)
         json_t *o = fl_server_said_write(file, fl_local_said(local));
         char *text = json_dumps(o, JSON_COMPACT);
 
-        if (fl_server_said_read(&read, file, 0, text, strlen(text), &fault) != 0)
-            fail_msg("%s: %s", text, fault.text);
+        if (fl_server_said_read(&read, file, 0, text, strlen(text), &help_fault) != 0)
+            fail_msg("%s: %s", text, help_fault.text);
         assert_string_equal(read.node[0].members[0], "");
         assert_string_equal(read.node[0].slow, i ? "" : "its process stands at times");
         assert_true(read.node[0].primary && read.node[0].incarnation == 0 && read.node[0].counter == 1010);
@@ -367,8 +348,7 @@ TEST_WITH(a_disk_that_is_full_keeps_no_node_from_being_started, begin, end)
     struct fl_placement p = protects;
 
     snprintf(node.status, sizeof(node.status), "{}");
-    fl_local_place(local, 0, &p);
-    turn(true);
+    turn_with(true, p);
     expect_units("start understudy@east-a\n");
     assert_int_equal(mkdir(path("east-a.env.new"), 0755), 0);
     assert_int_equal(mkdir(path("east-a.yaml.new"), 0755), 0);
@@ -436,7 +416,6 @@ static const char *asked_in_a_turn(struct fl_local *l)
 /* Each silent one is 300 ms in which the others hear no order. */
 TEST(a_turn_waits_for_three_silent_nodes)
 {
-    struct ft_fault fault = {""};
     struct fl_file *of_six;
     struct fl_local *l;
     char text[1024];
@@ -449,7 +428,7 @@ TEST(a_turn_waits_for_three_silent_nodes)
              help_config_dir(), help_config_dir());
     put("six.yaml", text, 0644);
     unlink(path("east.told"));
-    assert_int_equal(fl_file_read(&of_six, path("six.yaml"), &fault), 0);
+    assert_int_equal(fl_file_read(&of_six, path("six.yaml"), &help_fault), 0);
     open_local(&l, of_six);
     for (int i = 0; i < 6; i++) {
         l->node[i].told = true; /* of one elsewhere: nothing is started */
@@ -481,6 +460,14 @@ static bool is_said_of_west(struct fl_local *l, const char *expected)
     return is;
 }
 
+static void ten_turns(struct fl_local *l)
+{
+    for (int i = 0; i < 10; i++) {
+        fl_local_turn(l, UINT64_MAX, now += S);
+        settle(l, 1);
+    }
+}
+
 /* A line that was lost from the file ends no shard; a person does. Its files go once nobody listens there. */
 TEST(a_shard_that_is_not_in_the_file_is_said_and_ends_when_it_is_to)
 {
@@ -508,10 +495,7 @@ TEST(a_shard_that_is_not_in_the_file_is_said_and_ends_when_it_is_to)
     fl_local_remove(l, 1, true);
     fl_local_turn(l, 0, now += S); /* it may be over: the wish was taken back */
     expect_units("");
-    for (int i = 0; i < 10; i++) {
-        fl_local_turn(l, UINT64_MAX, now += S);
-        settle(l, 1);
-    }
+    ten_turns(l);
     assert_true(is_said_of_west(l, "\"west\":{\"state\":\"PROTECTED\""));
     expect_units("stop understudy@west-a\nstop understudy@west-a\nstop understudy@west-a\n");
     for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++)
@@ -519,17 +503,11 @@ TEST(a_shard_that_is_not_in_the_file_is_said_and_ends_when_it_is_to)
     west_runs = false;
     put("systemctl", "#!/bin/sh\nexit 1\n", 0755);
     l->node[1].stops = false;
-    for (int i = 0; i < 10; i++) {
-        fl_local_turn(l, UINT64_MAX, now += S);
-        settle(l, 1);
-    }
+    ten_turns(l);
     for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++)
         assert_int_equal(access(path(left[i]), F_OK), 0);
     put("systemctl", "#!/bin/sh\nexit 0\n", 0755);
-    for (int i = 0; i < 10; i++) {
-        fl_local_turn(l, UINT64_MAX, now += S);
-        settle(l, 1);
-    }
+    ten_turns(l);
     assert_true(is_said_of_west(l, "{\"nodes\":{},\"kept\":[],\"strays\":true}"));
     fl_local_remove(l, 1, true); /* the leader has not deleted the copy yet */
     assert_false(l->node[1].removes);

@@ -34,11 +34,9 @@ static int forget(void **state)
 
 static void paint_at(uint64_t now, const uint64_t gone[])
 {
-    struct ft_fault fault = {""};
-
     if (picture.file)
         fl_picture_free(&picture);
-    assert_int_equal(fl_picture_make(&picture, keys_file, &keys, gone, now, &fault), 0);
+    assert_int_equal(fl_picture_make(&picture, keys_file, &keys, gone, now, &help_fault), 0);
 }
 
 static void paint(void)
@@ -49,11 +47,21 @@ static void paint(void)
 /* Of a server: each node, {} for none, without the braces. */
 static void put_server(const char *server, const char *nodes, const char *kept)
 {
-    char key[64], value[2048];
+    const char *key = help_print("servers/%s", server);
+    put(key, help_print("{'nodes':{%s},'kept':[%s]}", nodes, kept), 1);
+}
 
-    snprintf(key, sizeof(key), "servers/%s", server);
-    snprintf(value, sizeof(value), "{'nodes':{%s},'kept':[%s]}", nodes, kept);
-    put(key, value, 1);
+/* The same, and the picture is painted of it. */
+static void hear(const char *server, const char *nodes, const char *kept)
+{
+    put_server(server, nodes, kept);
+    paint();
+}
+
+static void learn(const char *key, const char *value, int64_t changed)
+{
+    put(key, value, changed);
+    paint();
 }
 
 #define NODE(shard, state, primary, member, view, a, b)                                                      \
@@ -66,10 +74,8 @@ static void put_server(const char *server, const char *nodes, const char *kept)
 static struct fl_plan *plan_of(void)
 {
     struct fl_plan *plan;
-    struct ft_fault fault = {""};
 
-    if (fl_plan_make(&plan, &picture.fleet, &fault))
-        fail_msg("%s", fault.text);
+    help_done(fl_plan_make(&plan, &picture.fleet, &help_fault));
     return HELP_OWNED(plan, fl_plan_free);
 }
 
@@ -127,8 +133,7 @@ TEST_WITH(what_the_leader_says_of_leases_is_known_to_all, NULL, forget)
     struct fl_plan *plan;
 
     put_server("d", "", "");
-    put("leader/gone", "{'a':94,'b':95,'c':-1,'d':96,'x':97}", 3);
-    paint();
+    learn("leader/gone", "{'a':94,'b':95,'c':-1,'d':96,'x':97}", 3);
     assert_int_equal(picture.server[A].gone, 94);
     assert_int_equal(picture.server[B].gone, 95);
     assert_int_equal(picture.server[C].gone, 0);
@@ -143,8 +148,7 @@ TEST_WITH(what_the_leader_says_of_leases_is_known_to_all, NULL, forget)
     paint_at(NOW, gone);
     assert_int_equal(picture.server[A].gone, 11);
     expect_gone("{'a':11,'b':12,'c':13}");
-    put("leader/gone", "[90]", 4);
-    paint();
+    learn("leader/gone", "[90]", 4);
     assert_int_equal(picture.server[A].gone, 0);
     assert_int_equal(picture.unreadable, 1);
     assert_string_equal(picture.why, "understudy/f/leader/gone: no JSON object, expected times by servers");
@@ -189,8 +193,7 @@ TEST_WITH(a_key_without_nodes_is_believed, NULL, forget)
     const struct fl_shard *s;
 
     put("shards/east", SHARD("c", "b", "7", ORDER("re-pair", "drain", "d", "90") FAILED("2", "80", "a")), 42);
-    put("wishes/pin/east", "b", 2);
-    paint();
+    learn("wishes/pin/east", "b", 2);
     s = &picture.shard[EAST];
     assert_true(s->known && s->view == 7 && s->moved == 100);
     assert_int_equal(picture.revision[EAST], 42);
@@ -222,14 +225,11 @@ TEST_WITH(nodes_of_the_view_are_heard, NULL, forget)
 
     put("shards/east", EAST_AB, 42);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        char node[512];
-
-        snprintf(node, sizeof(node),
-                 "'east':{'state':'%s','primary':true,'member':true,'view':7,"
-                 "'members':['east-a','east-b'],'load':[1,2,3]}",
-                 rows[i].state);
-        put_server("b", node, "");
-        paint();
+        hear("b",
+             help_print("'east':{'state':'%s','primary':true,'member':true,'view':7,"
+                        "'members':['east-a','east-b'],'load':[1,2,3]}",
+                        rows[i].state),
+             "");
         s = &picture.shard[EAST];
         assert_int_equal(s->says[1], rows[i].says);
         assert_int_equal(s->says[0], FL_SAYS_NOTHING);
@@ -238,11 +238,10 @@ TEST_WITH(nodes_of_the_view_are_heard, NULL, forget)
     /* Loads are of the role: b is the primary. */
     assert_true(s->measured[0] && !s->measured[1]);
     assert_true(s->load[0].of[FL_PACKETS] == 2);
-    put_server("a",
-               "'east':{'state':'READY','primary':false,'member':true,'view':7,"
-               "'members':['east-a','east-b'],'load':[4,5,6]}",
-               "");
-    paint();
+    hear("a",
+         "'east':{'state':'READY','primary':false,'member':true,'view':7,"
+         "'members':['east-a','east-b'],'load':[4,5,6]}",
+         "");
     assert_true(picture.shard[EAST].measured[1] && picture.shard[EAST].load[1].of[FL_PACKETS] == 5);
     assert_int_equal(picture.shard[EAST].says[0], FL_SAYS_READY);
 }
@@ -254,8 +253,7 @@ TEST_WITH(a_later_view_of_nodes_goes_before_the_key_and_ends_an_order, NULL, for
     put("shards/east", SHARD("a", "b", "7", ORDER("re-pair", "heal", "c", "90")), 42);
     put_server("a", NODE("east", "SOLO", "true", "true", "8", "a", "c"), "");
     put_server("b", NODE("east", "READY", "false", "true", "7", "a", "b"), "");
-    put_server("c", NODE("east", "SYNCING", "false", "true", "8", "a", "c"), "");
-    paint();
+    hear("c", NODE("east", "SYNCING", "false", "true", "8", "a", "c"), "");
     s = &picture.shard[EAST];
     assert_true(s->known && s->view == 8);
     assert_int_equal(s->member[0], A);
@@ -271,14 +269,12 @@ TEST_WITH(a_node_of_another_view_says_nothing, NULL, forget)
 {
     put("shards/east", EAST_AB, 42);
     /* b lives on in an earlier view, in which it was the primary's standby; a is dead. */
-    put_server("b", NODE("east", "READY", "true", "true", "6", "b", "a"), "");
-    paint();
+    hear("b", NODE("east", "READY", "true", "true", "6", "b", "a"), "");
     assert_true(picture.shard[EAST].view == 7);
     assert_int_equal(picture.shard[EAST].says[1], FL_SAYS_NOTHING);
     assert_int_equal(picture.shard[EAST].primary, FL_NONE);
     /* The same in this view: what it says counts, though the key of a's server is gone. */
-    put_server("b", NODE("east", "READY", "false", "true", "7", "a", "b"), "");
-    paint();
+    hear("b", NODE("east", "READY", "false", "true", "7", "a", "b"), "");
     assert_int_equal(picture.shard[EAST].says[0], FL_SAYS_NOTHING);
     assert_int_equal(picture.shard[EAST].says[1], FL_SAYS_READY);
     assert_int_equal(picture.shard[EAST].primary, FL_NONE);
@@ -299,8 +295,7 @@ TEST_WITH(whose_word_does_not_count, NULL, forget)
 
     put("shards/east", EAST_AB, 42);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        put_server("a", rows[i], "");
-        paint();
+        hear("a", rows[i], "");
         assert_true(picture.shard[EAST].view == 7);
         assert_int_equal(picture.shard[EAST].member[1], B);
         assert_int_equal(picture.shard[EAST].primary, FL_NONE);
@@ -310,8 +305,7 @@ TEST_WITH(whose_word_does_not_count, NULL, forget)
 TEST_WITH(a_shard_without_key_and_nodes_is_new, NULL, forget)
 {
     put_all_servers();
-    put("wishes/pin/east", "c", 2);
-    paint();
+    learn("wishes/pin/east", "c", 2);
     assert_false(picture.shard[EAST].known);
     assert_int_equal(picture.shard[EAST].found, FL_NONE);
     assert_int_equal(picture.shard[EAST].pin, C);
@@ -320,8 +314,7 @@ TEST_WITH(a_shard_without_key_and_nodes_is_new, NULL, forget)
 TEST_WITH(a_shard_without_key_that_has_nodes_is_known, NULL, forget)
 {
     put_all_servers();
-    put_server("c", NODE("east", "PROTECTED", "true", "true", "9", "c", "d"), "");
-    paint();
+    hear("c", NODE("east", "PROTECTED", "true", "true", "9", "c", "d"), "");
     assert_true(picture.shard[EAST].known && picture.shard[EAST].view == 9);
     assert_int_equal(picture.shard[EAST].member[0], C);
     assert_int_equal(picture.shard[EAST].member[1], D);
@@ -420,8 +413,7 @@ TEST_WITH(a_pin_that_names_no_server_is_none, NULL, forget)
 
     put("shards/east", EAST_AB, 42);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        put("wishes/pin/east", rows[i], 2);
-        paint();
+        learn("wishes/pin/east", rows[i], 2);
         assert_int_equal(picture.shard[EAST].pin, FL_NONE);
     }
 }
@@ -433,27 +425,22 @@ TEST_WITH(a_move_goes_before_a_pin_and_is_over_once_the_primary_is_there, NULL, 
     put_all_servers();
     put("shards/east", EAST_AB, 42);
     put("wishes/pin/east", "c", 2);
-    put_server("a", NODE("east", "PROTECTED", "true", "true", "7", "a", "b"), "");
-    paint();
+    hear("a", NODE("east", "PROTECTED", "true", "true", "7", "a", "b"), "");
     s = &picture.shard[EAST];
     assert_true(s->pin == C && !s->moves && !fl_picture_moved(&picture, EAST));
-    put("wishes/move/east", "b", 9);
-    paint();
+    learn("wishes/move/east", "b", 9);
     s = &picture.shard[EAST];
     assert_true(s->pin == B && s->moves && !fl_picture_moved(&picture, EAST));
     assert_int_equal(picture.move[EAST], 9);
     assert_int_equal(picture.move[NORTH], 0);
     assert_false(fl_picture_moved(&picture, NORTH));
     /* It has taken over; what nobody says is not so. */
-    put_server("a", "", "");
-    paint();
+    hear("a", "", "");
     assert_false(fl_picture_moved(&picture, EAST));
-    put_server("b", NODE("east", "SOLO", "true", "true", "8", "a", "b"), "");
-    paint();
+    hear("b", NODE("east", "SOLO", "true", "true", "8", "a", "b"), "");
     assert_true(fl_picture_moved(&picture, EAST));
     /* To no server of the file: there is no such move, and nobody may think so later. */
-    put("wishes/move/east", "x", 10);
-    paint();
+    learn("wishes/move/east", "x", 10);
     s = &picture.shard[EAST];
     assert_true(s->pin == C && !s->moves && fl_picture_moved(&picture, EAST));
 }
@@ -467,34 +454,28 @@ TEST_WITH(nodes_that_an_upgrade_names_are_old_and_it_is_over_without_them, NULL,
     put_all_servers();
     put("shards/east", EAST_AB, 42);
     put_server("a", PROCESS("east", "98"), "");
-    put_server("b", PROCESS("east", "99"), "");
-    paint();
+    hear("b", PROCESS("east", "99"), "");
     assert_false(picture.shard[EAST].old[0] || picture.shard[EAST].old[1]);
     assert_false(fl_picture_upgraded(&picture, A)); /* nobody wants it */
     char *named = HELP_OWNED(plain_quotes(fl_picture_upgrade(&picture, B)), free);
     assert_string_equal(named, "{'east':99}");
-    put("wishes/upgrade/b", named, 8);
-    paint();
+    learn("wishes/upgrade/b", named, 8);
     assert_true(!picture.shard[EAST].old[0] && picture.shard[EAST].old[1]);
     assert_false(fl_picture_upgraded(&picture, B));
     assert_int_equal(picture.upgrade[B].revision, 8);
     /* Another process, whatever its number. */
-    put_server("b", PROCESS("east", "7"), "");
-    paint();
+    hear("b", PROCESS("east", "7"), "");
     assert_false(picture.shard[EAST].old[1]);
     assert_true(fl_picture_upgraded(&picture, B));
     /* An agent that does not know which process it is says nothing of it, and an order of no process is none.
      */
-    put_server("b", PROCESS("east", "0"), "");
-    paint();
+    hear("b", PROCESS("east", "0"), "");
     assert_false(picture.shard[EAST].old[1]);
-    put("wishes/upgrade/b", "{'east':0}", 8);
-    paint();
+    learn("wishes/upgrade/b", "{'east':0}", 8);
     assert_false(picture.shard[EAST].old[1]);
     /* A node that is away may come back, or not. */
     put("wishes/upgrade/b", "{'east':99}", 8);
-    put_server("b", "", "'east'");
-    paint();
+    hear("b", "", "'east'");
     assert_false(fl_picture_upgraded(&picture, B));
     /* Of a server that is away nobody knows. */
     drop("servers/b");
@@ -504,8 +485,7 @@ TEST_WITH(nodes_that_an_upgrade_names_are_old_and_it_is_over_without_them, NULL,
     const char *none[] = {"100", "{", "['east',99]", ""};
     put_server("b", PROCESS("east", "99"), "");
     for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
-        put("wishes/upgrade/b", none[i], 9);
-        paint();
+        learn("wishes/upgrade/b", none[i], 9);
         assert_true(!picture.shard[EAST].old[1] && fl_picture_upgraded(&picture, B));
     }
 }
@@ -560,8 +540,7 @@ TEST_WITH(a_new_shard_is_written, NULL, forget)
     assert_int_equal(next.member[1], C);
     assert_int_equal(plan->step[EAST].kind, FL_CREATE);
     /* A drained server gets nothing. */
-    put("wishes/drain/c", "1", 2);
-    paint();
+    learn("wishes/drain/c", "1", 2);
     plan = plan_of();
     assert_int_equal(plan->step[NORTH].wait, FL_NO_ROOM);
 }
@@ -618,8 +597,7 @@ TEST_WITH(a_primary_that_is_alone_is_noted_once, NULL, forget)
 {
     static const char alone[] = SHARD("a", "b", "7", ",'alone':200");
 
-    put("shards/east", alone, 42);
-    paint();
+    learn("shards/east", alone, 42);
     assert_int_equal(picture.shard[EAST].alone, 200);
     fl_picture_free(&picture);
     assert_string_equal(written(leave), ""); /* its agent is silent */
@@ -628,8 +606,7 @@ TEST_WITH(a_primary_that_is_alone_is_noted_once, NULL, forget)
     put_server("a", NODE("east", "PROTECTED", "true", "true", "7", "a", "b"), "");
     assert_string_equal(written(leave), EAST_AB);
     /* Another view's is another time. */
-    put_server("a", NODE("east", "SOLO", "true", "true", "8", "a", "b"), "");
-    paint();
+    hear("a", NODE("east", "SOLO", "true", "true", "8", "a", "b"), "");
     assert_int_equal(picture.shard[EAST].alone, 0);
 }
 

@@ -10,8 +10,6 @@
 #include "tests/help/etcd.h"
 #include "tests/help/test.h"
 
-#include <sys/stat.h>
-
 static const char text[] =
     "fleet: f\n"
     "arbiter: {etcd: [\"https://192.0.2.9:2379\"], user: f-$(server), password_file: f-$(server).password}\n"
@@ -24,30 +22,25 @@ static const char text[] =
 static struct fl_file *read_text(const char *what)
 {
     struct fl_file *file = NULL;
-    struct ft_fault fault = {""};
 
-    if (fl_file_read(&file, help_config_file("f.yaml", what, strlen(what)), &fault))
-        fail_msg("%s", fault.text);
+    help_done(fl_file_read(&file, help_config_file("f.yaml", what, strlen(what)), &help_fault));
     return HELP_OWNED(file, fl_file_free);
 }
 
 static void run_script(const struct help_real_etcd *real, const struct fl_file *file)
 {
     static const char key[] = "0123456789abcdef\n";
-    char path[512], command[1200];
-    struct ft_fault fault = {""};
 
     help_config_file("east.key", key, sizeof(key) - 1); /* what is there is left */
     help_config_file("north.key", key, sizeof(key) - 1);
-    snprintf(path, sizeof(path), "%s/rights.sh", help_config_dir());
-    FILE *out = fopen(path, "w");
+    FILE *out = fopen(help_print("%s/rights.sh", help_config_dir()), "w");
 
     assert_non_null(out);
-    assert_int_equal(fl_rights_print(file, out, &fault), 0);
+    assert_int_equal(fl_rights_print(file, out, &help_fault), 0);
     assert_int_equal(fclose(out), 0);
-    snprintf(command, sizeof(command),
-             "cd %s && ETCDCTL_API=3 ETCDCTL_CACERT=%s ETCDCTL_ENDPOINTS=%s sh -e rights.sh >rights.log 2>&1",
-             help_config_dir(), real->config.ca, real->config.url[0]);
+    const char *command = help_print(
+        "cd %s && ETCDCTL_API=3 ETCDCTL_CACERT=%s ETCDCTL_ENDPOINTS=%s sh -e rights.sh >rights.log 2>&1",
+        help_config_dir(), real->config.ca, real->config.url[0]);
     if (system(command) != 0) // NOLINT: the command is this file's
         fail_msg("%s: see rights.log", command);
 }
@@ -55,12 +48,10 @@ static void run_script(const struct help_real_etcd *real, const struct fl_file *
 /* Does etcd let the user do that? */
 static bool may(const struct help_real_etcd *real, const char *user, const char *what)
 {
-    char command[1200];
-
-    snprintf(command, sizeof(command),
-             "cd %s && ETCDCTL_API=3 etcdctl --cacert %s --endpoints %s --user \"%s:$(cat %s.password)\" %s "
-             ">may.log 2>&1",
-             help_config_dir(), real->config.ca, real->config.url[0], user, user, what);
+    const char *command = help_print(
+        "cd %s && ETCDCTL_API=3 etcdctl --cacert %s --endpoints %s --user \"%s:$(cat %s.password)\" %s "
+        ">may.log 2>&1",
+        help_config_dir(), real->config.ca, real->config.url[0], user, user, what);
     return system(command) == 0; // NOLINT: the command is this file's
 }
 
@@ -121,14 +112,13 @@ TEST(each_one_speaks_as_himself)
 {
     static const uint32_t on[] = {0, 1};
     struct fl_file *file = read_text(text);
-    struct ft_fault fault = {""};
     char expected[512], *pair;
 
-    assert_int_equal(fl_file_speak_as(file, "b", &fault), 0);
+    assert_int_equal(fl_file_speak_as(file, "b", &help_fault), 0);
     assert_string_equal(file->etcd.user, "f-b");
     snprintf(expected, sizeof(expected), "%s/f-b.password", help_config_dir());
     assert_string_equal(file->etcd.password_file, expected);
-    assert_int_equal(fl_file_render(file, 1, on, 2, &pair, &fault), 0);
+    assert_int_equal(fl_file_render(file, 1, on, 2, &pair, &help_fault), 0);
     snprintf(expected, sizeof(expected), "user: \"f-north\", password_file: \"%s/f-north.password\"",
              help_config_dir());
     assert_non_null(strstr(pair, expected));
@@ -137,7 +127,7 @@ TEST(each_one_speaks_as_himself)
     assert_non_null(strstr(pair, expected)); /* of the node whose agent has made the file */
     free(pair);
     file = read_text(text);
-    assert_int_equal(fl_file_speak_as(file, FL_OPERATOR, &fault), 0);
+    assert_int_equal(fl_file_speak_as(file, FL_OPERATOR, &help_fault), 0);
     assert_string_equal(file->etcd.user, "f-operator");
 }
 

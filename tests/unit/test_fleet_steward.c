@@ -15,16 +15,11 @@
 #include <linux/capability.h>
 #include <pwd.h>
 #include <signal.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 static struct fl_file *file;
 static int steward = -1;
@@ -48,7 +43,6 @@ static const char *text_of(const char *name)
 
 static int open_all(void **state)
 {
-    struct ft_fault fault = {""};
     char text[1024];
 
     (void)state;
@@ -63,7 +57,7 @@ static int open_all(void **state)
     chmod(path("systemctl"), 0755);
     chmod(help_config_dir(), 0755);
     setenv("PATH", help_config_dir(), 1);
-    assert_int_equal(fl_file_read(&file, path("f.yaml"), &fault), 0);
+    assert_int_equal(fl_file_read(&file, path("f.yaml"), &help_fault), 0);
     return 0;
 }
 
@@ -74,10 +68,7 @@ static int close_all(void **state)
     for (const char *const *left =
              (const char *const[]){"agent.lock", "east.told", "east-a.yaml", "east-a.env", NULL};
          *left; left++) {
-        char name[64];
-
-        snprintf(name, sizeof(name), "state/%s", *left);
-        unlink(path(name));
+        unlink(path(help_print("state/%s", *left)));
     }
     rmdir(path("state"));
     return help_config_clean(state);
@@ -86,17 +77,14 @@ static int close_all(void **state)
 /* Its log is in the file "log". */
 static void start(const char *user)
 {
-    char at[100];
-
-    snprintf(at, sizeof(at), "%s", path("f.yaml"));
-    const struct fl_steward_config config = {.file = at, .server = "a", .user = user};
-    struct ft_fault fault = {""};
+    const struct fl_steward_config config = {
+        .file = help_print("%s", path("f.yaml")), .server = "a", .user = user};
     struct fl_done ready;
     int before = dup(STDERR_FILENO), log = open(path("log"), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
     assert_true(log >= 0 && dup2(log, STDERR_FILENO) >= 0);
     close(log);
-    assert_int_equal(fl_steward_start(&steward, &config, &fault), 0);
+    assert_int_equal(fl_steward_start(&steward, &config, &help_fault), 0);
     dup2(before, STDERR_FILENO);
     close(before);
     assert_int_equal(fl_steward_receive(steward, &ready, 20000), 1);
@@ -171,15 +159,13 @@ TEST_WITH(what_is_no_task_of_an_agents_is_refused_and_counted, begin, end)
         {FL_TASK_END, "east", ""}, /* is in the file */
     };
     const unsigned count = sizeof(rows) / sizeof(rows[0]), before = entries("state");
-    char counted[64];
 
     for (unsigned i = 0; i < count; i++)
         if (ask(rows[i].task, rows[i].shard, rows[i].text) != FT_EPERM)
             fail_msg("row %u is not refused", i);
     assert_string_equal(text_of("units"), "");
     assert_int_equal(entries("state"), before);
-    snprintf(counted, sizeof(counted), "asks, %u times so far: ", count);
-    assert_non_null(strstr(text_of("log"), counted));
+    assert_non_null(strstr(text_of("log"), help_print("asks, %u times so far: ", count)));
 }
 
 /* Half a request, and one without an end. */
@@ -199,13 +185,12 @@ TEST_WITH(bytes_that_are_no_request_are_refused, begin, end)
 TEST_WITH(units_and_files_of_the_shard_are_done, begin, end)
 {
     const uint32_t both[] = {1, 0};
-    struct ft_fault fault = {""};
     struct stat is;
     char *text;
 
     assert_int_equal(ask(FL_TASK_PAIR, "east", "b a"), 0);
-    assert_int_equal(fl_file_speak_as(file, "a", &fault), 0);
-    assert_int_equal(fl_file_render(file, 0, both, 2, &text, &fault), 0);
+    assert_int_equal(fl_file_speak_as(file, "a", &help_fault), 0);
+    assert_int_equal(fl_file_render(file, 0, both, 2, &text, &help_fault), 0);
     assert_string_equal(text_of("state/east-a.yaml"), text);
     free(text);
     assert_int_equal(ask(FL_TASK_PAIR, "east", ""), 0); /* it stays */
@@ -239,30 +224,21 @@ static pid_t child_of(pid_t parent)
 /* Of "Uid:\t65534\t…" and the like: the line behind the name. */
 static void expect_line(pid_t pid, const char *name, const char *expected)
 {
-    char at[64], status[4096], line[100];
+    char status[4096];
 
-    snprintf(at, sizeof(at), "/proc/%d/status", pid);
-    assert_true(fl_read_whole(at, status, sizeof(status)));
+    assert_true(fl_read_whole(help_print("/proc/%d/status", pid), status, sizeof(status)));
     const char *found = strstr(status, name);
 
     assert_non_null(found);
     found += strlen(name);
-    snprintf(line, sizeof(line), "%.*s", (int)strcspn(found, "\n"), found);
-    assert_string_equal(line, expected);
+    assert_string_equal(help_print("%.*s", (int)strcspn(found, "\n"), found), expected);
 }
 
 static void expect_no_rights(pid_t pid, uid_t uid)
 {
-    char users[64];
-
-    snprintf(users, sizeof(users), "\t%u\t%u\t%u\t%u", uid, uid, uid, uid);
-    expect_line(pid, "\nUid:", users);
-    for (const char *const *set = (const char *const[]){"Inh", "Prm", "Eff", "Amb", NULL}; *set; set++) {
-        char name[16];
-
-        snprintf(name, sizeof(name), "\nCap%s:", *set);
-        expect_line(pid, name, "\t0000000000000000");
-    }
+    expect_line(pid, "\nUid:", help_print("\t%u\t%u\t%u\t%u", uid, uid, uid, uid));
+    for (const char *const *set = (const char *const[]){"Inh", "Prm", "Eff", "Amb", NULL}; *set; set++)
+        expect_line(pid, help_print("\nCap%s:", *set), "\t0000000000000000");
     expect_line(pid, "\nNoNewPrivs:", "\t1");
     expect_line(pid, "\nSeccomp:", "\t2");
 }
@@ -356,9 +332,8 @@ TEST_WITH(of_a_stray_nothing_is_left, begin, end)
         assert_int_equal(chown(path("state/south-a"), nobody->pw_uid, nobody->pw_gid), 0);
     }
     help_config_file("victim", "whole", 5);
-    char victim[100];
 
-    snprintf(victim, sizeof(victim), "%s", path("victim"));
+    const char *victim = help_print("%s", path("victim"));
     assert_int_equal(symlink(victim, path("state/south-a/south-a.view")), 0);
     assert_int_equal(ask(FL_TASK_END, "south", ""), 0);
     assert_int_not_equal(access(path("state/south-a"), F_OK), 0);
