@@ -54,12 +54,10 @@ TEST(whoever_asks_is_told_where_the_peer_is_reached)
     const struct rp_repair moved = {.node = {"right", "127.0.0.9", 4711}},
                            other = {.node = {"third", "127.0.0.8", 4712}};
     struct rp_replicator *rp = NULL;
-    struct ft_fault why = {""};
 
     snprintf(view_file, sizeof(view_file), "/tmp/aim-%d.view", getpid());
-    if (ft_region_open(&config.region, &rc, &why) || ft_lane_init(&lane, 4 * FT_RECORD_MAX, 4096) ||
-        rp_open(&rp, &config, &why))
-        fail_msg("%s", why.text);
+    help_done(ft_region_open(&config.region, &rc, &help_fault) ||
+              ft_lane_init(&lane, 4 * FT_RECORD_MAX, 4096) || rp_open(&rp, &config, &help_fault));
     assert_int_equal(times, 1);
     assert_string_equal(peer.name, "right");
     assert_string_equal(peer.host, "127.0.0.2");

@@ -9,10 +9,9 @@
 /* Through the reader of JSON, as the command line gets it. */
 static void becomes(const char *json, const char *key, const char *value)
 {
-    char text[200];
     json_t *o;
 
-    snprintf(text, sizeof(text), "%s", json);
+    char *text = help_print("%s", json);
     nd_answer_printable(text, strlen(text));
     o = json_loads(text, 0, NULL);
     assert_non_null(o);

@@ -144,9 +144,7 @@ static struct nf_chain *probe_chain;
 static void probe_open_region(const struct nf_chain_config *config)
 {
     static const struct ft_region_config how = {.name = "test", .shared_size = 65536, .audit = true};
-    struct ft_fault fault = {""};
-    if (nf_chain_region(&probe_region, config, &how, &fault))
-        fail_msg("%s", fault.text);
+    help_done(nf_chain_region(&probe_region, config, &how, &help_fault));
 }
 
 static int probe_end(void **state)
@@ -162,12 +160,10 @@ static int probe_end(void **state)
 /* Called inside the tests: audit and cmocka both want SIGSEGV, and the later one has it. */
 static void probe_begin(void)
 {
-    struct ft_fault fault = {""};
     trace[0] = 0;
     probe_make_fails = false;
     probe_open_region(&probe_chain_config);
-    if (nf_chain_make(&probe_chain, &probe_chain_config, probe_region, 0, PROBE_SEED, &fault))
-        fail_msg("%s", fault.text);
+    help_done(nf_chain_make(&probe_chain, &probe_chain_config, probe_region, 0, PROBE_SEED, &help_fault));
     ft_audit_check(probe_region, 0);
 }
 
@@ -322,31 +318,31 @@ static int run_command(const char *text, uint64_t burst, struct ft_fault *fault)
 PROBE_TEST(commands_reach_the_nf_they_name)
 {
     probe_begin();
-    struct ft_fault fault = {""};
     const struct nf_emitted *made;
-    assert_int_equal(run_command("set b_probe limit=5 and = more", 1, &fault), FT_OK);
+    assert_int_equal(run_command("set b_probe limit=5 and = more", 1, &help_fault), FT_OK);
     assert_string_equal(probe_trace(), "set2@10 5 and = more");
     assert_int_equal(nf_chain_emitted(probe_chain, &made), 1);
     assert_memory_equal(made[0].frame, "emitted by command", 18);
     assert_int_equal(((struct probe *)nf_chain_nf(probe_chain, 2)->state)->limit, '5');
-    assert_int_equal(run_command("set b_probe other=5", 2, &fault), FT_ENOENT);
+    assert_int_equal(run_command("set b_probe other=5", 2, &help_fault), FT_ENOENT);
     assert_int_equal(nf_chain_emitted(probe_chain, &made), 0);
     probe_trace();
-    assert_int_equal(run_command("clear c_probe", 3, &fault), FT_OK);
+    assert_int_equal(run_command("clear c_probe", 3, &help_fault), FT_OK);
     assert_string_equal(probe_trace(), "all");
-    assert_int_equal(run_command("clear  a_probe  flows ", 4, &fault), FT_OK);
+    assert_int_equal(run_command("clear  a_probe  flows ", 4, &help_fault), FT_OK);
     assert_string_equal(probe_trace(), "flows");
-    assert_int_equal(run_command("clear a_probe flows all", 5, &fault), FT_EINVAL);
-    assert_int_equal(run_command("set a_probe limit", 6, &fault), FT_EINVAL);
-    assert_int_equal(run_command("set a_probe =1", 7, &fault), FT_EINVAL);
-    assert_int_equal(run_command("set nobody limit=1", 8, &fault), FT_ENOENT);
-    assert_string_equal(fault.text,
+    assert_int_equal(run_command("clear a_probe flows all", 5, &help_fault), FT_EINVAL);
+    assert_int_equal(run_command("set a_probe limit", 6, &help_fault), FT_EINVAL);
+    assert_int_equal(run_command("set a_probe =1", 7, &help_fault), FT_EINVAL);
+    assert_int_equal(run_command("set nobody limit=1", 8, &help_fault), FT_ENOENT);
+    assert_string_equal(help_fault.text,
                         "no NF \"nobody\" in this chain, expected one of a_probe, b_probe, c_probe");
-    assert_int_equal(run_command("get a_probe", 9, &fault), FT_EINVAL);
-    assert_int_equal(run_command("", 10, &fault), FT_EINVAL);
-    assert_int_equal(run_command("set l3 a=1", 11, &fault), FT_ENOENT);
-    assert_int_equal(nf_chain_command(probe_chain, "clear a_probe\0x", 15, 200, &fault), FT_EINVAL);
-    assert_int_equal(nf_chain_command(probe_chain, (const char *)probe_frames, 5000, 200, &fault), FT_EINVAL);
+    assert_int_equal(run_command("get a_probe", 9, &help_fault), FT_EINVAL);
+    assert_int_equal(run_command("", 10, &help_fault), FT_EINVAL);
+    assert_int_equal(run_command("set l3 a=1", 11, &help_fault), FT_ENOENT);
+    assert_int_equal(nf_chain_command(probe_chain, "clear a_probe\0x", 15, 200, &help_fault), FT_EINVAL);
+    assert_int_equal(nf_chain_command(probe_chain, (const char *)probe_frames, 5000, 200, &help_fault),
+                     FT_EINVAL);
     assert_string_equal(probe_trace(), "");
 }
 
@@ -489,16 +485,17 @@ PROBE_TEST(nfs_are_found_by_name_and_number)
 PROBE_TEST(an_nf_that_cannot_be_made_is_named)
 {
     probe_begin();
-    struct ft_fault fault = {""};
     nf_chain_free(probe_chain);
     ft_audit_suspend(probe_region);
     ft_region_wipe(probe_region);
     ft_audit_resume(probe_region);
     probe_make_fails = true;
-    assert_int_equal(nf_chain_make(&probe_chain, &probe_chain_config, probe_region, 0, 1, &fault), FT_EFULL);
-    assert_non_null(strstr(fault.text, "nf 1: a_probe: the arena of "));
+    assert_int_equal(nf_chain_make(&probe_chain, &probe_chain_config, probe_region, 0, 1, &help_fault),
+                     FT_EFULL);
+    assert_non_null(strstr(help_fault.text, "nf 1: a_probe: the arena of "));
     assert_null(probe_chain);
-    assert_int_equal(nf_chain_make(&probe_chain, &probe_chain_config, probe_region, 1, 1, &fault), FT_EINVAL);
+    assert_int_equal(nf_chain_make(&probe_chain, &probe_chain_config, probe_region, 1, 1, &help_fault),
+                     FT_EINVAL);
 }
 
 TEST(prefixes_hold_their_addresses)

@@ -50,16 +50,15 @@ TEST(without_memory_there_is_no_index)
     const struct nf_classifier_rules rules = {.count = 300, .spans = spans};
     struct nf_packet p = {.flags = NF_P_IPV4, .sport = htobe16(299), .saddr = htobe32(77)};
     struct nf_classifier *c;
-    struct ft_fault fault = {""};
     int error = FT_ENOMEM;
 
     for (long allocations = 0; error; allocations++) {
         left = allocations;
-        error = nf_classifier_make(&c, &rules, &fault);
+        error = nf_classifier_make(&c, &rules, &help_fault);
         if (!error)
             continue;
         assert_int_equal(error, FT_ENOMEM);
-        assert_string_equal(fault.text, "no memory for the index of 300 rules");
+        assert_string_equal(help_fault.text, "no memory for the index of 300 rules");
         assert_null(c);
         assert_int_equal(live, 0);
         assert_in_range(allocations, 0, 1000);

@@ -94,11 +94,9 @@ TEST(an_answer_may_come_in_pieces)
 {
     static const char *const pieces[] = {"{\"state\":", "\"PROTECTED\"", "}\n", NULL};
     struct node node = {.pieces = pieces};
-    struct ft_fault fault = {""};
     json_t *answer;
 
-    if (ask(&node, 2000, &answer, &fault))
-        fail_msg("%s", fault.text);
+    help_done(ask(&node, 2000, &answer, &help_fault));
     assert_string_equal(node.heard, "{\"cmd\":\"status\"}");
     assert_string_equal(json_string_value(json_object_get(answer, "state")), "PROTECTED");
     json_decref(answer);
@@ -108,14 +106,13 @@ TEST(a_large_answer_is_read_whole)
 {
     static const char *const pieces[] = {"{}\n", NULL};
     struct node node = {.pieces = pieces, .padding = 5u << 20};
-    struct ft_fault fault = {""};
     json_t *answer;
 
-    assert_int_equal(ask(&node, 5000, &answer, &fault), 0);
+    assert_int_equal(ask(&node, 5000, &answer, &help_fault), 0);
     json_decref(answer);
     node.padding = 65u << 20;
-    assert_int_equal(ask(&node, 20000, &answer, &fault), FT_EMALFORMED);
-    assert_non_null(strstr(fault.text, "more than 64 MiB"));
+    assert_int_equal(ask(&node, 20000, &answer, &help_fault), FT_EMALFORMED);
+    assert_non_null(strstr(help_fault.text, "more than 64 MiB"));
 }
 
 TEST(broken_answers_are_refused)
@@ -145,26 +142,24 @@ TEST(broken_answers_are_refused)
 TEST(silence_ends_at_the_deadline)
 {
     struct node node = {.silent = true};
-    struct ft_fault fault = {""};
     uint64_t before = ft_now();
     json_t *answer;
 
-    assert_int_equal(ask(&node, 100, &answer, &fault), FT_EIO);
+    assert_int_equal(ask(&node, 100, &answer, &help_fault), FT_EIO);
     assert_true(ft_now() - before >= 99000000);
-    assert_non_null(strstr(fault.text, "no answer in time"));
+    assert_non_null(strstr(help_fault.text, "no answer in time"));
 }
 
 TEST(where_no_node_listens_the_path_is_named)
 {
     json_t *request = json_object(), *answer;
-    struct ft_fault fault = {""};
     char path[200];
 
-    assert_int_equal(nd_ask("/nonexistent/x", request, 100, &answer, NULL, &fault), FT_ENOENT);
-    assert_string_equal(fault.text, "/nonexistent/x: no node listens (No such file or directory)");
+    assert_int_equal(nd_ask("/nonexistent/x", request, 100, &answer, NULL, &help_fault), FT_ENOENT);
+    assert_string_equal(help_fault.text, "/nonexistent/x: no node listens (No such file or directory)");
     memset(path, 'x', sizeof(path) - 1);
     path[sizeof(path) - 1] = 0;
-    assert_int_equal(nd_ask(path, request, 100, &answer, NULL, &fault), FT_EINVAL);
+    assert_int_equal(nd_ask(path, request, 100, &answer, NULL, &help_fault), FT_EINVAL);
     json_decref(request);
 }
 
@@ -173,14 +168,13 @@ TEST(an_answer_above_the_limit_is_refused)
 {
     static const char *const pieces[] = {"{}\n", NULL};
     struct node node = {.pieces = pieces, .padding = 1u << 20};
-    struct ft_fault fault = {""};
     json_t *answer;
 
     nd_ask_limit(1);
-    assert_int_equal(ask(&node, 20000, &answer, &fault), FT_EMALFORMED);
-    assert_non_null(strstr(fault.text, "an answer of more than 1 MiB"));
+    assert_int_equal(ask(&node, 20000, &answer, &help_fault), FT_EMALFORMED);
+    assert_non_null(strstr(help_fault.text, "an answer of more than 1 MiB"));
     node.padding -= 3;
-    assert_int_equal(ask(&node, 20000, &answer, &fault), 0);
+    assert_int_equal(ask(&node, 20000, &answer, &help_fault), 0);
     json_decref(answer);
     nd_ask_limit(64);
 }

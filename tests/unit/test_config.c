@@ -11,10 +11,8 @@
 static struct nd_config *read_sample(void)
 {
     struct nd_config *config;
-    struct ft_fault fault = {""};
 
-    if (nd_config_read(&config, SAMPLE, ND_CONFIG_NODES, &fault))
-        fail_msg("%s", fault.text);
+    help_done(nd_config_read(&config, SAMPLE, ND_CONFIG_NODES, &help_fault));
     return HELP_OWNED(config, nd_config_free);
 }
 
@@ -160,13 +158,12 @@ TEST(auto_is_decided_by_the_chain)
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        char text[160], said[ND_MODE_TEXT];
+        char said[ND_MODE_TEXT];
         struct nd_protect *p;
         struct nd_config *c;
 
-        snprintf(text, sizeof(text), "chain: {name: x, nfs: [%s]}\nprotect: {%s}\n", cases[i].nfs,
-                 cases[i].protect);
-        c = help_config_of(text, 0);
+        c = help_config_of(
+            help_print("chain: {name: x, nfs: [%s]}\nprotect: {%s}\n", cases[i].nfs, cases[i].protect), 0);
         p = &c->protect;
         assert_int_equal(p->asked, cases[i].asked);
         assert_string_equal(p->mode, nd_modes[cases[i].mode]);
@@ -182,17 +179,16 @@ TEST(auto_is_decided_by_the_chain)
 TEST(another_mode_is_decided_anew)
 {
     struct nd_config *c = help_config_of("chain: {name: x, nfs: [bare, frail]}\n", 0);
-    struct ft_fault fault = {""};
 
     c->protect.asked = ND_MODE_LOG;
-    assert_int_equal(nd_config_decide(&c->protect, &c->chain, &fault), FT_EINVAL);
-    assert_string_equal(fault.text, "NF \"frail\" cannot be replayed, expected delta or auto");
+    assert_int_equal(nd_config_decide(&c->protect, &c->chain, &help_fault), FT_EINVAL);
+    assert_string_equal(help_fault.text, "NF \"frail\" cannot be replayed, expected delta or auto");
     assert_string_equal(c->protect.decided_by, "");
     c->protect.asked = ND_MODE_OFF;
-    assert_int_equal(nd_config_decide(&c->protect, &c->chain, &fault), 0);
+    assert_int_equal(nd_config_decide(&c->protect, &c->chain, &help_fault), 0);
     assert_false(c->protect.pair || c->protect.records || c->protect.deltas);
     c->protect.asked = ND_MODE_AUTO;
-    assert_int_equal(nd_config_decide(&c->protect, &c->chain, &fault), 0);
+    assert_int_equal(nd_config_decide(&c->protect, &c->chain, &help_fault), 0);
     assert_true(c->protect.pair && c->protect.deltas && !c->protect.records);
     assert_string_equal(c->protect.decided_by, "frail");
 }
@@ -218,11 +214,9 @@ TEST(times_follow_from_detect)
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        char text[160];
         struct nd_config *c;
 
-        snprintf(text, sizeof(text), "%schain: {name: x, nfs: [bare]}\n", cases[i].timing);
-        c = help_config_of(text, 0);
+        c = help_config_of(help_print("%schain: {name: x, nfs: [bare]}\n", cases[i].timing), 0);
         assert_int_equal(c->timing.heartbeat_ms, cases[i].heartbeat);
         assert_int_equal(c->timing.lease_ms, cases[i].lease);
         assert_int_equal(c->timing.detect_ms, cases[i].detect);
@@ -242,11 +236,10 @@ TEST(virtual_mac_is_the_chains)
     static const char text[] = "chain: {name: %s, nfs: [bare]}\ninterfaces:\n"
                                "- {name: i, side: inside, address: 10.0.0.1/24}\n"
                                "- {name: o, side: outside, address: 10.0.1.1/24}\n";
-    char one[256], two[256];
     struct nd_config *a, *b, *c;
 
-    snprintf(one, sizeof(one), text, "one");
-    snprintf(two, sizeof(two), text, "two");
+    const char *one = help_print(text, "one");
+    const char *two = help_print(text, "two");
     a = help_config_of(one, 0);
     b = help_config_of(one, 0);
     c = help_config_of(two, 0);
@@ -274,11 +267,10 @@ TEST(a_chain_may_come_from_another_file)
     static const char other[] =
         "chain: {name: other, nfs: [probe: {rules: here.rules}]}\nprotect: {tail: suppress}\n";
     struct nd_config *c;
-    char rules[300];
 
     help_config_file("here.rules", "x", 1);
     help_config_file("other.yaml", other, strlen(other));
-    snprintf(rules, sizeof(rules), "%s/here.rules", help_config_dir());
+    const char *rules = help_print("%s/here.rules", help_config_dir());
     c = help_config_of("chain: {file: other.yaml}\n", 0);
     assert_string_equal(c->chain.name, "other");
     assert_string_equal(((struct help_probe *)c->chain.nfs[0].config)->rules.path, rules);
@@ -342,12 +334,10 @@ TEST(interfaces_stand_in_one_of_both_files)
          "neighbours in one of the two"},
         {NETWORK, "next_hops: [10.0.0.9]\n" NODES(TWO, TWO),
          "t.yaml:2: next_hops here, and interfaces in the chain file, expected interfaces, routes, next_hops "
-         "and "
-         "neighbours in one of the two"},
+         "and neighbours in one of the two"},
         {"routes: []\n", NETWORK NODES(TWO, TWO),
          "t.yaml:2: interfaces here, and routes in the chain file, expected interfaces, routes, next_hops "
-         "and "
-         "neighbours in one of the two"},
+         "and neighbours in one of the two"},
         {"routes: []\n", NODES(TWO, TWO), "other.yaml:2: routes without interfaces, expected interfaces"},
         {"interfaces: {}\n", NODES(TWO, TWO),
          "other.yaml:2: interfaces is a map, expected a list of at most 8 entries"},
@@ -355,8 +345,7 @@ TEST(interfaces_stand_in_one_of_both_files)
          "other.yaml:2: interfaces is a list, expected a list of at most 8 entries"},
         {"timing: {}\n", NODES(TWO, TWO),
          "other.yaml:2: unknown key \"timing\" in the file, expected one of chain, protect, redis, "
-         "interfaces, "
-         "routes, routes_file, neighbours, next_hops"},
+         "interfaces, routes, routes_file, neighbours, next_hops"},
         {NETWORK, NODES("lan: net_null0", TWO),
          "t.yaml:4: node a ports wan is missing, expected text of 1 to 511 characters (a PCI address, or as "
          "net_af_packet0,iface=eth0)"},

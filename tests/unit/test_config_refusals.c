@@ -5,23 +5,11 @@
  */
 #include "ftcore/base/event_log.h"
 #include "tests/help/config.h"
+#include "tests/help/program.h"
 #include "tests/help/test.h"
 
 #include <arpa/inet.h>
 #include <sys/stat.h>
-
-/* The whole file, terminated. */
-static char *slurp(const char *path)
-{
-    FILE *file = fopen(path, "r");
-    char *text = calloc(1, 65536);
-
-    assert_non_null(file);
-    assert_non_null(text);
-    assert_true(fread(text, 1, 65535, file) > 0);
-    fclose(file);
-    return HELP_OWNED(text, free);
-}
 
 TEST(keys_are_refused_by_position)
 {
@@ -252,7 +240,7 @@ TEST(mistakes_in_a_pair_s_networks_are_refused)
          "t.yaml:24: next hop is 10.0.0.255, no host's, expected a neighbour in the network of in"},
     };
 
-    REFUSE_CHANGES(slurp(SAMPLE), true, cases);
+    REFUSE_CHANGES(help_text(SAMPLE), true, cases);
 }
 
 TEST(mistakes_in_a_pair_s_nodes_are_refused)
@@ -297,7 +285,7 @@ TEST(mistakes_in_a_pair_s_nodes_are_refused)
          "t.yaml:12: unknown key \"intrefaces\" in the file, expected \"interfaces\"?"},
     };
 
-    REFUSE_CHANGES(slurp(SAMPLE), true, cases);
+    REFUSE_CHANGES(help_text(SAMPLE), true, cases);
     assert_string_equal(help_config_refusal_of(CHAIN, true),
                         "t.yaml:1: no nodes in this file, expected a pair file with nodes");
 }
@@ -328,8 +316,7 @@ TEST(mistakes_about_a_keeper_are_refused)
          "t.yaml:11: keepers with protect tail: suppress, expected emit: the keeper drops what has left"},
         {"key: pair.key", "insecure: true",
          "t.yaml:11: keepers without link key, expected link: { key: FILE }: what the keeper says is known "
-         "by "
-         "it"},
+         "by it"},
         {"  k: {", "  a: {",
          "t.yaml:11: keeper name \"a\", expected at most 31 letters, digits, - and _, and no node's"},
         {"  k: {", "  k.1: {",
@@ -359,8 +346,7 @@ TEST(mistakes_about_a_keeper_are_refused)
         {"inputs: 127.0.0.1:3, ", "", "t.yaml:11: keeper k inputs is missing, expected A.B.C.D:PORT"},
         {", outside: net_null1", "",
          "t.yaml:11: keeper k ports outside is missing, expected text of 1 to 511 characters (a PCI address, "
-         "or as "
-         "net_af_packet0,iface=eth0)"},
+         "or as net_af_packet0,iface=eth0)"},
         {"control: b }", "control: b, track: [ { gateway: 192.0.2.9 } ] }",
          "t.yaml:11: node b tracks a gateway, expected none: it has no ports behind a keeper"},
         {"control: k }", "control: k, packets: 1000 }",
@@ -423,15 +409,14 @@ TEST(a_mistake_in_a_file_referred_to_is_named_there)
     static const char other[] = "chain:\n  name: x\n  lanes: 0\n  nfs: [bare]\n";
     static const char circle[] = "chain:\n  file: circle.yaml\n";
     static const char rules[] = "chain: {name: x, nfs: [probe: {number: 14, rules: the.rules}]}\n";
-    char text[300];
+    static const char modules[] = "chain:\n  name: x\n  nfs: [bare]\n  modules:\n  - the.rules\n";
 
     help_config_file("other.yaml", other, strlen(other));
     help_config_file("circle.yaml", circle, strlen(circle));
     help_config_file("rules.yaml", rules, strlen(rules));
     help_config_file("the.rules", "x", 1);
     REFUSE_ALL(cases);
-    snprintf(text, sizeof(text), "chain:\n  name: x\n  nfs: [bare]\n  modules:\n  - the.rules\n");
-    assert_non_null(strstr(help_config_refusal_of(text, false), "t.yaml:5: cannot load the module ("));
+    assert_non_null(strstr(help_config_refusal_of(modules, false), "t.yaml:5: cannot load the module ("));
 }
 
 TEST(what_is_not_yaml_is_refused)
@@ -494,9 +479,8 @@ TEST(what_is_no_regular_file_is_refused)
         {"chain: {file: pipe}\n",
          "t.yaml:1: chain file is pipe (not a regular file), expected a readable file"},
     };
-    char path[300];
 
-    snprintf(path, sizeof(path), "%s/pipe", help_config_dir());
+    const char *path = help_print("%s/pipe", help_config_dir());
     assert_int_equal(mkfifo(path, 0600), 0);
     alarm(10);
     assert_string_equal(help_config_refusal(path, false),
@@ -509,11 +493,9 @@ TEST(what_is_no_regular_file_is_refused)
 TEST(rules_that_others_may_write_to_are_refused)
 {
     static const char text[] = "chain: {name: x, nfs: [probe: {number: 14, rules: open.rules}]}\n";
-    char path[300];
     const char *refusal;
 
-    snprintf(path, sizeof(path), "%s", help_config_file("open.rules", "x", 1));
-    assert_int_equal(chmod(path, 0646), 0);
+    assert_int_equal(chmod(help_print("%s", help_config_file("open.rules", "x", 1)), 0646), 0);
     refusal = help_config_refusal_of(text, false);
     assert_non_null(strstr(refusal, "t.yaml:1: "));
     assert_non_null(strstr(refusal, "/open.rules: owner "));
@@ -552,7 +534,8 @@ static unsigned check_mutant(const char *text, size_t len, unsigned lines)
 /* Every prefix of the sample, and the sample without any one of its bytes. */
 TEST(each_mutant_is_read_or_refused_by_position)
 {
-    char *sample = slurp(SAMPLE), *text;
+    const char *sample = help_text(SAMPLE);
+    char *text;
     size_t len = strlen(sample);
     unsigned lines = 0, refused = 0;
 
@@ -624,7 +607,6 @@ TEST(everything_that_may_be_said_is_read)
                 " cert: /etc/n.pem, cert_key: n.key, user: pair, password_file: secrets/etcd"),
         ND_CONFIG_NODES);
     const struct nd_etcd_config *a = &c->arbiter.etcd;
-    char beside[256];
 
     assert_int_equal(a->urls, 2);
     assert_string_equal(a->url[0], "https://one.example:2379");
@@ -632,12 +614,9 @@ TEST(everything_that_may_be_said_is_read)
     assert_string_equal(c->arbiter.key, "pairs/7");
     assert_string_equal(a->cert, "/etc/n.pem");
     assert_string_equal(a->user, "pair");
-    snprintf(beside, sizeof(beside), "%s/secrets/etcd", help_config_dir());
-    assert_string_equal(a->password_file, beside);
-    snprintf(beside, sizeof(beside), "%s/ca.pem", help_config_dir());
-    assert_string_equal(a->ca, beside);
-    snprintf(beside, sizeof(beside), "%s/n.key", help_config_dir());
-    assert_string_equal(a->cert_key, beside);
+    assert_string_equal(a->password_file, help_print("%s/secrets/etcd", help_config_dir()));
+    assert_string_equal(a->ca, help_print("%s/ca.pem", help_config_dir()));
+    assert_string_equal(a->cert_key, help_print("%s/n.key", help_config_dir()));
 }
 
 TEST(what_is_not_said_has_its_default)
@@ -680,8 +659,7 @@ TEST(what_is_wrong_is_refused_by_position)
          "t.yaml:7: arbiter etcd \"https://h:1/v3\", expected http://HOST:PORT or https://HOST:PORT"},
         {ARBITER("etcd: [ 'https://user:secret@h:1' ]"),
          "t.yaml:7: arbiter etcd has a user, expected https://HOST:PORT: names go into user, passwords into "
-         "a "
-         "file (password_file)"},
+         "a file (password_file)"},
         {WITH("arbiter:\n  etcd:\n  - https://h:1\n  - 'https://h:1?x'", ""),
          "t.yaml:10: arbiter etcd \"https://h:1?x\", expected http://HOST:PORT or https://HOST:PORT"},
         {ARBITER("etcd: [ {} ]"),
@@ -710,8 +688,7 @@ TEST(settings_that_do_not_fit_are_refused)
          "t.yaml:7: arbiter has one of user and password_file, expected both or none"},
         {ARBITER(URL ", user: pair, password: secret"),
          "t.yaml:7: unknown key \"password\" in arbiter, expected one of etcd, key, ca, cert, cert_key, "
-         "user, "
-         "password_file"},
+         "user, password_file"},
         {ARBITER(URL ", user: \"p\\ta\", password_file: f"),
          "t.yaml:7: text with a line end or control character, expected one line"},
         {ARBITER(URL ", user: " T63 "x, password_file: f"),
@@ -719,8 +696,7 @@ TEST(settings_that_do_not_fit_are_refused)
          "-0123456789abcdef0123456789ab, expected text of 1 to 63 characters"},
         {ARBITER("etcd: [ https://h:1, http://h:1 ], user: pair, password_file: f"),
          "t.yaml:7: arbiter etcd \"http://h:1\" with a user, expected https://HOST:PORT: else whoever is on "
-         "the "
-         "way reads the password"},
+         "the way reads the password"},
         {ARBITER(URL ", ca: ''"), "t.yaml:7: arbiter ca is \"\", expected text of 1 to 191 characters"},
     };
 
@@ -731,13 +707,12 @@ TEST(settings_that_do_not_fit_are_refused)
 TEST(a_path_that_is_too_long_is_refused)
 {
     static const char *const keys[] = {"ca", "cert", "cert_key", "password_file"};
-    char text[2048], expected[128];
 
     for (unsigned i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
         const char *with = i == 1 ? ", cert_key: k" : i == 2 ? ", cert: c" : i == 3 ? ", user: u" : "";
 
-        snprintf(text, sizeof(text), ARBITER("etcd: [ https://h:1 ], %s: %s%s"), keys[i], T127 T63, with);
-        snprintf(expected, sizeof(expected), "t.yaml:7: arbiter %s is a path of ", keys[i]);
+        const char *text = help_print(ARBITER("etcd: [ https://h:1 ], %s: %s%s"), keys[i], T127 T63, with);
+        const char *expected = help_print("t.yaml:7: arbiter %s is a path of ", keys[i]);
         const char *said = help_config_refusal_of(text, true);
 
         assert_non_null(strstr(said, expected));

@@ -53,18 +53,15 @@ static void open_lanes(void)
     static struct nf_chain_config config;
     static const struct ft_region_config how = {.name = "test"};
     struct help_content *h = &help_content;
-    struct ft_fault fault = {""};
 
     with_timers = module;
     with_timers.timers = timers;
     config =
         (struct nf_chain_config){.name = "test", .lanes = LANES, .count = 1, .nfs = {{&with_timers, NULL}}};
     h->lanes = LANES;
-    if (nf_chain_region(&h->region, &config, &how, &fault))
-        fail_msg("%s", fault.text);
+    help_done(nf_chain_region(&h->region, &config, &how, &help_fault));
     for (unsigned l = 0; l < LANES; l++) {
-        if (nf_chain_make(&h->chain[l], &config, h->region, l, 9, &fault))
-            fail_msg("%s", fault.text);
+        help_done(nf_chain_make(&h->chain[l], &config, h->region, l, 9, &help_fault));
         nf_chain_share(h->chain[l], published);
         lane[l].nf = nf_chain_nf(h->chain[l], 1);
         lane[l].word = nf_shared_word_make(lane[l].nf);

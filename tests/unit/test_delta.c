@@ -80,7 +80,6 @@ static long encode(void)
 
 TEST(what_is_encoded_comes_back)
 {
-    struct ft_fault fault;
     uint64_t held = 0, runs = 0;
 
     for (draw_seed = 1; draw_seed < 6000; draw_seed++) {
@@ -88,10 +87,10 @@ TEST(what_is_encoded_comes_back)
 
         random_chunk();
         draw_seed = seed;
-        long len = encode(), used = chunk_decode_exact(wire, (size_t)len, &fault);
+        long len = encode(), used = chunk_decode_exact(wire, (size_t)len, &help_fault);
 
         if (used != len || memcmp(chunk, chunk_back, chunk->size) != 0)
-            fail_msg("seed %llu: %ld of %ld bytes: %s", (unsigned long long)seed, used, len, fault.text);
+            fail_msg("seed %llu: %ld of %ld bytes: %s", (unsigned long long)seed, used, len, help_fault.text);
         assert_int_equal(ft_chunk_encode(chunk, FT_FORMAT_NEWEST, true, wire, (size_t)len - 1), FT_EFULL);
         held += chunk->held;
         runs += chunk->lines;
@@ -118,7 +117,6 @@ TEST(outputs_that_the_standby_can_make_itself_cost_little)
 
 TEST(each_truncated_or_damaged_chunk_is_refused)
 {
-    struct ft_fault fault;
     long len;
 
     chunk_sample();
@@ -126,16 +124,17 @@ TEST(each_truncated_or_damaged_chunk_is_refused)
     for (long i = 0; i < len; i++)
         for (unsigned bit = 0; bit < 8; bit++) {
             wire[i] ^= (uint8_t)(1 << bit);
-            if (chunk_decode_exact(wire, (size_t)len, &fault) >= 0)
+            if (chunk_decode_exact(wire, (size_t)len, &help_fault) >= 0)
                 fail_msg("bit %u of byte %ld changed, and accepted", bit, i);
             wire[i] ^= (uint8_t)(1 << bit);
         }
     for (long n = 0; n < len; n++)
-        assert_int_equal(chunk_decode_exact(wire, (size_t)n, &fault), FT_ETRUNC);
+        assert_int_equal(chunk_decode_exact(wire, (size_t)n, &help_fault), FT_ETRUNC);
     wire[len] = 0x5a; /* what follows is not its own */
-    assert_int_equal(chunk_decode_exact(wire, (size_t)len + 1, &fault), len);
+    assert_int_equal(chunk_decode_exact(wire, (size_t)len + 1, &help_fault), len);
     for (size_t cap = 0; cap < chunk->size; cap += 8)
-        assert_int_equal(ft_chunk_decode(wire, (size_t)len, CHUNK_LINES, chunk_back, cap, &fault), FT_EFULL);
+        assert_int_equal(ft_chunk_decode(wire, (size_t)len, CHUNK_LINES, chunk_back, cap, &help_fault),
+                         FT_EFULL);
 }
 
 TEST(the_bytes_are_those_of_the_golden_file)

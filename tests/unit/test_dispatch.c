@@ -257,21 +257,21 @@ TEST(nfs_that_cannot_agree_are_refused)
     struct nf_chain_config chain = {
         .count = 3,
         .nfs = {{.module = &first, .config = &one}, {.module = &plain}, {.module = &second, .config = &two}}};
-    struct ft_fault fault = {""};
 
-    assert_int_equal(nf_chain_scope(&chain, 4, &scope, &fault), 0);
+    assert_int_equal(nf_chain_scope(&chain, 4, &scope, &help_fault), 0);
     assert_int_equal(scope, NF_OF_INSIDE);
     one = NF_OF_FLOW;
     two = NF_OF_OUTSIDE;
-    assert_int_equal(nf_chain_scope(&chain, 4, &scope, &fault), 0);
+    assert_int_equal(nf_chain_scope(&chain, 4, &scope, &help_fault), 0);
     assert_int_equal(scope, NF_OF_OUTSIDE);
     one = NF_OF_INSIDE;
-    assert_int_equal(nf_chain_scope(&chain, 1, &scope, &fault), 0);
-    assert_int_equal(nf_chain_scope(&chain, 4, &scope, &fault), FT_EINVAL);
-    assert_string_equal(fault.text, "second: its state is of an outside address, that of first of an inside "
-                                    "address: no packet can go to the lanes of both, expected 1 lane, not 4");
+    assert_int_equal(nf_chain_scope(&chain, 1, &scope, &help_fault), 0);
+    assert_int_equal(nf_chain_scope(&chain, 4, &scope, &help_fault), FT_EINVAL);
+    assert_string_equal(help_fault.text,
+                        "second: its state is of an outside address, that of first of an inside "
+                        "address: no packet can go to the lanes of both, expected 1 lane, not 4");
     two = NF_OF_CHAIN;
-    assert_int_equal(nf_chain_scope(&chain, 2, &scope, &fault), FT_EINVAL);
-    assert_string_equal(fault.text,
+    assert_int_equal(nf_chain_scope(&chain, 2, &scope, &help_fault), FT_EINVAL);
+    assert_string_equal(help_fault.text,
                         "second: its state is of every packet, as it is set here, expected 1 lane, not 2");
 }

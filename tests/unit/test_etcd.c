@@ -15,7 +15,6 @@
 #include <microhttpd.h>
 #include <netdb.h>
 #include <pwd.h>
-#include <stdatomic.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -485,7 +484,6 @@ WITH_SERVER(servers_are_asked_in_turn)
 WITH_SERVER(servers_of_another_cluster_are_not_believed)
 {
     struct help_etcd second;
-    char expected[200];
 
     help_etcd_open(&second);
     second.cluster = 2;
@@ -496,9 +494,9 @@ WITH_SERVER(servers_of_another_cluster_are_not_believed)
     assert_int_equal(nd_etcd_cluster(etcd), 1);
     snprintf(config.etcd.url[0], sizeof(config.etcd.url[0]), "http://127.0.0.1:1");
     assert_int_equal(decides(3, 51, "a"), FT_EIO);
-    snprintf(expected, sizeof(expected),
-             "%s: of cluster 2, expected 1: all URLs of all nodes name one cluster", second.url);
-    assert_string_equal(fault.text, expected);
+    assert_string_equal(
+        fault.text,
+        help_print("%s: of cluster 2, expected 1: all URLs of all nodes name one cluster", second.url));
     assert_int_equal(second.puts, 0);
     nd_etcd_expect(etcd, 2); /* as the primary's */
     assert_int_equal(decides(3, 51, "a"), 0);

@@ -138,6 +138,15 @@ static int page(const char *text, int64_t at)
     return error;
 }
 
+/* The next page is asked for from that key on. */
+static void expect_next(const char *coded)
+{
+    json_t *o = make_page(P, &last, ND_STORE_PAGE, 9);
+
+    assert_string_equal(json_string_value(json_object_get(o, "key")), coded);
+    json_decref(o);
+}
+
 TEST(a_page_is_read)
 {
     assert_int_equal(page("{" HEADER ",\"kvs\":[" A "," B "],\"more\":true,\"count\":\"3\"}", 0), 0);
@@ -232,16 +241,11 @@ TEST(a_key_that_is_too_long_is_passed_over)
     memcpy(next, bytes, 255);
     next[254] = 'g';
     nd_etcd_encode(next, 255, coded_name);
-    json_t *o = make_page(P, &last, ND_STORE_PAGE, 9);
-
-    assert_string_equal(json_string_value(json_object_get(o, "key")), coded_name);
-    json_decref(o);
+    expect_next(coded_name);
     memset(last.bytes + 200, 0xff, 55);
     next[199] = 'g';
     nd_etcd_encode(next, 200, coded_name);
-    o = make_page(P, &last, ND_STORE_PAGE, 9);
-    assert_string_equal(json_string_value(json_object_get(o, "key")), coded_name);
-    json_decref(o);
+    expect_next(coded_name);
     nd_keys_clear(&keys);
 }
 
@@ -251,15 +255,11 @@ TEST(a_key_that_is_no_text_is_passed_over)
 {
     static const char *const next[] = {"L2YvYQAA", "L2YvYQBiAA==", "L2YvYgA=", "L2Yvyv8A"},
                              *const is[] = {"L2YvYQA=", "L2YvYQBi", B64, "L2Yvyv8="};
-    char text[400];
 
     for (size_t i = 0; i < 4; i++) {
-        snprintf(text, sizeof(text), "{" HEADER ",\"kvs\":[" KV("%s", "") "],\"more\":true}", is[i]);
-        assert_int_equal(page(text, i ? 9 : 0), 0);
-        json_t *o = make_page(P, &last, ND_STORE_PAGE, 9);
-
-        assert_string_equal(json_string_value(json_object_get(o, "key")), next[i]);
-        json_decref(o);
+        assert_int_equal(
+            page(help_print("{" HEADER ",\"kvs\":[" KV("%s", "") "],\"more\":true}", is[i]), i ? 9 : 0), 0);
+        expect_next(next[i]);
     }
     assert_int_equal(keys.count, 1);
     assert_string_equal(keys.at[0]->key, "/f/b");

@@ -9,10 +9,8 @@
 #include "tests/help/program.h"
 #include "tests/help/test.h"
 
-#include <arpa/inet.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 
 #define P   "/understudy/test/"

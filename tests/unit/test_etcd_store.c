@@ -100,12 +100,8 @@ REAL(any_bytes_may_be_a_value_and_the_longest_too)
     memset(key, 'k', sizeof(key) - 1);
     memcpy(key, P, sizeof(P) - 1);
     DONE(nd_store_put(etcd, key, longest, ND_VALUE_MAX, 0, &fault));
-    for (unsigned len = 0; len < 9; len++) {
-        char name[64];
-
-        snprintf(name, sizeof(name), P "%u", len);
-        DONE(nd_store_put(etcd, name, longest, len, 0, &fault));
-    }
+    for (unsigned len = 0; len < 9; len++)
+        DONE(nd_store_put(etcd, help_print(P "%u", len), longest, len, 0, &fault));
     read_all();
     assert_int_equal(keys.count, 10);
     for (unsigned len = 0; len < 9; len++) {
@@ -120,12 +116,9 @@ REAL(any_bytes_may_be_a_value_and_the_longest_too)
 REAL(a_page_of_the_longest_values_is_read)
 {
     static char longest[ND_VALUE_MAX];
-    char key[64];
 
-    for (unsigned i = 0; i < ND_STORE_PAGE + 1; i++) {
-        snprintf(key, sizeof(key), P "%03u", i);
-        DONE(nd_store_put(etcd, key, longest, sizeof(longest), 0, &fault));
-    }
+    for (unsigned i = 0; i < ND_STORE_PAGE + 1; i++)
+        DONE(nd_store_put(etcd, help_print(P "%03u", i), longest, sizeof(longest), 0, &fault));
     read_all();
     assert_int_equal(keys.count, ND_STORE_PAGE + 1);
     assert_int_equal(keys.size, keys.count * (sizeof(longest) + sizeof(P) - 1 + 3));
@@ -201,7 +194,6 @@ static void fill(unsigned count)
 
 REAL(twenty_thousand_keys_are_read)
 {
-    char name[64];
     uint64_t began;
 
     fill(20000);
@@ -210,7 +202,7 @@ REAL(twenty_thousand_keys_are_read)
     print_message("# 20,000 keys in %lu ms\n", (ft_now() - began) / 1000000);
     assert_int_equal(keys.count, 20000);
     for (unsigned i = 0; i < keys.count; i++) {
-        snprintf(name, sizeof(name), P "shards/n%05u", i);
+        const char *name = help_print(P "shards/n%05u", i);
         assert_string_equal(keys.at[i]->key, name);
         assert_string_equal(keys.at[i]->value, name);
     }
@@ -484,7 +476,6 @@ static void end_watch(int expected)
 
 REAL(a_watch_sees_puts_and_deletes_in_order)
 {
-    char expected[SEEN_MAX];
     int64_t r;
 
     put(P "a", "1");
@@ -503,15 +494,13 @@ REAL(a_watch_sees_puts_and_deletes_in_order)
     UNTIL(seen.events == 8) help_sleep_ms(10); /* or the next word may be of an earlier one */
     seen.enough = true;
     end_watch(FT_EORDER);
-    snprintf(expected, sizeof(expected), "a=2@%ld b=3@%ld -a@%ld a=@%ld c=5@%ld -a@%ld -b@%ld -c@%ld ", r + 1,
-             r + 2, r + 3, r + 6, r + 7, r + 8, r + 8, r + 8);
-    assert_string_equal(seen.text, expected);
+    assert_string_equal(seen.text, help_print("a=2@%ld b=3@%ld -a@%ld a=@%ld c=5@%ld -a@%ld -b@%ld -c@%ld ",
+                                              r + 1, r + 2, r + 3, r + 6, r + 7, r + 8, r + 8, r + 8));
 }
 
 /* The event that it ended with is not taken, and comes again. */
 REAL(a_watch_goes_on_where_it_broke)
 {
-    char expected[SEEN_MAX];
     int64_t r;
 
     read_all();
@@ -529,25 +518,21 @@ REAL(a_watch_goes_on_where_it_broke)
     UNTIL(seen.events) help_sleep_ms(10);
     seen.enough = true;
     end_watch(FT_EORDER);
-    snprintf(expected, sizeof(expected), "a=2@%ld ", r + 2);
-    assert_string_equal(seen.text, expected);
+    assert_string_equal(seen.text, help_print("a=2@%ld ", r + 2));
 }
 
 REAL(a_watch_of_what_was_compacted_says_so)
 {
-    char compact[64], expected[300];
-
     put(P "a", "1");
     put(P "a", "2");
     put(P "a", "3");
     read_all();
-    snprintf(compact, sizeof(compact), "compact %ld", revision);
-    ctl(compact);
+    ctl(help_print("compact %ld", revision));
     begin_watch(revision - 1);
     end_watch(FT_ENOENT);
-    snprintf(expected, sizeof(expected), "%s: revision %ld was compacted: it has those from %ld on",
-             real.config.url[0], revision - 1, revision);
-    assert_string_equal(seen.fault.text, expected);
+    assert_string_equal(seen.fault.text,
+                        help_print("%s: revision %ld was compacted: it has those from %ld on",
+                                   real.config.url[0], revision - 1, revision));
     assert_int_equal(seen.events, 0);
 }
 

@@ -24,9 +24,8 @@ static int reads(const char *text, struct kept *kept, struct ft_fault *fault)
 TEST(what_stands_at_the_key_is_read)
 {
     struct kept kept;
-    struct ft_fault fault;
 
-    assert_int_equal(reads("{" HEADER ",\"kvs\":[" KV "],\"count\":\"1\"}", &kept, &fault), 0);
+    assert_int_equal(reads("{" HEADER ",\"kvs\":[" KV "],\"count\":\"1\"}", &kept, &help_fault), 0);
     assert_int_equal(kept.revision, 7);
     assert_true(kept.decision.any);
     assert_int_equal(kept.decision.era.view, 3);
@@ -37,9 +36,8 @@ TEST(what_stands_at_the_key_is_read)
 TEST(a_key_that_is_not_there_is_no_decision)
 {
     struct kept kept;
-    struct ft_fault fault;
 
-    assert_int_equal(reads("{" HEADER "}", &kept, &fault), 0);
+    assert_int_equal(reads("{" HEADER "}", &kept, &help_fault), 0);
     assert_int_equal(kept.revision, 0);
     assert_false(kept.decision.any);
 }
@@ -95,7 +93,6 @@ TEST(a_value_survives_its_way)
 {
     static const char *const names[] = {"", "a", "bc", "def", "a-b_c.", "0123456789012345678901234567890"};
     char body[BODY_MAX], reply[BODY_MAX * 2];
-    struct ft_fault fault;
 
     for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         struct ft_decision wanted = {.any = true, .era = {i * 1000003, UINT64_MAX >> (i + 4)}};
@@ -109,7 +106,7 @@ TEST(a_value_survives_its_way)
         snprintf(reply, sizeof(reply),
                  "{" HEADER ",\"kvs\":[{\"key\":\"" KEY64 "\",\"mod_revision\":\"1\",\"value\":\"%.*s\"}]}",
                  (int)strcspn(value, "\""), value);
-        assert_int_equal(reads(reply, &kept, &fault) == 0, plain); /* no node is called so */
+        assert_int_equal(reads(reply, &kept, &help_fault) == 0, plain); /* no node is called so */
         if (!plain)
             continue;
         assert_string_equal(kept.decision.winner, names[i]);
@@ -156,11 +153,10 @@ TEST(what_is_no_answer_is_refused)
         "\",\"mod_revision\":\"7\",\"value\":\"dW5kZXJzdHVkeSAzIDQ3MTEgYgA=\"}]}",
     };
     struct kept kept;
-    struct ft_fault fault;
 
     for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        fault.text[0] = '\0';
-        if (reads(bad[i], &kept, &fault) != FT_EMALFORMED || !fault.text[0])
+        help_fault.text[0] = '\0';
+        if (reads(bad[i], &kept, &help_fault) != FT_EMALFORMED || !help_fault.text[0])
             fail_msg("taken for an answer: %s", bad[i]);
     }
 }
@@ -182,10 +178,9 @@ TEST(a_put_is_done_only_if_etcd_says_so)
     };
 
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct ft_fault fault;
         bool done = true;
 
-        assert_int_equal(read_put(rows[i].text, strlen(rows[i].text), &done, &fault), rows[i].error);
+        assert_int_equal(read_put(rows[i].text, strlen(rows[i].text), &done, &help_fault), rows[i].error);
         assert_int_equal(done && !rows[i].error, rows[i].done);
     }
 }
@@ -196,16 +191,15 @@ TEST(a_damaged_answer_crashes_nothing)
 {
     static const char good[] = "{" HEADER ",\"kvs\":[" KV "],\"count\":\"1\"}";
     struct kept kept;
-    struct ft_fault fault;
     char bent[sizeof(good)];
 
     for (size_t len = 0; len + 1 < sizeof(good); len++)
-        assert_int_equal(read_range(good, len, KEY, &kept, &fault), FT_EMALFORMED);
+        assert_int_equal(read_range(good, len, KEY, &kept, &help_fault), FT_EMALFORMED);
     for (size_t at = 0; at + 1 < sizeof(good); at++)
         for (unsigned bit = 0; bit < 8; bit++) {
             memcpy(bent, good, sizeof(good));
             bent[at] = (char)(bent[at] ^ 1u << bit);
-            read_range(bent, sizeof(good) - 1, KEY, &kept, &fault);
+            read_range(bent, sizeof(good) - 1, KEY, &kept, &help_fault);
         }
 }
 

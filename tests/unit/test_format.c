@@ -6,7 +6,6 @@
 #include "tests/help/test.h"
 
 #include <msgpack.h>
-#include <xxhash.h>
 
 #include "ftcore/record/datagram.h"
 #include "ftcore/record/delta.h"
@@ -18,12 +17,10 @@ static _Alignas(8) uint8_t memory[FT_RECORD_MAX];
 
 static size_t golden(const char *name)
 {
-    char path[64];
     FILE *f;
     size_t len;
 
-    snprintf(path, sizeof(path), "tests/golden/%s", name);
-    assert_non_null(f = fopen(path, "rb"));
+    assert_non_null(f = fopen(help_print("tests/golden/%s", name), "rb"));
     len = fread(wire, 1, sizeof(wire), f);
     fclose(f);
     assert_in_range(len, 1, sizeof(wire) - 1);
@@ -34,14 +31,13 @@ TEST(the_next_program_speaks_the_version_before)
 {
     struct ft_compressor compressor = {0};
     struct ft_message m;
-    struct ft_fault why = {""};
     size_t len = golden("messages-v4.bin"), at = 0;
     unsigned messages = 0;
 
     for (long used; at < len; at += (size_t)used, messages++) {
-        used = ft_message_decode(wire + at, len - at, 0, &m, bulk, &why);
+        used = ft_message_decode(wire + at, len - at, 0, &m, bulk, &help_fault);
         if (used <= 0)
-            fail_msg("message %u: %s", messages + 1, why.text);
+            fail_msg("message %u: %s", messages + 1, help_fault.text);
         assert_int_equal(m.version, m.type == FT_MSG_HELLO || m.type == FT_MSG_REFUSE ? 0 : 4);
         assert_int_equal(m.next, 0);
         if (at + (size_t)used == len) /* the last is compressed */
@@ -53,14 +49,15 @@ TEST(the_next_program_speaks_the_version_before)
     }
     assert_int_equal(messages, FT_MSG_NEXT);
     len = golden("record-v4.bin");
-    assert_int_equal(ft_record_decode(wire, len, (struct ft_record *)memory, sizeof(memory), &why), len);
+    assert_int_equal(ft_record_decode(wire, len, (struct ft_record *)memory, sizeof(memory), &help_fault),
+                     len);
     assert_int_equal(((struct ft_record *)memory)->next, 0);
     assert_int_equal(ft_record_encode((struct ft_record *)memory, 4, true, again, sizeof(again)), len);
     assert_memory_equal(again, wire, len);
     len = golden("delta-v4.bin");
-    long used = ft_chunk_decode(wire, len, 1u << 20, (struct ft_chunk *)memory, FT_CHUNK_MAX, &why);
+    long used = ft_chunk_decode(wire, len, 1u << 20, (struct ft_chunk *)memory, FT_CHUNK_MAX, &help_fault);
     if (used <= 0)
-        fail_msg("chunk: %s", why.text);
+        fail_msg("chunk: %s", help_fault.text);
     assert_int_equal(ft_chunk_encode((struct ft_chunk *)memory, 4, true, again, sizeof(again)), used);
     assert_memory_equal(again, wire, (size_t)used);
 }
@@ -98,7 +95,6 @@ static struct ft_message message_of(unsigned type, unsigned version)
 TEST(every_message_in_every_version)
 {
     struct ft_message m, back;
-    struct ft_fault why = {""};
     unsigned count[2];
     uint64_t first;
 
@@ -111,8 +107,8 @@ TEST(every_message_in_every_version)
             m = message_of(type, none ? 0 : version);
             long len = ft_message_encode(&m, 3, NULL, true, wire, sizeof(wire));
             assert_true(len > 0);
-            if (ft_message_decode(wire, (size_t)len, 3, &back, bulk, &why) != len)
-                fail_msg("type %u in version %u: %s", type, version, why.text);
+            if (ft_message_decode(wire, (size_t)len, 3, &back, bulk, &help_fault) != len)
+                fail_msg("type %u in version %u: %s", type, version, help_fault.text);
             assert_int_equal(back.version, none ? 0 : version);
             assert_int_equal(back.next,
                              (type == FT_MSG_HEARTBEAT && version == 5) || type == FT_MSG_NEXT ? 4711 : 0);
@@ -266,7 +262,6 @@ TEST(a_version_is_agreed_on)
 TEST(a_record_has_the_numbers_of_its_version)
 {
     struct ft_record r = {.size = sizeof(r), .burst = 1, .next = 1}, *back = (struct ft_record *)memory;
-    struct ft_fault why = {""};
     uint64_t first;
 
     for (unsigned version = 4; version <= 5; version++) {
@@ -274,20 +269,21 @@ TEST(a_record_has_the_numbers_of_its_version)
 
         assert_int_equal(elements(wire, (size_t)len, &first), version == 4 ? 17 : 18);
         assert_int_equal(first, version);
-        if (ft_record_decode(wire, (size_t)len, back, sizeof(memory), &why) != len)
-            fail_msg("version %u: %s", version, why.text);
+        if (ft_record_decode(wire, (size_t)len, back, sizeof(memory), &help_fault) != len)
+            fail_msg("version %u: %s", version, help_fault.text);
         assert_int_equal(back->next, version == 4 ? 0 : 4711);
         len = ft_record_encode(&r, version, false, wire, sizeof(wire));
         wire[3] = (uint8_t)(9 - version); /* the other one */
-        assert_int_equal(ft_record_decode(wire, (size_t)len, back, sizeof(memory), &why), FT_EMALFORMED);
+        assert_int_equal(ft_record_decode(wire, (size_t)len, back, sizeof(memory), &help_fault),
+                         FT_EMALFORMED);
         wire[3] = 6;
-        assert_int_equal(ft_record_decode(wire, (size_t)len, back, sizeof(memory), &why), FT_EVERSION);
+        assert_int_equal(ft_record_decode(wire, (size_t)len, back, sizeof(memory), &help_fault), FT_EVERSION);
     }
     /* A rule of a later number names its place behind those that are there. */
     long len = ft_record_encode(&r, 5, false, wire, sizeof(wire));
     wire[len - 9 - 2 - 1]++;
-    assert_int_equal(ft_record_decode(wire, (size_t)len, back, sizeof(memory), &why), FT_EMALFORMED);
-    assert_non_null(strstr(why.text, "next is 4712, expected 4711 to 4711"));
+    assert_int_equal(ft_record_decode(wire, (size_t)len, back, sizeof(memory), &help_fault), FT_EMALFORMED);
+    assert_non_null(strstr(help_fault.text, "next is 4712, expected 4711 to 4711"));
 }
 
 TEST(datagrams_have_their_version)

@@ -14,7 +14,6 @@
 
 #include <arpa/inet.h>
 #include <dirent.h>
-#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -346,10 +345,9 @@ TEST_WITH(the_guardian_keeps_nothing_of_the_nodes, setup, teardown)
 TEST_WITH(addresses_are_checked, setup, teardown)
 {
     struct nd_guardian *g;
-    struct ft_fault why;
 
-    assert_int_equal(nd_guardian_start(&g, 1, "localhost", NULL, &dead, NULL, &why), FT_EINVAL);
-    assert_string_equal(why.text, "guardian at localhost, expected a numeric IPv4 address");
-    assert_int_equal(nd_guardian_start(&g, 1, "192.0.2.1", NULL, &dead, NULL, &why), FT_ENOENT);
+    assert_int_equal(nd_guardian_start(&g, 1, "localhost", NULL, &dead, NULL, &help_fault), FT_EINVAL);
+    assert_string_equal(help_fault.text, "guardian at localhost, expected a numeric IPv4 address");
+    assert_int_equal(nd_guardian_start(&g, 1, "192.0.2.1", NULL, &dead, NULL, &help_fault), FT_ENOENT);
     assert_null(g);
 }

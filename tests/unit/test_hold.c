@@ -2,7 +2,6 @@
 /* Held outputs: nothing leaves before its burst is stable, and everything leaves in order. */
 #include "tests/help/test.h"
 
-#include "ftcore/base/error.h"
 #include "ftcore/queue/hold.h"
 #include "tests/help/program.h"
 

@@ -88,9 +88,8 @@ TEST(a_key_that_is_made_is_of_chance_and_takes_no_place)
 {
     struct rp_keys another;
     struct stat s;
-    char path[300];
 
-    snprintf(path, sizeof(path), "%s/made.key", help_config_dir());
+    const char *path = help_print("%s/made.key", help_config_dir());
     for (unsigned i = 0; i < 2; i++) {
         assert_int_equal(rp_key_make(path, &fault), 0);
         assert_int_equal(rp_keys_read(i ? &another : &keys, path, &fault), 0);

@@ -11,7 +11,6 @@
 #include "ftcore/order/closed.h"
 #include "ftcore/queue/lanelink.h"
 #include "lane/lane.h"
-#include "tests/help/program.h"
 #include "tests/help/record.h"
 
 #include <openssl/evp.h>
@@ -85,8 +84,6 @@ static void tell(uint64_t serial, uint64_t key, uint64_t view)
 
 static void open_lanes(unsigned lanes)
 {
-    struct ft_fault fault;
-
     shared = aligned_alloc(64, 2 * sizeof(*shared));
     for (unsigned n = 0; n < 2; n++) {
         group[n] = (struct nd_group){
@@ -107,7 +104,7 @@ static void open_lanes(unsigned lanes)
                                           .now = 1,
                                           .doing = n ? FT_LANE_REPLAY : FT_LANE_LIVE,
                                           .setup.heartbeat_ms = 20};
-            assert_int_equal(nd_link_make(&lane[n][l].link, &e->wire, &fault), 0);
+            assert_int_equal(nd_link_make(&lane[n][l].link, &e->wire, &help_fault), 0);
         }
     }
     draw_seed = 1;

@@ -7,7 +7,6 @@
 #include "tests/help/test.h"
 
 #include "ftcore/queue/lanelink.h"
-#include "tests/help/program.h"
 
 static uint64_t seed; /* of a sequence of its own, so that one seed is one course */
 

@@ -98,8 +98,6 @@ static struct {
 
 static void make_lanes(void)
 {
-    struct ft_fault fault = {""};
-
     memset(w.lane, 0, sizeof(w.lane));
     nd_group_init(&w.group, w.lane, LANES);
     atomic_store(&w.stop, false);
@@ -118,8 +116,7 @@ static void make_lanes(void)
                                      .setup.seed = 7,
                                      .setup.view = &w.view,
                                      .setup.stop = &w.stop};
-        if (nd_lane_make(&w.lane[l], &fault))
-            fail_msg("%s", fault.text);
+        help_done(nd_lane_make(&w.lane[l], &help_fault));
         atomic_store(&w.shared[l].orders.stable, FT_ALL);
         atomic_store(&w.shared[l].orders.lease_until, FT_ALL);
     }
@@ -210,8 +207,7 @@ static void end(void)
 static void start_beside_one_that_sleeps(void)
 {
     start(1);
-    UNTIL(atomic_load(&w.shared[1].report.done) == ft_order_make(FT_LANE_REPLAY, 1))
-    help_sleep_ms(1);
+    AWAIT(atomic_load(&w.shared[1].report.done) == ft_order_make(FT_LANE_REPLAY, 1));
     usleep(20000);
 }
 
@@ -229,12 +225,10 @@ static int setup(void **state)
     static const char text[] = "chain: { name: test, lanes: 2, nfs: [ forward: { merged: false } ] }\n"
                                "protect: { mode: log, gather_us: 0 }\n";
     static const struct ft_region_config how = {.name = "test", .shared_size = FT_ARENA_MIN};
-    struct ft_fault fault = {""};
 
     memset(&w, 0, sizeof(w));
     w.config = help_config_of(text, 0);
-    if (nf_chain_region(&w.region, &w.config->chain, &how, &fault))
-        fail_msg("%s", fault.text);
+    help_done(nf_chain_region(&w.region, &w.config->chain, &how, &help_fault));
     make_lanes();
     live();
     free_lanes();
@@ -261,8 +255,7 @@ static void assert_took_over(uint64_t bursts)
 {
     uint64_t there;
 
-    UNTIL(all_done(FT_LANE_LIVE, 2))
-    help_sleep_ms(1);
+    AWAIT(all_done(FT_LANE_LIVE, 2));
     end();
     for (unsigned l = 0; l < LANES; l++) {
         assert_int_equal(nf_chain_state(w.lane[l].chain)->burst, bursts);
@@ -291,9 +284,8 @@ TEST_WITH(what_waits_for_an_access_that_did_not_survive_is_dropped, setup, teard
     order(FT_LANE_REPLAY, 1);
     for (unsigned l = 0; l < LANES; l++)
         start(l);
-    UNTIL(all_done(FT_LANE_REPLAY, 1) && atomic_load(&w.shared[0].report.executed) == 3 &&
-          atomic_load(&w.shared[1].report.executed) == 3)
-    help_sleep_ms(1);
+    AWAIT(all_done(FT_LANE_REPLAY, 1) && atomic_load(&w.shared[0].report.executed) == 3 &&
+          atomic_load(&w.shared[1].report.executed) == 3);
     order(FT_LANE_LIVE, 2);
     assert_took_over(3);
 }
@@ -335,14 +327,12 @@ TEST_WITH(a_deadlock_is_a_divergence, setup, teardown)
     order(FT_LANE_REPLAY, 1);
     for (unsigned l = 0; l < LANES; l++)
         start(l);
-    UNTIL(atomic_load(&w.shared[0].report.diverged))
-    help_sleep_ms(1);
+    AWAIT(atomic_load(&w.shared[0].report.diverged));
     assert_false(atomic_load(&w.shared[1].report.diverged)); /* told once */
     assert_int_equal(atomic_load(&w.shared[0].report.executed), 2);
     /* Both can do something else: a new snapshot, and replay goes on from there. */
     order(FT_LANE_WAIT, 2);
-    UNTIL(all_done(FT_LANE_WAIT, 2))
-    help_sleep_ms(1);
+    AWAIT(all_done(FT_LANE_WAIT, 2));
 }
 
 /* The state is given up while lane 1 waits in the midst of a burst for lane 0, which has not come to it.
@@ -356,16 +346,13 @@ TEST_WITH(a_state_that_is_given_up_is_not_replayed, setup, teardown)
     order(FT_LANE_REPLAY, 1);
     start(0);
     start_beside_one_that_sleeps();
-    UNTIL(atomic_load(&w.shared[0].report.done) == ft_order_make(FT_LANE_REPLAY, 1))
-    help_sleep_ms(1);
+    AWAIT(atomic_load(&w.shared[0].report.done) == ft_order_make(FT_LANE_REPLAY, 1));
     atomic_store(&lane_io_gate, HOLDS);
-    UNTIL(atomic_load(&lane_io_gate) == HELD)
-    help_sleep_ms(1);
+    AWAIT(atomic_load(&lane_io_gate) == HELD);
     atomic_store(&w.shared[0].orders.closed_to, closed[0]);
     order(FT_LANE_WAIT, 2);
     atomic_store(&lane_io_gate, PASSES); /* it finds both */
-    UNTIL(all_done(FT_LANE_WAIT, 2))
-    help_sleep_ms(1);
+    AWAIT(all_done(FT_LANE_WAIT, 2));
     assert_int_equal(nf_chain_state(w.lane[0].chain)->burst, 0);
     assert_int_equal(atomic_load(&w.shared[0].report.executed), 0);
     assert_int_equal(atomic_load(&w.shared[1].report.executed), 0);

@@ -20,7 +20,6 @@ static void at_a_step(void);
 #include "ftcore/region/lines.c"
 #include "tests/help/program.h"
 
-#include <sys/mman.h>
 #include <ucontext.h>
 
 #define LINES 20011u /* a few summary words, and a last word that is not full */

@@ -179,12 +179,11 @@ TEST_WITH(addresses_that_cannot_be_had_are_named, link_setup, link_teardown)
 {
     struct rp_link_config c = link_config(true);
     struct rp_link *l = (struct rp_link *)&c;
-    char expected[100];
 
     link_open_a();
     assert_int_equal(rp_link_open(&l, &c, &link_why), FT_EBUSY);
     assert_null(l);
-    snprintf(expected, sizeof(expected), "replication address 127.0.0.1:%u is taken", link_port_a);
+    const char *expected = help_print("replication address 127.0.0.1:%u is taken", link_port_a);
     assert_string_equal(link_why.text, expected);
     rp_link_close(link_a);
     link_a = NULL;

@@ -75,7 +75,6 @@ static void certificate_make(const char *dir, const char *name, const char *by)
 {
     EVP_PKEY *key = EVP_EC_gen("P-256");
     X509 *certificate = X509_new();
-    char alternative[64];
     FILE *f;
 
     assert_true(key && certificate);
@@ -93,8 +92,7 @@ static void certificate_make(const char *dir, const char *name, const char *by)
         X509_set_issuer_name(certificate, X509_get_subject_name(certificate));
         assert_true(X509_sign(certificate, key, EVP_sha256()) > 0);
     } else {
-        snprintf(alternative, sizeof(alternative), "DNS:%s", name);
-        extend(certificate, NID_subject_alt_name, alternative);
+        extend(certificate, NID_subject_alt_name, help_print("DNS:%s", name));
         sign_by(certificate, dir, by);
     }
     f = open_file(dir, name, "pem", "w");
@@ -267,11 +265,10 @@ TEST_WITH(strangers_do_not_keep_the_peer_out, link_setup, link_teardown)
 static void open_certified(struct rp_link **link, bool a, const char *dir, const char *name, const char *peer)
 {
     struct rp_link_config c = link_config(a);
-    char certificate[64], key[64], authority[64];
 
-    snprintf(certificate, sizeof(certificate), "%s/%s.pem", dir, name);
-    snprintf(key, sizeof(key), "%s/%s.key", dir, name);
-    snprintf(authority, sizeof(authority), "%s/authority.pem", dir);
+    const char *certificate = help_print("%s/%s.pem", dir, name);
+    const char *key = help_print("%s/%s.key", dir, name);
+    const char *authority = help_print("%s/authority.pem", dir);
     c.seal = (struct rp_seal_config){
         .certificate = certificate, .private_key = key, .authority = authority, .peer_name = peer};
     link_open(link, &c);

@@ -242,11 +242,9 @@ static void planted(uint32_t *p, uint32_t value, const char *text)
 
 TEST(lists_that_came_from_a_peer_are_looked_at)
 {
-    struct ft_fault fault = {""};
-
     open_damaged();
     ft_audit_suspend(h.region);
-    assert_int_equal(check_heads(&fault, 7), 3);
+    assert_int_equal(check_heads(&help_fault, 7), 3);
     planted(&head[0].first, 2, "does not end with 4");
     planted(&head[1].first, 1, "entry 0 is in two lists");
     planted(&head[1].first, 8, "entry 7 is in two lists"); /* a free one */
@@ -258,29 +256,28 @@ TEST(lists_that_came_from_a_peer_are_looked_at)
     planted(&whole->entry[6].next, 5, "entry 4 is in two lists"); /* in a circle */
     planted(&whole->entry[4].before, 6, "does not end with 7");
     head[0].first = 0;
-    assert_int_equal(check_heads(&fault, 3), 3);
+    assert_int_equal(check_heads(&help_fault, 3), 3);
     ft_audit_resume(h.region);
 }
 
 /* A list of numbers that were not taken is looked at without marks; it has as many as there may be. */
 TEST(a_list_of_own_numbers_is_looked_at)
 {
-    struct ft_fault fault = {""};
     struct nf_check c;
 
     open_lists(20, 8, 1);
-    c = (struct nf_check){.nf = h.nf, .fault = &fault, .kind = "lists"};
+    c = (struct nf_check){.nf = h.nf, .fault = &help_fault, .kind = "lists"};
     nf_list_insert(h.nf, lists, &head[0], 19, NF_NONE);
     nf_list_insert(h.nf, lists, &head[0], 3, 19);
     assert_int_equal(nf_list_check(&c, lists, &head[1], 0, NULL), FT_EMALFORMED);
-    assert_non_null(strstr(fault.text, "2 entries are linked, expected the 0 of the list"));
+    assert_non_null(strstr(help_fault.text, "2 entries are linked, expected the 0 of the list"));
     assert_int_equal(nf_list_check(&c, lists, &head[0], 2, NULL), 2);
     ((uint32_t *)(uintptr_t)nf_lists_value(lists, 7))[-1] = 5; /* whoever inserts it next would abort */
     assert_int_equal(nf_list_check(&c, lists, &head[0], 2, NULL), FT_EMALFORMED);
-    assert_non_null(strstr(fault.text, "3 entries are linked, expected the 2 of the list"));
+    assert_non_null(strstr(help_fault.text, "3 entries are linked, expected the 2 of the list"));
     ((uint32_t *)(uintptr_t)nf_lists_value(lists, 7))[-1] = 0;
     assert_int_equal(nf_list_check(&c, lists, &head[0], 1, NULL), FT_EMALFORMED);
-    assert_non_null(strstr(fault.text, "a list has more entries than 1"));
+    assert_non_null(strstr(help_fault.text, "a list has more entries than 1"));
     head[0].first = 21;
     assert_int_equal(nf_list_check(&c, lists, &head[0], 2, NULL), FT_EMALFORMED);
     ((uint32_t *)(uintptr_t)nf_lists_value(lists, 0))[-1] = 5; /* nobody has taken it: no harm */

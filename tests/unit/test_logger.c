@@ -4,7 +4,6 @@
  * is filled with ff bytes first, so that what capture leaves unwritten shows.
  */
 #include "tests/help/record.h"
-#include "ftcore/base/error.h"
 #include "logger/capture.h"
 #include "tests/help/test.h"
 
@@ -173,13 +172,11 @@ static void crosses_the_wire(const struct ft_record *r)
 {
     size_t cap = ft_record_bound(r);
     uint8_t *wire = malloc(cap);
-    struct ft_fault fault;
     long n = ft_record_encode(r, FT_FORMAT_NEWEST, true, wire, cap);
 
     assert_true(n > 0);
     memset(back, 0xee, FT_RECORD_MAX);
-    if (ft_record_decode(wire, (size_t)n, back, FT_RECORD_MAX, &fault) != n)
-        fail_msg("%s", fault.text);
+    help_done(ft_record_decode(wire, (size_t)n, back, FT_RECORD_MAX, &help_fault) != n);
     assert_memory_equal(back, r, r->size);
     free(wire);
 }
@@ -189,7 +186,6 @@ TEST_WITH(captured_is_what_was_given, setup, teardown)
     uint64_t seq = 1;
 
     for (uint64_t burst = 1; burst <= 400; burst++) {
-        struct ft_fault fault = {""};
         const struct ft_record *r;
 
         invent(model, burst, seq, (unsigned)draw_below(FT_BURST_MAX + 1), 300);
@@ -197,8 +193,8 @@ TEST_WITH(captured_is_what_was_given, setup, teardown)
         record(model);
         r = next_record();
         assert_non_null(r);
-        if (record_check(r, r->size, &fault))
-            fail_msg("burst %lu: %s", burst, fault.text);
+        if (record_check(r, r->size, &help_fault))
+            fail_msg("burst %lu: %s", burst, help_fault.text);
         compare(r, model);
         padding_is_zero(r);
         crosses_the_wire(r);
@@ -211,7 +207,6 @@ TEST_WITH(the_largest_burst_fits, setup, teardown)
 {
     static uint8_t value[FT_DETERMINANTS_MAX];
     const struct ft_record *r;
-    struct ft_fault fault;
 
     fill(value, sizeof(value));
     lg_capture_begin(&capture, 3, 1, 1, 7, FT_BURST_MAX);
@@ -226,7 +221,7 @@ TEST_WITH(the_largest_burst_fits, setup, teardown)
     r = next_record();
     assert_int_equal(r->determinants, FT_DETERMINANTS_MAX);
     assert_int_equal(r->bytes, FT_BURST_MAX * FT_FRAME_MAX);
-    assert_int_equal(record_check(r, r->size, &fault), 0);
+    assert_int_equal(record_check(r, r->size, &help_fault), 0);
     padding_is_zero(r);
     crosses_the_wire(r);
 }

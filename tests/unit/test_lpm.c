@@ -5,9 +5,6 @@
 #include "nflib/net/lpm.h"
 #include "tests/help/test.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #define NETS    1500u
 #define LOOKUPS 15000u
 

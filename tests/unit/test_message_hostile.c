@@ -11,7 +11,6 @@
 TEST(impossible_heads_are_refused_by_name)
 {
     struct ft_message m;
-    struct ft_fault why;
 
     message_begin(6, 3, FT_MSG_HEARTBEAT, 3);
     message_accepted(2, &m);
@@ -19,8 +18,8 @@ TEST(impossible_heads_are_refused_by_name)
     assert_int_equal(m.sent, 8);
     assert_int_equal(m.echo, 9);
     message_begin(60, 9, 99, 99); /* another version may look different in all else */
-    assert_int_equal(message_judge(2, &m, &why), FT_EVERSION);
-    assert_string_equal(why.text, "offset 11: version is 9, expected 3 to 4");
+    assert_int_equal(message_judge(2, &m, &help_fault), FT_EVERSION);
+    assert_string_equal(help_fault.text, "offset 11: version is 9, expected 3 to 4");
     message_begin(6, 3, 0, 3);
     message_refused(2, "offset 10: message type is 0, expected 1 to 21");
     message_begin(6, 3, FT_MSG_TYPES, 3);

@@ -135,19 +135,16 @@ TEST(what_a_module_takes_is_told_by_name)
         "syscall", "dlsym", "__asprintf_chk", "dlopen",     "pthread_mutex_lock"};
     static const char *const passed[] = {"memcpy", "nf_map_find", "__memcpy_chk",
                                          "__chk",  "reader",      "__rand"};
-    char text[80];
 
     for (unsigned i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
         make_import(refused[i]);
-        snprintf(text, sizeof(text), "module m.so takes \"%s\", expected ", refused[i]);
-        says(refused[i], FT_EMALFORMED, text);
+        says(refused[i], FT_EMALFORMED, help_print("module m.so takes \"%s\", expected ", refused[i]));
         assert_int_equal(judge_elf(true), 0);
         assert_string_equal(said, "");
     }
     for (unsigned i = 0; i < sizeof(warned) / sizeof(warned[0]); i++) {
         make_import(warned[i]);
-        snprintf(text, sizeof(text), "m.so: warning: takes \"%s\", expected ", warned[i]);
-        says(warned[i], 0, text);
+        says(warned[i], 0, help_print("m.so: warning: takes \"%s\", expected ", warned[i]));
     }
     for (unsigned i = 0; i < sizeof(passed) / sizeof(passed[0]); i++) {
         make_import(passed[i]);

@@ -124,8 +124,7 @@ TEST(payload_that_is_touched_is_named)
 {
     dies(&header_nf, NULL, read_first,
          "audit: NF 'header_nf' (lane 0) touched byte 78 of the frame of seq 3, which has 78 bytes of "
-         "headers; "
-         "it declares that it reads headers\n");
+         "headers; it declares that it reads headers\n");
     dies(&header_nf, NULL, read_last, "(lane 0) touched byte 941 of the frame of seq 2, which has 64 bytes");
     dies(&header_nf, NULL, write_behind,
          "(lane 0) touched byte 64 of the frame of seq 2, which has 64 bytes");

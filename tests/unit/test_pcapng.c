@@ -109,13 +109,11 @@ TEST(blocks_are_whole)
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        char text[1024];
         size_t size = 0, at = 0;
         uint8_t *file;
         const uint8_t *b;
 
-        snprintf(text, sizeof(text), ANSWER(PACKET("%s", STEPS)), rows[i].in);
-        file = write_answer(text, &size);
+        file = write_answer(help_print(ANSWER(PACKET("%s", STEPS)), rows[i].in), &size);
         assert_non_null(file);
         b = take_block(file, size, &at, 0x0A0D0D0A);
         assert_int_equal(number_at(b + 8), 0x1A2B3C4D);

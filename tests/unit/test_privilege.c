@@ -55,14 +55,13 @@ static unsigned capable_threads(unsigned *threads)
 {
     DIR *dir = opendir("/proc/self/task");
     unsigned capable = 0;
-    char path[300];
 
     MUST(dir);
     *threads = 0;
     for (const struct dirent *d; (d = readdir(dir));) {
         if (d->d_name[0] == '.')
             continue;
-        snprintf(path, sizeof(path), "/proc/self/task/%s/status", d->d_name);
+        const char *path = help_print("/proc/self/task/%s/status", d->d_name);
         ++*threads;
         capable += number_of(path, "CapPrm:") || number_of(path, "CapEff:") || number_of(path, "CapInh:") ||
                    number_of(path, "CapAmb:");
@@ -243,10 +242,9 @@ static void start_a_guardian(void)
 {
     const struct ft_datagram_key self = {1, {2, 3}};
     struct nd_guardian *guardian;
-    char path[64];
 
     MUST(nd_guardian_start(&guardian, 1, "127.0.0.1", NULL, &self, NULL, &fault) == 0);
-    snprintf(path, sizeof(path), "/proc/%d/status", nd_guardian_look(guardian));
+    const char *path = help_print("/proc/%d/status", nd_guardian_look(guardian));
     MUST(number_of(path, "CapPrm:") == 0 && number_of(path, "CapEff:") == 0);
     MUST(number_of(path, "NoNewPrivs:") == 1 && number_of(path, "Seccomp:") == 2);
     nd_guardian_stop(guardian);

@@ -110,11 +110,10 @@ TEST(the_prober_counts_what_the_server_did)
 {
     struct nd_probe_options o = {.address = "127.0.0.1", .port = PORT, .interval_us = 1000, .seconds = 30};
     struct nd_prober *p;
-    struct ft_fault fault;
     struct nd_probe_figures f;
     pid_t server = start_server();
     uint64_t begin = ft_now(); /* number 100 leaves 100 ms later at the soonest */
-    assert_int_equal(nd_probe_start(&p, &o, &fault), FT_OK);
+    assert_int_equal(nd_probe_start(&p, &o, &help_fault), FT_OK);
     do /* what the server does it does by number, not by time: its silence is over with the answer to 251 */
         help_sleep_ms(50);
     while (nd_probe_figures(p, 0, ft_now(), &f), f.sent < 500 || f.received < 300);
@@ -160,9 +159,8 @@ TEST(the_prober_keeps_flows_busy)
                                  .flow_interval_us = 5000,
                                  .seconds = 30};
     struct nd_prober *p;
-    struct ft_fault fault;
     struct nd_probe_figures f;
-    assert_int_equal(nd_probe_start(&p, &o, &fault), FT_OK);
+    assert_int_equal(nd_probe_start(&p, &o, &help_fault), FT_OK);
     do
         help_sleep_ms(50);
     while (nd_probe_figures(p, 0, ft_now(), &f), f.sent < 100 || f.flow_silence_ms == 0);
@@ -183,20 +181,19 @@ TEST(the_prober_says_why_it_cannot_begin)
         .to = "", .address = "127.0.0.1", .port = 7109, .interval_us = 1000, .seconds = 1};
     struct nd_probe_options o = good;
     struct nd_prober *p;
-    struct ft_fault fault;
     o.from = "no-such-space";
-    assert_int_equal(nd_probe_start(&p, &o, &fault), FT_EIO);
-    assert_non_null(strstr(fault.text, "no-such-space"));
+    assert_int_equal(nd_probe_start(&p, &o, &help_fault), FT_EIO);
+    assert_non_null(strstr(help_fault.text, "no-such-space"));
     o = good;
     o.address = "10.9.8.7"; /* of nobody here */
-    assert_int_equal(nd_probe_start(&p, &o, &fault), FT_EIO);
-    assert_non_null(strstr(fault.text, "10.9.8.7"));
+    assert_int_equal(nd_probe_start(&p, &o, &help_fault), FT_EIO);
+    assert_non_null(strstr(help_fault.text, "10.9.8.7"));
     o = good;
     o.interval_us = 5;
-    assert_int_equal(nd_probe_start(&p, &o, &fault), FT_EINVAL);
+    assert_int_equal(nd_probe_start(&p, &o, &help_fault), FT_EINVAL);
     o = good;
     o.to = NULL; /* nobody listens: refused, not silently lost */
-    assert_int_equal(nd_probe_start(&p, &o, &fault), FT_OK);
+    assert_int_equal(nd_probe_start(&p, &o, &help_fault), FT_OK);
     struct nd_probe_figures f;
     UNTIL((nd_probe_figures(p, 0, ft_now(), &f), f.refused > 0)) help_sleep_ms(5);
     stop_probe(p, 50);

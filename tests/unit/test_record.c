@@ -63,10 +63,8 @@ static void random_record(void)
 
 static long encode(void)
 {
-    struct ft_fault fault = {""};
-
-    if (record_check(rec, rec->size, &fault))
-        fail_msg("a good record: %s", fault.text);
+    if (record_check(rec, rec->size, &help_fault))
+        fail_msg("a good record: %s", help_fault.text);
     long len = ft_record_encode(rec, FT_FORMAT_NEWEST, true, wire, sizeof(wire));
     assert_true(len > 0);
     assert_true((size_t)len <= ft_record_bound(rec));
@@ -75,12 +73,10 @@ static long encode(void)
 
 static void same_after_decode(long len)
 {
-    struct ft_fault fault = {""};
-
     memset(back, 0xee, rec->size + 64);
-    long used = ft_record_decode(wire, (size_t)len, back, FT_RECORD_MAX, &fault);
+    long used = ft_record_decode(wire, (size_t)len, back, FT_RECORD_MAX, &help_fault);
     if (used != len)
-        fail_msg("used %ld of %ld: %s", used, len, fault.text);
+        fail_msg("used %ld of %ld: %s", used, len, help_fault.text);
     assert_memory_equal(rec, back, rec->size);
     assert_int_equal(((uint8_t *)back)[rec->size], 0xee);
 }
@@ -163,10 +159,9 @@ TEST(too_little_room_is_full)
     free(out);
 
     struct ft_record *tight = malloc(rec->size);
-    struct ft_fault fault;
     for (size_t cap = 0; cap < rec->size; cap += 8)
-        assert_int_equal(ft_record_decode(wire, (size_t)len, tight, cap, &fault), FT_EFULL);
-    assert_int_equal(ft_record_decode(wire, (size_t)len, tight, rec->size, &fault), len);
+        assert_int_equal(ft_record_decode(wire, (size_t)len, tight, cap, &help_fault), FT_EFULL);
+    assert_int_equal(ft_record_decode(wire, (size_t)len, tight, rec->size, &help_fault), len);
     free(tight);
 }
 
@@ -300,24 +295,20 @@ TEST(any_msgpack_reader_reads_the_golden_record)
 
 TEST(a_truncated_record_is_refused)
 {
-    struct ft_fault fault;
-
     record_sample();
     long len = encode();
     for (long n = 0; n < len; n++)
-        assert_int_equal(record_decode_exact(wire, (size_t)n, &fault), FT_ETRUNC);
-    assert_non_null(strstr(fault.text, "entry checksum begins with byte cf and 7 follow"));
+        assert_int_equal(record_decode_exact(wire, (size_t)n, &help_fault), FT_ETRUNC);
+    assert_non_null(strstr(help_fault.text, "entry checksum begins with byte cf and 7 follow"));
 }
 
 TEST(each_flipped_bit_is_refused)
 {
-    struct ft_fault fault;
-
     record_sample();
     long len = encode();
     for (long bit = 0; bit < len * 8; bit++) {
         wire[bit / 8] ^= (uint8_t)(1 << bit % 8);
-        if (record_decode_exact(wire, (size_t)len, &fault) >= 0)
+        if (record_decode_exact(wire, (size_t)len, &help_fault) >= 0)
             fail_msg("bit %ld flipped and not noticed", bit);
         wire[bit / 8] ^= (uint8_t)(1 << bit % 8);
     }
@@ -327,19 +318,18 @@ TEST(each_flipped_bit_is_refused)
 TEST(a_peek_tells_numbers_and_length_and_looks_at_nothing_else)
 {
     struct ft_record numbers;
-    struct ft_fault fault = {""};
 
     record_sample();
     long len = ft_record_encode(rec, FT_FORMAT_NEWEST, true, wire, sizeof(wire));
-    assert_int_equal(ft_record_peek(wire, sizeof(wire), &numbers, &fault), len);
-    assert_int_equal(ft_record_decode(wire, (size_t)len, back, FT_RECORD_MAX, &fault), len);
+    assert_int_equal(ft_record_peek(wire, sizeof(wire), &numbers, &help_fault), len);
+    assert_int_equal(ft_record_decode(wire, (size_t)len, back, FT_RECORD_MAX, &help_fault), len);
     assert_memory_equal(&numbers, back, sizeof(numbers));
     for (long n = 0; n < len; n++)
-        assert_int_equal(ft_record_peek(wire, (size_t)n, &numbers, &fault), FT_ETRUNC);
+        assert_int_equal(ft_record_peek(wire, (size_t)n, &numbers, &help_fault), FT_ETRUNC);
     wire[len - 1] ^= 1;
-    assert_int_equal(ft_record_peek(wire, (size_t)len, &numbers, &fault), len);
+    assert_int_equal(ft_record_peek(wire, (size_t)len, &numbers, &help_fault), len);
     wire[1] = 0x7f; /* where the version is, or the count */
-    assert_true(ft_record_peek(wire, (size_t)len, &numbers, &fault) < 0);
+    assert_true(ft_record_peek(wire, (size_t)len, &numbers, &help_fault) < 0);
 }
 
 /* A checksum of 0 says that there is none; any other is verified. */
@@ -347,24 +337,23 @@ TEST(a_record_on_the_link_has_no_checksum)
 {
     static uint8_t bare[FT_RECORD_MAX];
     struct ft_opened opened;
-    struct ft_fault fault = {""};
 
     record_sample();
     long len = ft_record_encode(rec, FT_FORMAT_NEWEST, true, wire, sizeof(wire));
     assert_int_equal(ft_record_encode(rec, FT_FORMAT_NEWEST, false, bare, sizeof(bare)), len);
     assert_memory_equal(bare, wire, (size_t)len - 9);
     assert_memory_equal(bare + len - 9, "\xcf\0\0\0\0\0\0\0", 9);
-    assert_int_equal(ft_record_decode(bare, (size_t)len, back, FT_RECORD_MAX, &fault), len);
+    assert_int_equal(ft_record_decode(bare, (size_t)len, back, FT_RECORD_MAX, &help_fault), len);
     assert_memory_equal(rec, back, rec->size);
     for (long at = len - 8; at < len; at++) {
         bare[at] = 1;
-        assert_int_equal(ft_record_open(bare, (size_t)len, &opened, &fault), FT_ECHECKSUM);
+        assert_int_equal(ft_record_open(bare, (size_t)len, &opened, &help_fault), FT_ECHECKSUM);
         bare[at] = 0;
     }
     /* In two steps, for who learns from the head where the record is to lie. */
     memset(back, 0xee, rec->size);
-    assert_int_equal(ft_record_open(bare, (size_t)len, &opened, &fault), len);
+    assert_int_equal(ft_record_open(bare, (size_t)len, &opened, &help_fault), len);
     assert_int_equal(opened.numbers.size, rec->size);
-    assert_int_equal(ft_record_read(&opened, back, &fault), 0);
+    assert_int_equal(ft_record_read(&opened, back, &help_fault), 0);
     assert_memory_equal(rec, back, rec->size);
 }

@@ -37,10 +37,8 @@ static void plain_head(void)
 
 static void good(void)
 {
-    struct ft_fault fault;
-
     forge_good();
-    assert_int_equal(record_check(back, back->size, &fault), 0);
+    assert_int_equal(record_check(back, back->size, &help_fault), 0);
 }
 
 TEST(impossible_heads_are_refused_by_name)
@@ -265,13 +263,12 @@ TEST(what_is_no_such_array_is_refused_by_name)
          FT_ECHECKSUM, "offset 20: checksum is 0101010101010101, expected "},
 #undef BYTES
     };
-    struct ft_fault fault;
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        long used = record_decode_exact((const uint8_t *)cases[i].bytes, cases[i].len, &fault);
+        long used = record_decode_exact((const uint8_t *)cases[i].bytes, cases[i].len, &help_fault);
 
-        if (used != cases[i].error || !strstr(fault.text, cases[i].text))
-            fail_msg("case %zu: %ld '%s', expected %d '%s'", i, used, fault.text, cases[i].error,
+        if (used != cases[i].error || !strstr(help_fault.text, cases[i].text))
+            fail_msg("case %zu: %ld '%s', expected %d '%s'", i, used, help_fault.text, cases[i].error,
                      cases[i].text);
     }
 }
@@ -302,19 +299,18 @@ static _Alignas(8) uint8_t memory[1024];
 TEST(test_numbers_of_a_record_come_back)
 {
     struct ft_record filled, *entry = &filled, *decoded = (struct ft_record *)memory;
-    struct ft_fault fault = {""};
 
     memset(entry, 0, sizeof(*entry));
     FT_RECORD_NUMBERS(FILL)
     entry->flags = FT_REC_DIGESTS;
     entry->bytes = entry->determinants = entry->inputs = entry->dependencies = 0; /* no body */
     entry->size = sizeof(*entry);
-    assert_int_equal(record_check(entry, sizeof(*entry), &fault), 0);
+    assert_int_equal(record_check(entry, sizeof(*entry), &help_fault), 0);
 
     long len = ft_record_encode(entry, FT_FORMAT_NEWEST, true, wire, sizeof(wire));
     assert_in_range(len, 1, ft_record_bound(entry));
-    if (ft_record_decode(wire, (size_t)len, decoded, sizeof(memory), &fault) != len)
-        fail_msg("refused: %s", fault.text);
+    if (ft_record_decode(wire, (size_t)len, decoded, sizeof(memory), &help_fault) != len)
+        fail_msg("refused: %s", help_fault.text);
     FT_RECORD_NUMBERS(SAME)
     assert_memory_equal(entry, decoded, sizeof(*entry));
 }
@@ -322,7 +318,6 @@ TEST(test_numbers_of_a_record_come_back)
 TEST(test_numbers_of_a_chunk_come_back)
 {
     struct ft_chunk filled, *entry = &filled, *decoded = (struct ft_chunk *)memory;
-    struct ft_fault fault = {""};
 
     memset(entry, 0, sizeof(*entry));
     entry->kind = FT_ENTRY_CHUNK;
@@ -333,8 +328,8 @@ TEST(test_numbers_of_a_chunk_come_back)
 
     long len = ft_chunk_encode(entry, FT_FORMAT_NEWEST, true, wire, sizeof(wire));
     assert_in_range(len, 1, ft_chunk_bound(entry));
-    if (ft_chunk_decode(wire, (size_t)len, 1, decoded, sizeof(memory), &fault) != len)
-        fail_msg("refused: %s", fault.text);
+    if (ft_chunk_decode(wire, (size_t)len, 1, decoded, sizeof(memory), &help_fault) != len)
+        fail_msg("refused: %s", help_fault.text);
     FT_CHUNK_NUMBERS(SAME)
     assert_memory_equal(entry, decoded, sizeof(*entry));
 }

@@ -220,16 +220,15 @@ TEST(a_dead_server_confirms_nothing)
 TEST(impossible_options_and_a_second_backend_are_refused)
 {
     struct nd_redis_options o = {.batch = 0};
-    struct ft_fault fault = {""};
     struct nd_redis *redis, *second;
     char set[ND_REDIS_SETTINGS];
-    assert_int_equal(nd_redis_open(&redis, &o, set, &fault), FT_EINVAL);
+    assert_int_equal(nd_redis_open(&redis, &o, set, &help_fault), FT_EINVAL);
     o.batch = ND_REDIS_BATCH_MAX + 1;
-    assert_int_equal(nd_redis_open(&redis, &o, set, &fault), FT_EINVAL);
-    assert_string_equal(fault.text, "redis batch is 4097, expected a number from 1 to 4096");
+    assert_int_equal(nd_redis_open(&redis, &o, set, &help_fault), FT_EINVAL);
+    assert_string_equal(help_fault.text, "redis batch is 4097, expected a number from 1 to 4096");
     o.batch = 1;
     redis = help_redis_open(o);
-    assert_int_equal(nd_redis_open(&second, &o, set, &fault), FT_EBUSY); /* one backend a process */
+    assert_int_equal(nd_redis_open(&second, &o, set, &help_fault), FT_EBUSY); /* one backend a process */
     close_client(redis);
 }
 
@@ -237,12 +236,11 @@ TEST(impossible_options_and_a_second_backend_are_refused)
 TEST(a_connection_to_nobody_is_refused)
 {
     struct nd_redis_server gone;
-    struct ft_fault fault = {""};
     struct nd_wire wire;
-    assert_int_equal(nd_redis_server_start(&gone, &fault), 0);
+    assert_int_equal(nd_redis_server_start(&gone, &help_fault), 0);
     nd_redis_server_stop(&gone);
-    assert_int_equal(nd_wire_open(&wire, gone.port, &fault), FT_ENOENT);
-    assert_non_null(strstr(fault.text, "Connection refused, expected a server there"));
+    assert_int_equal(nd_wire_open(&wire, gone.port, &help_fault), FT_ENOENT);
+    assert_non_null(strstr(help_fault.text, "Connection refused, expected a server there"));
     nd_wire_close(&wire);
 }
 
@@ -288,9 +286,7 @@ TEST(a_server_of_its_own_ends_with_the_connection)
 TEST(remote_access_takes_longer_than_local)
 {
     struct access_times a = {.count = 0};
-    struct ft_fault fault = {""};
-    if (measure_accesses(&a, 5000, 200, &fault) < 0)
-        fail_msg("%s", fault.text);
+    help_done(measure_accesses(&a, 5000, 200, &help_fault) < 0);
     assert_int_equal(a.count, ACCESSES);
     for (unsigned i = 0; i < a.count; i++)
         assert_true(a.times[i].p50 > 0 && a.times[i].p99 >= a.times[i].p50 && a.times[i].mean > 0);
@@ -308,9 +304,7 @@ static struct nd_redis_options read_section(const char *text)
 {
     struct nd_redis_options options;
     struct nd_config *config = help_config_of(text, 0);
-    struct ft_fault fault = {""};
-    if (nd_redis_read(&options, config, &fault) < 0)
-        fail_msg("%s", fault.text);
+    help_done(nd_redis_read(&options, config, &help_fault) < 0);
     return options;
 }
 
@@ -344,8 +338,7 @@ TEST(a_section_is_refused_by_position)
         struct nd_redis_options options;
         struct nd_config *config;
         struct ft_fault fault = {""};
-        char text[200];
-        snprintf(text, sizeof(text), "chain: {name: x, nfs: [monitor]}\n%s", cases[i].section);
+        const char *text = help_print("chain: {name: x, nfs: [monitor]}\n%s", cases[i].section);
         config = help_config_of(text, 0);
         assert_int_equal(nd_redis_read(&options, config, &fault), FT_EMALFORMED);
         assert_non_null(strstr(fault.text, cases[i].line));

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The ring: its boundaries, and a writer against a reader over contents that both can compute. */
 #include "tests/help/test.h"
-#include "ftcore/base/error.h"
 #include "ftcore/queue/ring.h"
 #include "tests/help/program.h"
 

@@ -9,9 +9,6 @@
 #include "tests/help/test.h"
 
 #include <arpa/inet.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 TESTS_SHARE(NULL, help_config_clean)
 
@@ -175,14 +172,12 @@ TEST(packets_go_where_the_longest_prefix_leads_also_after_a_change)
     struct nf_chain *chain, *next[1] = {NULL};
     struct nf_chain_change change;
     struct nf_chain_switch s = {.change = &change, .how = how, .chain = &chain, .seed = 3, .next = next};
-    struct ft_fault fault = {""};
 
     draw_routes();
     config = read_chain();
     assert_int_equal(config->chain.l3->routed->count[NF_IP4], ROUTES + 2);
-    if (nf_chain_region(&region, &config->chain, &how, &fault) ||
-        nf_chain_make(&chain, &config->chain, region, 0, 1, &fault))
-        fail_msg("%s", fault.text);
+    help_done(nf_chain_region(&region, &config->chain, &how, &help_fault) ||
+              nf_chain_make(&chain, &config->chain, region, 0, 1, &help_fault));
     hold_against_walk(chain);
     assert_int_equal(hop_of(chain, 0x0a7f0001), 77);          /* `routes` */
     assert_int_equal(hop_of(chain, 0xcb007100 + 100), 100);   /* on a link */
@@ -191,8 +186,8 @@ TEST(packets_go_where_the_longest_prefix_leads_also_after_a_change)
     to = read_chain();
     assert_false(nf_chain_same_l3(config->chain.l3, to->chain.l3));
     s.region = region;
-    if (nf_chain_change_plan(&change, &config->chain, &to->chain, &fault) || nf_chain_switch(&s, &fault))
-        fail_msg("%s", fault.text);
+    help_done(nf_chain_change_plan(&change, &config->chain, &to->chain, &help_fault) ||
+              nf_chain_switch(&s, &help_fault));
     hold_against_walk(next[0]);
     nf_chain_free(chain);
     nf_chain_free(next[0]);

@@ -53,13 +53,11 @@ static int server_setup(void **state)
 
 static int server_teardown(void **state)
 {
-    char look[80];
-
     atomic_store(&stop, true);
     pthread_join(thread, NULL);
     nd_server_close(server);
-    snprintf(look, sizeof(look), "%s.look", server_path);
-    return access(server_path, F_OK) == 0 || access(look, F_OK) == 0; /* gone with it */
+    return access(server_path, F_OK) == 0 ||
+           access(help_print("%s.look", server_path), F_OK) == 0; /* gone with it */
 }
 
 /* A connection; reading and writing end after SERVER_LIMIT_MS. */
@@ -333,16 +331,13 @@ WITH_SERVER(one_who_vanishes_while_answered_harms_nobody)
 WITH_SERVER(twenty_at_once_are_all_served)
 {
     int fd[20];
-    char text[48];
 
     for (int i = 0; i < 20; i++) {
         fd[i] = server_dial();
-        snprintf(text, sizeof(text), ASK "\"n\":%d}\n", i);
-        assert_true(server_ask(fd[i], text));
+        assert_true(server_ask(fd[i], help_print(ASK "\"n\":%d}\n", i)));
     }
     for (int i = 0; i < 20; i++) {
-        snprintf(text, sizeof(text), "{\"n\":%d}", i);
-        server_hears(fd[i], text);
+        server_hears(fd[i], help_print("{\"n\":%d}", i));
         help_close(fd[i]);
     }
 }
@@ -401,54 +396,48 @@ static char stranger_hears(const char *command)
 
 WITH_SERVER(one_who_may_not_act_is_answered_by_the_socket_that_looks)
 {
-    char look[80];
-
     if (geteuid() != 0)
         skip();
     assert_int_equal(stranger_hears("status"), 'n');
     assert_int_equal(stranger_hears("promote"), 'r');
-    snprintf(look, sizeof(look), "%s.look", server_path);
-    assert_int_equal(chmod(look, 0600), 0);
+    assert_int_equal(chmod(help_print("%s.look", server_path), 0600), 0);
     assert_int_equal(stranger_hears("status"), 'd');
 }
 
 WITH_SERVER(a_path_that_is_taken_or_not_ours_is_refused)
 {
     struct nd_server *second;
-    struct ft_fault fault = {""};
     char other[96], longest[300];
     int fd;
 
-    assert_int_equal(nd_server_open(&second, server_path, "", &fault), FT_EBUSY);
-    assert_non_null(strstr(fault.text, server_path));
+    assert_int_equal(nd_server_open(&second, server_path, "", &help_fault), FT_EBUSY);
+    assert_non_null(strstr(help_fault.text, server_path));
     server_still_serves();
     snprintf(other, sizeof(other), "%s.file", server_path);
     fd = open(other, O_CREAT | O_WRONLY, 0600);
     close(fd);
-    assert_int_equal(nd_server_open(&second, other, "", &fault), FT_EINVAL);
+    assert_int_equal(nd_server_open(&second, other, "", &help_fault), FT_EINVAL);
     assert_int_equal(unlink(other), 0); /* was left alone */
     memset(longest, 'x', sizeof(longest));
     memcpy(longest, "/tmp/", 5);
     longest[sizeof(longest) - 1] = '\0';
-    assert_int_equal(nd_server_open(&second, longest, "", &fault), FT_EINVAL);
-    assert_int_equal(nd_server_open(&second, "/nowhere/at/all", "", &fault), FT_EIO);
+    assert_int_equal(nd_server_open(&second, longest, "", &help_fault), FT_EINVAL);
+    assert_int_equal(nd_server_open(&second, "/nowhere/at/all", "", &help_fault), FT_EIO);
 }
 
 WITH_SERVER(a_socket_left_by_the_dead_is_replaced)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     struct nd_server *s;
-    struct ft_fault fault = {""};
     struct stat mode;
-    char other[96];
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
-    snprintf(other, sizeof(other), "%s.dead", server_path);
+    const char *other = help_print("%s.dead", server_path);
     snprintf(at.sun_path, sizeof(at.sun_path), "%s", other);
     unlink(other);
     assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
     close(fd);
-    assert_int_equal(nd_server_open(&s, other, "", &fault), 0);
+    assert_int_equal(nd_server_open(&s, other, "", &help_fault), 0);
     assert_int_equal(stat(other, &mode), 0);
     assert_int_equal(mode.st_mode & 0777, 0660); /* owner and group, nobody else */
     nd_server_close(s);

@@ -7,10 +7,8 @@
 
 static struct nd_config *read_pair(const char *protect, const char *timing)
 {
-    char text[400];
-
-    snprintf(text, sizeof(text), "chain: { name: pair, lanes: 2, nfs: [bare] }\n%s%s", protect, timing);
-    return help_config_of(text, 0);
+    return help_config_of(help_print("chain: { name: pair, lanes: 2, nfs: [bare] }\n%s%s", protect, timing),
+                          0);
 }
 
 TEST(room_for_records_is_the_files_or_the_standbys)
@@ -99,16 +97,15 @@ TEST(identity_is_chain_and_credit)
 TEST(replay_ring_has_room_above_the_credit)
 {
     static struct ft_lane_shared lane;
-    struct ft_fault fault = {""};
     uint64_t credit = 1 << 20, taken = 0, step = 64 << 10;
 
-    assert_int_equal(nd_setup_rings(&lane, 4096, credit, false, &fault), 0);
+    assert_int_equal(nd_setup_rings(&lane, 4096, credit, false, &help_fault), 0);
     for (; ft_ring_reserve(&lane.replay, step); taken += step)
         ft_ring_publish(&lane.replay, step);
     assert_true(taken >= credit + FT_RECORD_MAX);
     ft_lane_free(&lane);
-    assert_int_equal(nd_setup_rings(&lane, 1ull << 60, credit, false, &fault), FT_ENOMEM);
-    assert_string_equal(fault.text, "no memory for rings of 1099511627776 + 1 MB");
+    assert_int_equal(nd_setup_rings(&lane, 1ull << 60, credit, false, &help_fault), FT_ENOMEM);
+    assert_string_equal(help_fault.text, "no memory for rings of 1099511627776 + 1 MB");
 }
 
 /* A ring's memory is a power of two, and all of it is used in turn: a little more would be twice as much. */
@@ -117,14 +114,13 @@ TEST(rings_are_as_large_as_the_file_says)
     static const unsigned sizes[] = {8, 64, 256};
     static char identity[FT_IDENTITY_MAX];
     static struct ft_lane_shared lane;
-    struct ft_fault fault = {""};
     struct rp_config rp = {0};
     struct nd_config *c = read_pair("", "");
 
     for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         c->protect.pending_mb = sizes[i];
         nd_setup_replicator(&rp, c, &c->timing, identity);
-        assert_int_equal(nd_setup_rings(&lane, 4096, (uint64_t)sizes[i] << 20, true, &fault), 0);
+        assert_int_equal(nd_setup_rings(&lane, 4096, (uint64_t)sizes[i] << 20, true, &help_fault), 0);
         assert_int_equal(lane.replay.capacity, (uint64_t)sizes[i] << 20);
         assert_int_equal(lane.checkpoint.capacity, (uint64_t)sizes[i] << 20);
         assert_true(rp.pending_bytes + 2 * FT_RECORD_MAX <= lane.replay.capacity);

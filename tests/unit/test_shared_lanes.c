@@ -263,11 +263,8 @@ static void compare_all(const struct help_race *r)
     const struct toy *t = nf->state;
     uint32_t entries = 0, there = 0;
 
-    struct ft_fault fault = {""};
-
     for (unsigned l = 0; l < r->config.lanes; l++)
-        if (nf_chain_check(r->chains[l], NULL, NULL, &fault))
-            fail_msg("%s", fault.text);
+        help_done(nf_chain_check(r->chains[l], NULL, NULL, &help_fault));
     for (uint32_t shard = 0; shard < SHARDS; shard++) {
         const struct nf_map *part = nf_shared_map_part(t->map, shard);
 

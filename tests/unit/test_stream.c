@@ -12,11 +12,10 @@ static struct rp_stream *here, *there; /* `there` accepts */
 static int setup(void **state)
 {
     static const struct rp_keys key = {1, {{1, 2, 3}}};
-    struct ft_fault why;
     int fds[2];
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-    assert_int_equal(rp_seal_open(&seal, &(struct rp_seal_config){.keys = &key}, &why), 0);
+    assert_int_equal(rp_seal_open(&seal, &(struct rp_seal_config){.keys = &key}, &help_fault), 0);
     here = rp_stream_open(seal, fds[0], false, "", false);
     there = rp_stream_open(seal, fds[1], true, "", false);
     assert_true(here && there);
