@@ -117,6 +117,12 @@ void help_chain_open(struct help_chain *h, const char *nfs, const char *rules, u
     help_chain_open_file(h, path, seed);
 }
 
+void help_chain_begin(struct help_chain *h, const char *nfs, const char *rules)
+{
+    help_chain_open(h, nfs, rules, 1);
+    h->now = HELP_SECOND;
+}
+
 /* A fault for each page of each burst is most of what a long test costs. Audited are the first 64 bursts of
  * the first 100 chains that a program makes, and 8 of each 256. */
 static void choose_audit(const struct help_chain *h, bool audited)
@@ -187,7 +193,12 @@ void help_chain_idle(struct help_chain *h, uint64_t now)
 
 void help_chain_wait_tenths(struct help_chain *h, uint64_t tenths)
 {
-    help_chain_idle(h, h->now + tenths * (HELP_SECOND / 10));
+    help_chain_wait_ms(h, 100 * tenths);
+}
+
+void help_chain_wait_ms(struct help_chain *h, uint64_t ms)
+{
+    help_chain_idle(h, h->now + ms * (HELP_SECOND / 1000));
 }
 
 struct nf_packet help_chain_send(struct help_chain *h, uint8_t side, uint8_t *frame, uint32_t len)
@@ -247,6 +258,15 @@ bool help_chain_six(struct help_chain *h, uint8_t side, const struct six *s, str
     return true;
 }
 
+void six_ends_are(const struct six_seen *seen, const char *from, unsigned sport, const char *to,
+                  unsigned dport)
+{
+    assert_string_equal(seen->from, from);
+    assert_string_equal(seen->to, to);
+    assert_int_equal(seen->sport, sport);
+    assert_int_equal(seen->dport, dport);
+}
+
 bool help_chain_error(struct help_chain *h, uint8_t side, struct six *error, const struct six *about,
                       uint32_t more, struct six_seen *seen, struct six_seen *quoted)
 {
@@ -293,17 +313,27 @@ uint64_t help_chain_counter(const struct help_chain *h, const char *name, const 
     return 0;
 }
 
-void help_chain_counts(const struct help_chain *h, const char *expected)
+void help_chain_counts_at(const struct help_chain *h, const char *file, int line, const char *expected, ...)
 {
-    char nf[32], name[64];
+    char text[512], nf[64] = "", name[64];
     uint64_t value;
-    int used = 0;
+    va_list args;
+    int used;
 
-    assert_int_equal(sscanf(expected, "%31[^:]: %n", nf, &used), 1);
-    for (const char *at = expected + used; *at; at += used + strspn(at + used, ", ")) {
+    va_start(args, expected);
+    assert_in_range(vsnprintf(text, sizeof(text), expected, args), 1, sizeof(text) - 1);
+    va_end(args);
+    for (const char *at = text; *at; at += used + strspn(at + used, ":, ")) {
+        assert_int_equal(sscanf(at, "%63[^: ]%n", name, &used), 1);
+        if (at[used] == ':') {
+            strcpy(nf, name);
+            continue;
+        }
         assert_int_equal(sscanf(at, "%63s %lu%n", name, &value, &used), 2);
-        if (help_chain_counter(h, nf, name) != value)
-            fail_msg("%s of %s is %lu, expected %lu", name, nf, help_chain_counter(h, nf, name), value);
+        if (help_chain_counter(h, nf, name) == value)
+            continue;
+        print_error("%s of %s is %lu, expected %lu\n", name, nf, help_chain_counter(h, nf, name), value);
+        _fail(file, line);
     }
 }
 
@@ -335,11 +365,16 @@ uint32_t help_chain_show(const struct help_chain *h, const char *name, char *out
     return rows;
 }
 
+static char all[1 << 20];
+
+uint32_t help_chain_rows(const struct help_chain *h, const char *nf)
+{
+    return help_chain_show(h, nf, all, sizeof(all));
+}
+
 void help_chain_has(const struct help_chain *h, const char *nf, const char *text)
 {
-    static char all[65536];
-
-    help_chain_show(h, nf, all, sizeof(all));
+    help_chain_rows(h, nf);
     if (!strstr(all, text))
         fail_msg("no %s in %s", text, all);
 }

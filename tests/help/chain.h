@@ -32,6 +32,9 @@ void help_chain_open(struct help_chain *h, const char *nfs, const char *rules, u
 
 void help_chain_open_file(struct help_chain *h, const char *file, uint64_t seed);
 
+/* With seed 1, and its first burst at one second. */
+void help_chain_begin(struct help_chain *h, const char *nfs, const char *rules);
+
 /* The same chain again in the same region, wiped. */
 void help_chain_again(struct help_chain *h);
 
@@ -46,6 +49,19 @@ void help_chain_close(struct help_chain *h);
     static void name(void);                                                                                  \
     TEST_LIST(name##_is_listed, #name, help_chain_case, NULL, help_chain_case_end, (void *)(name))           \
     static void name(void)
+
+/* A test of nat, and the same of nat64: `nf` is the name. */
+#define NATS_TEST(name)                                                                                      \
+    static void name(const char *nf);                                                                        \
+    CHAIN_TEST(nat_##name)                                                                                   \
+    {                                                                                                        \
+        name("nat");                                                                                         \
+    }                                                                                                        \
+    CHAIN_TEST(nat64_##name)                                                                                 \
+    {                                                                                                        \
+        name("nat64");                                                                                       \
+    }                                                                                                        \
+    static void name(const char *nf)
 
 extern void (*help_chain_before)(void); /* NULL: nothing */
 #define CHAIN_BEGINS(before)                                                                                 \
@@ -71,6 +87,7 @@ void help_chain_run(struct help_chain *h, uint64_t now, struct nf_packet packets
 void help_chain_idle(struct help_chain *h, uint64_t now);
 
 void help_chain_wait_tenths(struct help_chain *h, uint64_t tenths); /* of a second */
+void help_chain_wait_ms(struct help_chain *h, uint64_t ms);
 
 /* A burst of one frame of its own buffer; rewritten in place. The packet as it came out. */
 struct nf_packet help_chain_send(struct help_chain *h, uint8_t side, uint8_t *frame, uint32_t len);
@@ -86,6 +103,10 @@ struct nf_packet help_chain_arp_for(struct help_chain *h, uint8_t side, uint32_t
 bool help_chain_spec(struct help_chain *h, uint8_t side, const struct nft_spec *spec, struct nft_seen *out);
 bool help_chain_six(struct help_chain *h, uint8_t side, const struct six *s, struct six_seen *out);
 
+/* The packet is from the one end to the other. */
+void six_ends_are(const struct six_seen *seen, const char *from, unsigned sport, const char *to,
+                  unsigned dport);
+
 /* An ICMP error that quotes `about`: its header, 8 bytes behind it, and `more`. True: it passed, with right
  * checksums; what it quotes then is in *quoted. */
 bool help_chain_error(struct help_chain *h, uint8_t side, struct six *error, const struct six *about,
@@ -98,14 +119,17 @@ bool help_chain_fragment(struct help_chain *h, uint32_t src, uint32_t dst, uint1
 int help_chain_command(struct help_chain *h, const char *text);
 
 uint64_t help_chain_counter(const struct help_chain *h, const char *nf, const char *name);
-/* Several counters of an NF have these values: "monitor: packets 3, bytes 444". */
-void help_chain_counts(const struct help_chain *h, const char *expected);
+/* Counters have these values: "monitor: packets 3, bytes 444, nat: conflict 0"; as printf fills it in. */
+#define help_chain_counts(h, ...) help_chain_counts_at(h, __FILE__, __LINE__, __VA_ARGS__)
+void help_chain_counts_at(const struct help_chain *h, const char *file, int line, const char *expected, ...)
+    __attribute__((format(printf, 4, 5)));
 
 /* Fails the test when the check of what a peer sends finds fault with its state. */
 void help_chain_is_sound(const struct help_chain *h);
 
 /* Text of show, all pages, into a buffer of `cap` bytes; how many rows. */
 uint32_t help_chain_show(const struct help_chain *h, const char *nf, char *out, uint32_t cap);
+uint32_t help_chain_rows(const struct help_chain *h, const char *nf);
 
 /* Fails the test when the text of show does not contain `text`. */
 void help_chain_has(const struct help_chain *h, const char *nf, const char *text);

@@ -81,7 +81,12 @@ struct help_content help_content;
 
 void content_of(const struct help_nf *h)
 {
-    help_content = (struct help_content){.region = h->region, .lanes = 1, .chain = {h->chain}};
+    content_of_chain(h->region, h->chain);
+}
+
+void content_of_chain(struct ft_region *region, struct nf_chain *chain)
+{
+    help_content = (struct help_content){.region = region, .lanes = 1, .chain = {chain}};
 }
 
 static int check(struct ft_fault *fault)

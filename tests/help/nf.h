@@ -61,8 +61,9 @@ struct help_content {
 };
 extern struct help_content help_content;
 
-/* What help_nf_open has made is looked at from now on. */
+/* What help_nf_open has made is looked at from now on, or another chain of one lane. */
 void content_of(const struct help_nf *h);
+void content_of_chain(struct ft_region *region, struct nf_chain *chain);
 /* The check has nothing to say, of any lane. */
 void content_passes(void);
 /* It says something that begins with "state: lane " and contains `text`. */

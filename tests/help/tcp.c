@@ -9,8 +9,7 @@ struct help_chain help_ips;
 
 void help_ips_open(const char *nfs, const char *rules)
 {
-    help_chain_open(&help_ips, nfs, rules, 1);
-    help_ips.now = HELP_SECOND;
+    help_chain_begin(&help_ips, nfs, rules);
 }
 
 uint64_t help_ips_counter(const char *name)
@@ -188,6 +187,16 @@ static void assert_ends(const uint8_t *frame, uint16_t port)
     assert_true(seen.src == S && seen.sport == 80 && seen.dst == C && seen.dport == port);
 }
 
+static void says(struct syn_said said, uint8_t flags, uint32_t seq, uint32_t ack, uint16_t window,
+                 uint32_t data)
+{
+    assert_int_equal(said.flags, flags);
+    assert_int_equal(said.seq, seq);
+    assert_int_equal(said.ack, ack);
+    assert_int_equal(said.window, window);
+    assert_int_equal(said.data, data);
+}
+
 uint32_t syn_cookie(uint16_t port)
 {
     struct syn_said said;
@@ -195,51 +204,28 @@ uint32_t syn_cookie(uint16_t port)
     assert_false(syn_send(true, port, NFT_SYN, ISN, 0, 0));
     said = syn_said(syn_made(NF_OUTSIDE));
     assert_ends(syn_made(NF_OUTSIDE), port);
-    assert_int_equal(said.flags, NFT_SYN | NFT_ACK);
-    assert_int_equal(said.ack, ISN + 1);
-    assert_int_equal(said.window, 0);
+    says(said, NFT_SYN | NFT_ACK, said.seq, ISN + 1, 0, 0);
     assert_int_equal(said.mss, syn_ipv6 ? 1440 : 1460);
-    assert_int_equal(said.data, 0);
     return said.seq;
 }
 
 void syn_acknowledge(uint16_t port, uint32_t cookie)
 {
-    struct syn_said said;
-
     assert_true(syn_send(true, port, NFT_ACK, ISN + 1, cookie + 1, 0));
-    said = syn_said(syn_frame);
-    assert_int_equal(said.flags, NFT_SYN);
-    assert_int_equal(said.seq, ISN);
-    assert_int_equal(said.ack, 0);
-    assert_int_equal(said.window, WINDOW);
-    assert_int_equal(said.mss, syn_ipv6 ? 0 : 536); /* no room for the option */
-    assert_int_equal(said.data, 0);
+    says(syn_said(syn_frame), NFT_SYN, ISN, 0, WINDOW, 0);
+    assert_int_equal(syn_said(syn_frame).mss, syn_ipv6 ? 0 : 536); /* no room for the option */
 }
 
 void syn_accept(uint16_t port, uint32_t cookie, uint32_t isn)
 {
-    struct syn_said said;
-
     assert_true(syn_send(false, port, NFT_SYN | NFT_ACK, isn, ISN + 1, 0));
-    said = syn_said(syn_frame);
-    assert_int_equal(said.flags, NFT_ACK);
-    assert_int_equal(said.seq, cookie + 1);
-    assert_int_equal(said.ack, ISN + 1);
-    assert_int_equal(said.window, WINDOW);
-    assert_int_equal(said.data, 0);
+    says(syn_said(syn_frame), NFT_ACK, cookie + 1, ISN + 1, WINDOW, 0);
     syn_probed(cookie, WINDOW);
 }
 
 void syn_probed(uint32_t cookie, uint16_t window)
 {
-    struct syn_said said = syn_said(syn_made(NF_OUTSIDE));
-
-    assert_int_equal(said.flags, NFT_ACK);
-    assert_int_equal(said.seq, cookie);
-    assert_int_equal(said.ack, ISN + 1);
-    assert_int_equal(said.window, window);
-    assert_int_equal(said.data, 1);
+    says(syn_said(syn_made(NF_OUTSIDE)), NFT_ACK, cookie, ISN + 1, window, 1);
 }
 
 uint32_t syn_connect(uint16_t port)
