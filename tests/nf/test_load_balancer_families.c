@@ -21,11 +21,6 @@ static struct help_chain h;
 static uint8_t frame[SIX_MAX + 64];
 static struct six_seen seen, quoted;
 
-static uint64_t counter(const char *name)
-{
-    return help_chain_counter(&h, "load_balancer", name);
-}
-
 static struct six packet(uint8_t proto, const char *from, unsigned sport, const char *to, unsigned dport,
                          uint8_t flags)
 {
@@ -38,15 +33,6 @@ static bool sends(uint8_t side, uint8_t proto, const char *from, unsigned sport,
     struct six s = packet(proto, from, sport, to, dport, flags);
 
     return help_chain_six(&h, side, &s, &seen);
-}
-
-static void ends_are(const struct six_seen *s, const char *from, unsigned sport, const char *to,
-                     unsigned dport)
-{
-    assert_string_equal(s->from, from);
-    assert_string_equal(s->to, to);
-    assert_int_equal(s->sport, sport);
-    assert_int_equal(s->dport, dport);
 }
 
 static const char *address_of(const struct family *f, unsigned number)
@@ -82,7 +68,7 @@ CHAIN_TEST(a_flow_stays_with_its_backend_there_and_back)
         at = backend(f);
         assert_true(sends(NF_INSIDE, proto, address_of(f, at), at == 3 ? 8080 : 80, f->client, port,
                           i % 3 ? NFT_ACK : NFT_SYN | NFT_ACK));
-        ends_are(&seen, f->vip, 80, f->client, port);
+        six_ends_are(&seen, f->vip, 80, f->client, port);
     }
     help_chain_counts(&h, "load_balancer: flows_created 36, forwarded 108, returned 108");
     help_chain_has(&h, "load_balancer", "\"backend\":\"[fd00::3]:8080\",\"state\":\"up\",\"connections\":6");
@@ -94,20 +80,20 @@ CHAIN_TEST(a_flow_stays_with_its_backend_there_and_back)
     help_chain_has(&h, "load_balancer", "\"state\":\"established\",\"packets\":6,");
     at = at % 3 + 1; /* not its flow */
     assert_true(sends(NF_INSIDE, 17, address_of(&families[1], at), at == 3 ? 8080 : 80, CLIENT, 4035, 0));
-    ends_are(&seen, address_of(&families[1], at), at == 3 ? 8080 : 80, CLIENT, 4035);
-    assert_int_equal(counter("other"), 1);
+    six_ends_are(&seen, address_of(&families[1], at), at == 3 ? 8080 : 80, CLIENT, 4035);
+    help_chain_counts(&h, "load_balancer: other 1");
 }
 
 CHAIN_TEST(the_rest_passes_as_it_is)
 {
     assert_true(sends(NF_OUTSIDE, 17, CLIENT, 4000, "2001:db8::81", 80, 0));
-    ends_are(&seen, CLIENT, 4000, "2001:db8::81", 80);
+    six_ends_are(&seen, CLIENT, 4000, "2001:db8::81", 80);
     assert_true(sends(NF_OUTSIDE, 17, CLIENT, 4000, VIP, 81, 0));
     assert_true(sends(NF_INSIDE, 17, "fd00::1", 80, CLIENT, 4000, 0));
-    ends_are(&seen, "fd00::1", 80, CLIENT, 4000);
-    assert_int_equal(counter("other"), 3);
+    six_ends_are(&seen, "fd00::1", 80, CLIENT, 4000);
+    help_chain_counts(&h, "load_balancer: other 3");
     assert_false(sends(NF_OUTSIDE, 6, CLIENT, 4000, VIP, 80, NFT_RST));
-    assert_int_equal(counter("no_flow"), 1);
+    help_chain_counts(&h, "load_balancer: no_flow 1");
 }
 
 /* An error about what is quoted, with 8 bytes behind its header, or `more`. */
@@ -137,22 +123,22 @@ CHAIN_TEST(errors_go_with_their_flow)
         /* The backend, about the question; and a router before it, which the client cannot reach. */
         for (unsigned n = 0; n < 2; n++) {
             assert_true(error(NF_INSIDE, n ? f->beside : to, f->client, &asked, more));
-            ends_are(&quoted, f->client, 4000, f->vip, 80);
+            six_ends_are(&quoted, f->client, 4000, f->vip, 80);
             assert_string_equal(seen.from, f->vip);
             assert_string_equal(seen.to, f->client);
         }
         /* A router on the way to the client, about the answer. */
         assert_true(error(NF_OUTSIDE, f->router, f->vip, &answered, more));
-        ends_are(&quoted, to, port, f->client, 4000);
+        six_ends_are(&quoted, to, port, f->client, 4000);
         assert_string_equal(seen.from, f->router);
         assert_string_equal(seen.to, to);
     }
-    assert_int_equal(counter("icmp_errors_translated"), 24);
+    help_chain_counts(&h, "load_balancer: icmp_errors_translated 24");
     for (unsigned i = 0; i < 2; i++) {
         struct six unknown = packet(17, families[i].vip, 80, families[i].client, 4999, 0);
 
         assert_false(error(NF_OUTSIDE, families[i].router, families[i].vip, &unknown, 0));
-        assert_int_equal(counter("no_flow"), i + 1);
+        help_chain_counts(&h, "load_balancer: no_flow %u", i + 1);
     }
 }
 
@@ -204,7 +190,7 @@ CHAIN_TEST(behind_extension_headers_is_the_same_flow)
         if (wedged[i].read)
             assert_int_equal(help_l4_checksum(ip, 6, ip + 40 + wedged[i].n, len - 54 - wedged[i].n), 0);
     }
-    assert_int_equal(counter("forwarded"), 5);
+    help_chain_counts(&h, "load_balancer: forwarded 5");
 }
 
 CHAIN_TEST(errors_quote_extension_headers)
@@ -265,7 +251,7 @@ CHAIN_TEST(errors_that_quote_too_little_are_dropped)
         inside[14 + (i < 8 ? 6 : 9)] = say[i].proto;
         assert_int_equal(!help_chain_send(&h, NF_OUTSIDE, frame, six_frame(&e, frame)).drop, say[i].passes);
     }
-    assert_int_equal(counter("no_flow"), 6);
+    help_chain_counts(&h, "load_balancer: no_flow 6");
 }
 
 /* Of a datagram in two fragments: the first one has the ports. */
@@ -288,7 +274,7 @@ CHAIN_TEST(fragments_go_with_their_first)
     uint8_t whole[128];
 
     assert_false(fragment(true, 7));
-    assert_int_equal(counter("fragment_unknown"), 1);
+    help_chain_counts(&h, "load_balancer: fragment_unknown 1");
     assert_true(fragment(false, 7));
     memcpy(whole, frame + 14, 40);
     memcpy(whole + 40, frame + 14 + 48, 16);
@@ -313,7 +299,7 @@ CHAIN_TEST(both_services_have_their_own_backends)
     help_chain_wait_tenths(&h, 20);
     assert_false(sends(NF_OUTSIDE, 17, families[0].client, 4000, families[0].vip, 80, 0));
     assert_true(sends(NF_OUTSIDE, 17, CLIENT, 4001, VIP, 80, 0));
-    assert_int_equal(counter("flows_cut"), 4);
+    help_chain_counts(&h, "load_balancer: flows_cut 4");
 }
 
 CHAIN_TEST(an_operator_changes_backends)
@@ -326,9 +312,9 @@ CHAIN_TEST(an_operator_changes_backends)
     }
     assert_int_equal(help_chain_command(&h, "set load_balancer backend.fd00::3=down"), 0);
     assert_false(sends(NF_OUTSIDE, 17, CLIENT, 5000, VIP, 80, 0));
-    assert_int_equal(counter("no_backend"), 1);
+    help_chain_counts(&h, "load_balancer: no_backend 1");
     help_chain_wait_tenths(&h, 20);
-    assert_int_equal(counter("flows_cut"), 8);
+    help_chain_counts(&h, "load_balancer: flows_cut 8");
     help_chain_has(&h, "load_balancer", "\"[fd00::3]:8080\",\"state\":\"down\",\"connections\":0");
     assert_int_equal(help_chain_command(&h, "set load_balancer backends=+[fd00::1]:80"), 0);
     assert_true(sends(NF_OUTSIDE, 17, CLIENT, 5001, VIP, 80, 0));
