@@ -101,7 +101,7 @@ static void others_get_through(const char *nf, bool answered)
             assert_true(open_flow(i % 10 ? 6 : 17, 1 + i / 5 % 100, (uint16_t)(1000 + i / 500)));
     }
     assert_int_equal(live(), 312 + 1000);
-    assert_int_equal(counter("table_full") + counter("ports_exhausted") + counter("host_full"), 0);
+    help_chain_counts(&h, "%s: table_full 0, ports_exhausted 0, host_full 0", nf);
     help_chain_is_sound(&h);
     for (uint32_t i = 0; i < 1000; i++) /* as before: none of theirs has gone */
         assert_true(begin(i % 2 ? 6 : 17, 1 + i % 100, (uint16_t)(1000 + i / 100)));
@@ -109,7 +109,7 @@ static void others_get_through(const char *nf, bool answered)
 }
 
 /* Ports run out before the table does: the greedy host's part is one of ports. */
-static void ports_are_left(const char *nf)
+NATS_TEST(ports_are_left)
 {
     open_with(nf, ", ports: 10000-17999");
     for (uint32_t i = 0; i < FLOOD; i++)
@@ -135,7 +135,7 @@ static void run_out_of_ports(void)
     for (uint32_t i = 0; i < 500; i++)
         assert_true(open_flow(i % 5 ? 17 : 6, 1 + i % 100, (uint16_t)(1000 + i)));
     assert_int_equal(live(), 2000 + 100); /* of TCP ports are apart */
-    assert_int_equal(counter("ports_exhausted") + counter("table_full") + counter("host_full"), 0);
+    help_chain_counts(&h, "%s: ports_exhausted 0, table_full 0, host_full 0", name);
     help_chain_is_sound(&h);
     for (uint32_t i = 0; i < 500; i++)
         assert_true(begin(i % 5 ? 17 : 6, 1 + i % 100, (uint16_t)(1000 + i)));
@@ -159,7 +159,7 @@ static void ports_run_out(const char *nf, const char *settings)
 
 /* Where nobody has a sixteenth of the ports, those go that nobody has answered, or of which nothing came
  * since; then the one that has been idle longest. */
-static void transitory_ports_go_first(const char *nf)
+NATS_TEST(transitory_ports_go_first)
 {
     uint16_t port[400];
 
@@ -176,8 +176,7 @@ static void transitory_ports_go_first(const char *nf)
             assert_int_equal(begin(17, 1 + i % 40, (uint16_t)(1000 + i)), port[i]);
     assert_int_equal(counter("mappings_created"), 600);
     assert_int_equal(begin(17, 90, 1000), port[11]);
-    assert_int_equal(counter("mappings_displaced"), 201);
-    assert_int_equal(counter("ports_exhausted"), 0);
+    help_chain_counts(&h, "%s: mappings_displaced 201, ports_exhausted 0", nf);
     for (uint32_t i = 0; i < 400; i++)
         if (i % 2 && i != 11)
             assert_int_equal(begin(17, 1 + i % 40, (uint16_t)(1000 + i)), port[i]);
@@ -186,7 +185,7 @@ static void transitory_ports_go_first(const char *nf)
 }
 
 /* A host with more flows than all others, none of which would free what is short, stands before nobody. */
-static void who_has_others_is_passed_over(const char *nf)
+NATS_TEST(who_has_others_is_passed_over)
 {
     open_with(nf, ", ports: 10000-11999, max_flows_per_host: 3000");
     for (uint32_t i = 0; i < 1500; i++)
@@ -200,7 +199,7 @@ static void who_has_others_is_passed_over(const char *nf)
 }
 
 /* A host at its limit makes room itself, whoever has more. */
-static void a_host_at_its_limit_takes_its_own_port(const char *nf)
+NATS_TEST(a_host_at_its_limit_takes_its_own_port)
 {
     open_with(nf, ", ports: 10000-10399, max_flows_per_host: 200");
     for (uint32_t i = 0; i < 400; i++)
@@ -210,14 +209,13 @@ static void a_host_at_its_limit_takes_its_own_port(const char *nf)
     for (uint32_t i = 0; i < 400; i++)
         if (i % 2)
             assert_true(begin(17, 2, (uint16_t)(1000 + i)));
-    assert_int_equal(counter("mappings_created"), 450);
-    assert_int_equal(counter("mappings_displaced"), 50);
+    help_chain_counts(&h, "%s: mappings_created 450, mappings_displaced 50", nf);
     help_chain_is_sound(&h);
 }
 
 /* A host that has none of its own to give, in front of another one in the burst: others' ports go all the
  * same. */
-static void who_finds_none_of_its_own_stops_nobody(const char *nf)
+NATS_TEST(who_finds_none_of_its_own_stops_nobody)
 {
     uint8_t frame[2][SIX_MAX];
     struct nf_packet p[2];
@@ -238,7 +236,7 @@ static void who_finds_none_of_its_own_stops_nobody(const char *nf)
 
 /* Where there is nothing to give, a burst looks for it once for each kind, whatever the order is: ports of
  * TCP are all of open connections. */
-static void what_is_not_there_is_looked_for_once(const char *nf)
+NATS_TEST(what_is_not_there_is_looked_for_once)
 {
     uint8_t frame[4][SIX_MAX];
     struct nf_packet p[4];
@@ -258,7 +256,7 @@ static void what_is_not_there_is_looked_for_once(const char *nf)
 }
 
 /* Eight such hosts fill a table: the one that has most makes room, with its oldest. */
-static void who_has_most_makes_room(const char *nf)
+NATS_TEST(who_has_most_makes_room)
 {
     open_with(nf, ", max_flows: 2048");
     for (uint32_t i = 0; i < 8 * 300; i++)
@@ -275,7 +273,7 @@ static void who_has_most_makes_room(const char *nf)
 }
 
 /* Open connections of TCP are not displaced: a host that has nothing else begins no more. */
-static void open_connections_stay(const char *nf)
+NATS_TEST(open_connections_stay)
 {
     open_with(nf, ", max_flows: 1000, max_flows_per_host: 40");
     for (uint32_t i = 0; i < 40; i++)
@@ -290,7 +288,7 @@ static void open_connections_stay(const char *nf)
 }
 
 /* UDP that nobody answers goes after 30 s, and first; answered it has the file's time. */
-static void udp_without_an_answer_is_transitory(const char *nf)
+NATS_TEST(udp_without_an_answer_is_transitory)
 {
     uint16_t port;
 
@@ -318,7 +316,7 @@ static void udp_without_an_answer_is_transitory(const char *nf)
 
 /* Answered once is not enough: who asked may be forged. And what is assured gives way when nothing else does,
  * but for open connections of TCP. */
-static void what_is_assured_goes_last(const char *nf)
+NATS_TEST(what_is_assured_goes_last)
 {
     open_with(nf, ", max_flows: 20");
     for (uint16_t i = 0; i < 10; i++)
@@ -335,15 +333,14 @@ static void what_is_assured_goes_last(const char *nf)
         assert_true(open_flow(6, i, 1000));
     for (uint16_t i = 0; i < 10; i += 2) /* of UDP all have gone, of TCP none */
         assert_true(send_packet(NF_INSIDE, 6, i, 1000, NFT_ACK));
-    assert_int_equal(counter("mappings_created"), 45);
-    assert_int_equal(counter("table_full"), 0);
+    help_chain_counts(&h, "%s: mappings_created 45, table_full 0", nf);
     assert_false(begin(6, 50, 1000));
     assert_int_equal(counter("table_full"), 1);
     help_chain_is_sound(&h);
 }
 
 /* Where the file says less than 30 s for all of UDP, that is what counts. */
-static void the_files_shorter_time_counts(const char *nf)
+NATS_TEST(the_files_shorter_time_counts)
 {
     open_with(nf, ", max_flows: 20, udp: 20");
     assert_true(begin(17, 1, 1000));
@@ -354,43 +351,22 @@ static void the_files_shorter_time_counts(const char *nf)
     assert_int_equal(live(), 0);
 }
 
-#define BOTH(test, ...)                                                                                      \
-    CHAIN_TEST(nat_##test)                                                                                   \
-    {                                                                                                        \
-        __VA_ARGS__("nat");                                                                                  \
-    }                                                                                                        \
-    CHAIN_TEST(nat64_##test)                                                                                 \
-    {                                                                                                        \
-        __VA_ARGS__("nat64");                                                                                \
-    }
-static void unanswered(const char *nf)
+NATS_TEST(unanswered_floods_keep_nobody_out)
 {
     others_get_through(nf, false);
 }
-static void of_answered(const char *nf)
+
+NATS_TEST(answered_floods_keep_nobody_out)
 {
     others_get_through(nf, true);
 }
-static void for_each_flow(const char *nf)
+
+NATS_TEST(ports_for_each_flow_run_out)
 {
     ports_run_out(nf, "");
 }
-static void for_each_end(const char *nf)
+
+NATS_TEST(ports_for_each_end_run_out)
 {
     ports_run_out(nf, ", mapping: endpoint_independent");
 }
-BOTH(flood_of_single_packets, unanswered)
-BOTH(flood_with_answers, of_answered)
-BOTH(flood_of_ports, ports_are_left)
-BOTH(ports_for_each_flow, for_each_flow)
-BOTH(ports_for_each_end, for_each_end)
-BOTH(transitory_ports, transitory_ports_go_first)
-BOTH(others_ports, who_has_others_is_passed_over)
-BOTH(own_ports, a_host_at_its_limit_takes_its_own_port)
-BOTH(none_of_its_own, who_finds_none_of_its_own_stops_nobody)
-BOTH(looked_for_once, what_is_not_there_is_looked_for_once)
-BOTH(full_table, who_has_most_makes_room)
-BOTH(open_connections, open_connections_stay)
-BOTH(single_packets, udp_without_an_answer_is_transitory)
-BOTH(assured_last, what_is_assured_goes_last)
-BOTH(shorter_time, the_files_shorter_time_counts)

@@ -103,7 +103,7 @@ static void end_port(uint16_t port)
 }
 
 /* Where one port alone is free, it is found, whichever it is. */
-static void the_last_free_one(const char *nf)
+NATS_TEST(the_last_free_one)
 {
     uint16_t sport = 1000;
 
@@ -117,7 +117,7 @@ static void the_last_free_one(const char *nf)
 }
 
 /* A flow ends, and others begin that could have its port: of 400 free ports the last 100 rest. */
-static void one_that_was_given_back_rests(const char *nf)
+NATS_TEST(one_that_was_given_back_rests)
 {
     uint16_t ended[100];
 
@@ -135,9 +135,8 @@ static void one_that_was_given_back_rests(const char *nf)
 }
 
 /* A host has its own port where it is free and in the range; two that want one have two. */
-static void own_ports_are_kept(const char *nf)
+NATS_TEST(own_ports_are_kept)
 {
-    struct ft_fault fault = {""};
     uint16_t other;
 
     open_with(nf, ", ports: 2000-2399, preserve_ports: true");
@@ -152,46 +151,15 @@ static void own_ports_are_kept(const char *nf)
     for (unsigned i = 0; i < 198; i++)
         assert_int_not_equal(port_of(3, (uint16_t)(10000 + i)), 0);
     assert_int_equal(help_chain_counter(&h, nf, "mappings_displaced"), 0);
-    assert_int_equal(nf_chain_check(h.chain, NULL, NULL, &fault), 0);
+    help_chain_is_sound(&h);
 }
 
-CHAIN_TEST(nat_keeps_own_ports)
+NATS_TEST(ports_of_one_host)
 {
-    own_ports_are_kept("nat");
+    ports_of(nf, 1);
 }
-CHAIN_TEST(nat64_keeps_own_ports)
+
+NATS_TEST(ports_of_two_hosts)
 {
-    own_ports_are_kept("nat64");
-}
-CHAIN_TEST(nat_of_one_host)
-{
-    ports_of("nat", 1);
-}
-CHAIN_TEST(nat_of_two_hosts)
-{
-    ports_of("nat", 2);
-}
-CHAIN_TEST(nat64_of_one_host)
-{
-    ports_of("nat64", 1);
-}
-CHAIN_TEST(nat64_of_two_hosts)
-{
-    ports_of("nat64", 2);
-}
-CHAIN_TEST(nat_has_all_ports)
-{
-    the_last_free_one("nat");
-}
-CHAIN_TEST(nat64_has_all_ports)
-{
-    the_last_free_one("nat64");
-}
-CHAIN_TEST(nat_lets_ports_rest)
-{
-    one_that_was_given_back_rests("nat");
-}
-CHAIN_TEST(nat64_lets_ports_rest)
-{
-    one_that_was_given_back_rests("nat64");
+    ports_of(nf, 2);
 }
