@@ -15,18 +15,12 @@
 static struct help_chain h;
 static uint8_t frame[NFT_FRAME_MAX];
 
-static uint64_t counter(const char *name)
-{
-    return help_chain_counter(&h, "dns_guard", name);
-}
-
 static uint32_t resolver = R;
 
 /* A frame of UDP to port 53 whose payload is these bytes; true: it passes. */
 static bool payload(uint8_t side, const void *bytes, uint32_t n)
 {
-    struct nft_spec s = {
-        .src = A, .dst = resolver, .sport = 4000, .dport = 53, .proto = 17, .no_udp_sum = true};
+    struct nft_spec s = HELP_PACKET(17, A, 4000, resolver, 53, .no_udp_sum = true);
     uint32_t len;
 
     s.payload = (uint16_t)n;
@@ -85,8 +79,7 @@ CHAIN_TEST(listed_domains_and_what_is_below_are_dropped)
     assert_true(query("evil.com.example"));
     assert_true(query("com"));
     assert_true(query(""));
-    help_chain_counts(&h, "dns_guard: queries 11, listed 5");
-    assert_int_equal(counter("answered") + counter("malformed"), 0);
+    help_chain_counts(&h, "dns_guard: queries 11, listed 5, answered 0, malformed 0");
 }
 
 /* A label may have any byte in it, and is one label: "a.evil", and one that ends as if "evil" were another.
@@ -96,7 +89,6 @@ CHAIN_TEST(what_is_inside_of_a_label_parts_nothing)
     static const uint8_t length[] = "\1\1\1\0\0\1\0\0\0\0\0\0\6a\4evil\3com\0\0\1\0\1";
     static const uint8_t dns[] = "\1\1\1\0\0\1\0\0\0\0\0\0\6a.evil\3com\0\0\1\0\1";
 
-    help_chain_open(&h, GUARD(), LIST, 3);
     assert_true(payload(NF_INSIDE, dns, sizeof(dns) - 1));
     assert_true(payload(NF_INSIDE, length, sizeof(length) - 1));
 }
@@ -139,11 +131,10 @@ CHAIN_TEST(a_listed_name_is_answered_that_there_is_none)
     uint8_t dns[512];
     uint32_t n = put_query(dns, "Www.Evil.com") - 11, len; /* without its OPT record */
 
-    help_chain_open(&h, GUARD(), LIST, 3);
     dns[11] = 0;
     answer = answer_to(dns, n, &len);
     assert_non_null(answer);
-    assert_int_equal(counter("answered"), 1);
+    help_chain_counts(&h, "dns_guard: answered 1");
     assert_int_equal(len, n + SOA_LEN);
     assert_memory_equal(answer, head, 12);
     assert_memory_equal(answer + 12, dns + 12, n - 12);
@@ -196,7 +187,6 @@ CHAIN_TEST(edns_is_answered)
     uint8_t dns[512];
     uint32_t n = begin_query(dns), question = n, len;
 
-    help_chain_open(&h, GUARD(), LIST, 3);
     dns[11] = 1;
     dns[3] |= 0x20; /* AD */
     n += put_record(dns + n, 0, OPT, 4096, 0, "", 0);
@@ -220,7 +210,6 @@ CHAIN_TEST(another_version_is_refused)
     uint8_t dns[512];
     uint32_t n = begin_query(dns), question = n, len;
 
-    help_chain_open(&h, GUARD(), LIST, 3);
     dns[11] = 1;
     n += put_record(dns + n, 0, OPT, 512, 1u << 16, "", 0);
     answer = answer_to(dns, n, &len);
@@ -229,7 +218,7 @@ CHAIN_TEST(another_version_is_refused)
     assert_int_equal(answer[3] & 15, 0);
     assert_int_equal(answer[question + 5], 1); /* with the header's 0: 16 */
     assert_int_equal(answer[question + 6], 0);
-    assert_int_equal(counter("answered"), 1);
+    help_chain_counts(&h, "dns_guard: answered 1");
 }
 
 /* RFC 7873, 5.2 and 5.3: the client's cookie comes back with a server's: the one that came with it, or one
@@ -241,7 +230,6 @@ CHAIN_TEST(cookies_come_back)
     uint8_t dns[512], first[12 + 8];
     uint32_t n = begin_query(dns), question = n, len;
 
-    help_chain_open(&h, GUARD(), LIST, 3);
     dns[11] = 1;
     n += put_record(dns + n, 0, OPT, 1232, 0, "\0\3\0\0\0\12\0\10abcdefgh", 16); /* NSID in front */
     answer = answer_to(dns, n, &len);
@@ -318,7 +306,6 @@ CHAIN_TEST(other_records_do_not_hide_it)
     uint8_t dns[512];
     uint32_t n = begin_query(dns), question = n, len;
 
-    help_chain_open(&h, GUARD(), LIST, 3);
     dns[11] = 3;
     memcpy(dns + n, "\3abc\xc0\x0c\0\20\0\1\0\0\0\0\0\2xy", 18); /* abc.evil.com. TXT */
     n += 18;
@@ -338,7 +325,6 @@ CHAIN_TEST(a_signed_query_is_dropped_without_an_answer)
     uint8_t dns[512];
     uint32_t question = begin_query(dns), n, len;
 
-    help_chain_open(&h, GUARD(), LIST, 3);
     for (unsigned i = 0; i < 2; i++) {
         dns[11] = 2;
         n = question + put_record(dns + question, 0, OPT, 1232, 0, "", 0);
@@ -354,12 +340,11 @@ CHAIN_TEST(only_queries_are_looked_at)
     uint8_t dns[512];
     uint32_t n = begin_query(dns);
 
-    help_chain_open(&h, GUARD(), LIST, 3);
     for (unsigned opcode = 1; opcode < 16; opcode++) {
         dns[2] = (uint8_t)(opcode << 3);
         assert_true(payload(NF_INSIDE, dns, n));
     }
-    assert_int_equal(counter("queries"), 0);
+    help_chain_counts(&h, "dns_guard: queries 0");
 }
 
 /* The longest name, and the longest cookie: no longer than any client takes (RFC 1035, 4.2.1). */
@@ -391,9 +376,8 @@ CHAIN_TEST(a_listed_name_is_answered_over_ipv6)
 {
     uint8_t packet[512] = {[12] = 0x86, [13] = 0xdd, [14] = 0x60, [20] = 17, [21] = 9};
     const struct nf_emitted *made;
-    uint32_t n = put_query(packet + 62, "evil.com"), sum = 0;
+    uint32_t n = put_query(packet + 62, "evil.com");
 
-    help_chain_open(&h, GUARD(), LIST, 3);
     packet[22] = packet[38] = 0x20;
     packet[37] = 1;
     packet[53] = 2;
@@ -407,12 +391,7 @@ CHAIN_TEST(a_listed_name_is_answered_over_ipv6)
     assert_int_equal(made->frame[53], 1);
     assert_int_equal(made->frame[55], 53);
     assert_int_equal(made->frame[56], 0x80);
-    sum = 17 + made->len - 54;
-    for (uint32_t i = 22; i < made->len; i++)
-        sum += i % 2 ? made->frame[i] : (uint32_t)made->frame[i] << 8;
-    while (sum >> 16)
-        sum = (sum & 0xffff) + (sum >> 16);
-    assert_int_equal(sum, 0xffff);
+    assert_int_equal(help_l4_checksum(made->frame + 14, 17, made->frame + 54, made->len - 54), 0);
 }
 
 CHAIN_TEST(what_cannot_be_read_is_dropped)
@@ -438,9 +417,9 @@ CHAIN_TEST(what_cannot_be_read_is_dropped)
     help_chain_open(&h, GUARD(), LIST, 3);
     for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         assert_false(payload(NF_INSIDE, bad[i].bytes, bad[i].n));
-        assert_int_equal(counter("malformed"), i + 1);
+        help_chain_counts(&h, "dns_guard: malformed %u", i + 1);
     }
-    assert_int_equal(counter("listed"), 0);
+    help_chain_counts(&h, "dns_guard: listed 0");
 }
 
 /* 255 bytes are a name, and 256 are none (RFC 1035, 2.3.4). */
@@ -448,7 +427,6 @@ CHAIN_TEST(the_longest_name_is_read)
 {
     uint8_t dns[512] = {1, 1, 1, 0, 0, 1};
 
-    help_chain_open(&h, GUARD(), LIST, 3);
     memset(dns + 12, 'a', 400);
     for (unsigned i = 0; i < 4; i++)
         dns[12 + i * 64] = 63;
@@ -459,7 +437,7 @@ CHAIN_TEST(the_longest_name_is_read)
     dns[12 + 254] = 'a';
     dns[12 + 255] = 0;
     assert_false(payload(NF_INSIDE, dns, 12 + 256 + 4));
-    assert_int_equal(counter("malformed"), 1);
+    help_chain_counts(&h, "dns_guard: malformed 1");
 }
 
 CHAIN_TEST(other_packets_pass)
@@ -468,7 +446,6 @@ CHAIN_TEST(other_packets_pass)
     uint8_t dns[512];
     uint32_t n = put_query(dns, "evil.com");
 
-    help_chain_open(&h, GUARD(), LIST, 3);
     assert_true(help_chain_spec(&h, NF_INSIDE, &s, NULL));
     s.dport = 53;
     s.proto = 6;
@@ -480,7 +457,7 @@ CHAIN_TEST(other_packets_pass)
     dns[2] &= 0x7f;
     dns[5] = 0;
     assert_true(payload(NF_INSIDE, dns, n)); /* without a question */
-    assert_int_equal(counter("queries"), 0);
+    help_chain_counts(&h, "dns_guard: queries 0");
 }
 
 struct fact {
@@ -505,13 +482,10 @@ CHAIN_TEST(queries_of_captures_are_those_of_tshark)
             continue;
         help_chain_open(&h, GUARD(", clients: both"), f->list, i);
         help_chain_capture(&h, &capture, false, &(uint64_t){0});
-        assert_int_equal(counter("queries"), f->queries);
-        assert_int_equal(counter("listed"), f->listed);
-        assert_int_equal(counter("answered"), f->listed);
-        assert_int_equal(counter("malformed"), 0);
+        help_chain_counts(&h, "dns_guard: queries %lu, listed %lu", f->queries, f->listed);
+        help_chain_counts(&h, "dns_guard: answered %lu, malformed 0", f->listed);
         help_capture_free(&capture);
     }
-    help_chain_open(&h, GUARD(), LIST, 3);
 }
 
 static void refused(const char *list, const char *expected)
@@ -523,7 +497,6 @@ CHAIN_TEST(bad_lists_are_refused_by_line)
 {
     char label[80] = "", name[300] = "";
 
-    help_chain_open(&h, GUARD(), LIST, 3);
     refused("good.example\nbad..example\n",
             "firewall.rules:2: \"bad..example\", expected a domain such as example.com");
     refused(".\n", ":1: \".\", expected a domain");
@@ -543,7 +516,6 @@ CHAIN_TEST(what_went_to_many_is_not_answered)
     uint8_t dns[128];
     uint32_t n = put_query(dns, "bad.example");
 
-    help_chain_open(&h, GUARD(), LIST, 3);
     for (unsigned i = 0; i < 4; i++) {
         resolver = ends[i];
         assert_false(payload(NF_INSIDE, dns, n));
@@ -551,7 +523,7 @@ CHAIN_TEST(what_went_to_many_is_not_answered)
     resolver = R;
     help_chain_counts(&h, "dns_guard: listed 4, answered 0");
     assert_false(payload(NF_INSIDE, dns, n));
-    assert_int_equal(counter("answered"), 1);
+    help_chain_counts(&h, "dns_guard: answered 1");
 }
 
 /* A fragment header of a whole packet, and options for the destination behind it, in front of UDP. */
@@ -561,7 +533,6 @@ CHAIN_TEST(a_port_behind_headers_that_are_not_read_may_be_a_resolvers)
     uint8_t dns[128], *ip = frame + 14;
     uint32_t n = put_query(dns, "bad.example");
 
-    help_chain_open(&h, GUARD(), LIST, 3);
     memset(frame, 2, 14);
     frame[12] = 0x86;
     frame[13] = 0xdd;
@@ -578,6 +549,13 @@ CHAIN_TEST(a_port_behind_headers_that_are_not_read_may_be_a_resolvers)
     ip[61] = (uint8_t)(8 + n);
     memcpy(ip + 64, dns, n);
     assert_true(help_chain_send(&h, NF_INSIDE, frame, 14 + 64 + n).drop);
-    assert_int_equal(counter("malformed"), 1);
+    help_chain_counts(&h, "dns_guard: malformed 1");
     assert_false(help_chain_send(&h, NF_OUTSIDE, frame, 14 + 64 + n).drop); /* no client's */
 }
+
+static void begin(void)
+{
+    help_chain_open(&h, GUARD(), LIST, 3);
+}
+
+CHAIN_BEGINS(begin)

@@ -36,10 +36,7 @@ static const struct nf_log_event *event(uint64_t position)
 static bool udp(uint8_t side, uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport,
                 struct nft_seen *seen)
 {
-    const struct nft_spec spec = {
-        .src = src, .dst = dst, .sport = sport, .dport = dport, .proto = 17, .payload = 58};
-
-    return help_chain_spec(&h, side, &spec, seen);
+    return help_chain_spec(&h, side, &HELP_PACKET(17, src, sport, dst, dport, .payload = 58), seen);
 }
 
 static uint32_t addr(const uint8_t bytes[16])
@@ -70,8 +67,7 @@ CHAIN_TEST(a_mapping_begins_and_ends_once)
     const struct nft_seen before = {.src = HOST, .sport = 4000, .dst = REMOTE, .dport = 53, .proto = 17};
     struct nft_seen after;
 
-    help_chain_open(&h, NAT LOG, NULL, 1);
-    h.now = HELP_SECOND;
+    help_chain_begin(&h, NAT LOG, NULL);
     assert_true(udp(NF_INSIDE, HOST, 4000, REMOTE, 53, &after));
     assert_true(udp(NF_OUTSIDE, REMOTE, 53, OUTSIDE, after.sport, NULL));
     assert_true(udp(NF_INSIDE, HOST, 4000, REMOTE, 53, NULL));
@@ -92,7 +88,6 @@ CHAIN_TEST(sessions_from_outside_and_hairpins_have_both_ends)
 {
     struct nft_seen before = {.src = REMOTE, .sport = 4000, .dst = OUTSIDE, .dport = 53, .proto = 17}, after;
 
-    help_chain_open(&h, NAT LOG, NULL, 1);
     assert_true(udp(NF_OUTSIDE, REMOTE, 4000, OUTSIDE, 53, &after));
     is_event(0, NF_LOG_BEGIN, &before, &after);
     before = (struct nft_seen){.src = OTHER, .sport = 4001, .dst = OUTSIDE, .dport = 53, .proto = 17};
@@ -107,7 +102,6 @@ CHAIN_TEST(an_echo_has_its_identifier_as_the_source_port)
     const struct nft_spec echo = {.src = HOST, .dst = REMOTE, .sport = 77, .proto = 1, .type = 8};
     struct nft_seen before = {.src = HOST, .sport = 77, .dst = REMOTE, .proto = 1}, after;
 
-    help_chain_open(&h, NAT LOG, NULL, 1);
     assert_true(help_chain_spec(&h, NF_INSIDE, &echo, &after));
     after.dport = 0;
     is_event(0, NF_LOG_BEGIN, &before, &after);
@@ -171,8 +165,7 @@ CHAIN_TEST(a_flow_is_told_with_what_was_counted)
 {
     const struct nf_log_event *e;
 
-    help_chain_open(&h, "    - monitor: { max_flows: 9, timeout: 3 }\n" LOG, NULL, 1);
-    h.now = HELP_SECOND;
+    help_chain_begin(&h, "    - monitor: { max_flows: 9, timeout: 3 }\n" LOG, NULL);
     assert_true(udp(NF_INSIDE, HOST, 4000, REMOTE, 53, NULL)); /* 100 bytes each */
     help_chain_wait_tenths(&h, 10);
     assert_true(udp(NF_INSIDE, HOST, 4000, REMOTE, 53, NULL));
@@ -229,7 +222,6 @@ CHAIN_TEST(a_flow_behind_a_nat_is_told_with_its_host)
  * stable already. */
 CHAIN_TEST(a_command_is_of_its_own_burst)
 {
-    help_chain_open(&h, NAT LOG, NULL, 1);
     assert_true(udp(NF_INSIDE, HOST, 4000, REMOTE, 53, NULL));
     assert_int_equal(help_chain_command(&h, "clear nat"), FT_OK);
     assert_int_equal(the_log()->made, 2);
@@ -248,7 +240,6 @@ CHAIN_TEST(a_full_log_loses_and_numbers_tell)
 {
     char number[64];
 
-    help_chain_open(&h, NAT LOG, NULL, 1);
     flows(0, 300);
     assert_int_equal(the_log()->made, 256);
     assert_int_equal(the_log()->waiting, 256);
@@ -267,7 +258,6 @@ CHAIN_TEST(a_full_log_loses_and_numbers_tell)
 
 CHAIN_TEST(nobody_exports_what_was_never_made)
 {
-    help_chain_open(&h, NAT LOG, NULL, 1);
     flows(0, 10);
     nf_chain_log_told(h.chain, (struct nf_log_told){.exported = 11});
     help_chain_wait_tenths(&h, 11);
@@ -286,8 +276,7 @@ CHAIN_TEST(nobody_exports_what_was_never_made)
 static void run_bursts(uint8_t block[BURSTS][64], uint32_t len[BURSTS], bool replays)
 {
     for (unsigned i = 0; i < BURSTS; i++) {
-        const struct nft_spec spec = {
-            .src = HOST, .dst = REMOTE, .sport = (uint16_t)(1 + i), .dport = 53, .proto = 17};
+        const struct nft_spec spec = HELP_PACKET(17, HOST, (uint16_t)(1 + i), REMOTE, 53);
         uint8_t frame[NFT_FRAME_MAX];
         struct nf_packet p = {.data = frame, .side = NF_INSIDE};
         const void *noted;
@@ -317,7 +306,6 @@ CHAIN_TEST(replay_fills_the_same_log)
     static uint32_t len[BURSTS];
     uint64_t digest, exported;
 
-    help_chain_open(&h, NAT LOG, NULL, 1);
     run_bursts(block, len, false);
     digest = help_chain_digest(&h);
     exported = the_log()->exported;
@@ -387,7 +375,6 @@ CHAIN_TEST(another_capacity_keeps_what_waits)
     struct ft_fault fault = {""};
     uint64_t lineage;
 
-    help_chain_open(&h, NAT LOG, NULL, 1);
     flows(0, 300);
     lineage = the_log()->lineage;
     assert_int_equal(help_change(&h, NAT "    - flow_log: { events: 1000 }\n", NULL, &fault), 0);
@@ -401,3 +388,10 @@ CHAIN_TEST(another_capacity_keeps_what_waits)
     assert_non_null(strstr(fault.text, "356 events wait"));
     help_chain_is_sound(&h);
 }
+
+static void begin(void)
+{
+    help_chain_open(&h, NAT LOG, NULL, 1);
+}
+
+CHAIN_BEGINS(begin)

@@ -17,7 +17,6 @@ static bool ack(uint32_t number)
 /* Whatever the reason for which the receiver has not taken the first copy. */
 CHAIN_TEST(what_is_not_acknowledged_is_sent_again_as_it_was)
 {
-    help_ips_connect(IPS(), DROP);
     assert_true(help_ips_client(101, "innocent"));
     assert_false(help_ips_client(101, "attack"));
     assert_false(help_ips_client(105, "ATTACK!"));
@@ -50,7 +49,6 @@ CHAIN_TEST(small_segments_and_those_in_a_syn_are_copied_as_well)
 
 CHAIN_TEST(the_place_of_an_end_is_an_end)
 {
-    help_ips_connect(IPS(), DROP);
     assert_true(help_ips_client(101, "attac"));
     assert_true(help_ips_tcp(NF_INSIDE, NFT_FIN | NFT_ACK, 106, 501, ""));
     assert_false(help_ips_client(106, "k"));
@@ -62,7 +60,6 @@ CHAIN_TEST(the_place_of_an_end_is_an_end)
 
 CHAIN_TEST(an_ack_of_what_was_never_sent_brings_nothing)
 {
-    help_ips_connect(IPS(), DROP);
     assert_false(help_ips_tcp(NF_INSIDE, NFT_ACK, 101, 501 + (4u << 20), "xxxxxx"));
     assert_false(help_ips_tcp(NF_INSIDE, NFT_ACK, 101, 500, "xxxxxx"));
     assert_false(help_ips_tcp(NF_INSIDE, NFT_ACK | NFT_FIN, 101, 500, ""));
@@ -82,7 +79,6 @@ static bool server(uint32_t seq, const char *payload)
  * nothing. That of an end that has sent nothing is the SYN's. */
 CHAIN_TEST(a_keepalive_with_the_number_of_the_syn_passes_and_is_not_read)
 {
-    help_ips_connect(IPS(), DROP);
     for (unsigned i = 0; i < 3; i++) {
         assert_true(help_ips_client(100, "a"));
         assert_true(server(500, i ? "x" : "")); /* with the byte and without */
@@ -100,7 +96,6 @@ CHAIN_TEST(a_keepalive_with_the_number_of_the_syn_passes_and_is_not_read)
 
 CHAIN_TEST(what_follows_the_number_of_the_syn_is_judged)
 {
-    help_ips_connect(IPS(), DROP);
     assert_true(help_ips_client(100, "xinno"));
     assert_false(help_ips_client(101, "INNO")); /* it has passed, and is not acknowledged */
     assert_false(help_ips_client(100, "xINNO"));
@@ -152,7 +147,6 @@ CHAIN_TEST(keepalives_and_retransmissions_of_data_in_a_syn)
 
 CHAIN_TEST(a_keepalive_behind_an_end_has_its_number)
 {
-    help_ips_connect(IPS(), DROP);
     assert_true(help_ips_client(101, "bye"));
     assert_true(help_ips_tcp(NF_INSIDE, NFT_FIN | NFT_ACK, 104, 501, ""));
     assert_false(help_ips_client(104, "x")); /* the receiver may not have the end */
@@ -172,7 +166,6 @@ CHAIN_TEST(a_keepalive_behind_an_end_has_its_number)
 /* A probe of a window that is closed has the next byte, again and again, and then more behind it. */
 CHAIN_TEST(probes_of_a_closed_window_are_read_once)
 {
-    help_ips_connect(IPS(), DROP);
     for (unsigned i = 0; i < 3; i++)
         assert_true(help_ips_client(101, "a"));
     assert_false(help_ips_client(101, "b"));
@@ -199,7 +192,6 @@ CHAIN_TEST(the_number_of_the_syn_goes_round)
 
 CHAIN_TEST(after_a_reset_its_sender_is_silent)
 {
-    help_ips_connect(IPS(), DROP);
     assert_true(help_ips_client(101, "att"));
     assert_true(ack(104));
     assert_true(help_ips_tcp(NF_INSIDE, NFT_RST, 104, 0, ""));
@@ -219,8 +211,7 @@ CHAIN_TEST(a_reset_that_is_none_ends_nothing)
         assert_true(ack(i ? 104 : 101));
         if (i == 3) {
             uint8_t frame[NFT_FRAME_MAX];
-            struct help_segment s = {
-                .from = 1, .to = 2, .sport = 4000, .dport = 80, .proto = 6, .flags = NFT_RST, .seq = 104};
+            struct help_segment s = HELP_SEGMENT(6, 1, 4000, 2, 80, .flags = NFT_RST, .seq = 104);
             uint32_t n = help_segment_frame(&s, frame);
 
             frame[14 + 20 + 16] ^= 1;
@@ -273,8 +264,7 @@ CHAIN_TEST(a_reset_that_may_be_none_is_not_believed)
     uint8_t frame[NFT_FRAME_MAX];
 
     for (unsigned i = 0; i < 4; i++) {
-        struct help_segment s = {
-            .from = 1, .to = 2, .sport = 4000, .dport = 80, .proto = 6, .flags = NFT_RST};
+        struct help_segment s = HELP_SEGMENT(6, 1, 4000, 2, 80, .flags = NFT_RST);
         struct nft_spec options = HELP_PACKET(6, NFT_IP(10, 0, 0, 1), 4000, NFT_IP(10, 0, 0, 2), 80,
                                               .tcp = NFT_RST, .seq = 104, .options = 1);
 
@@ -295,8 +285,7 @@ CHAIN_TEST(a_reset_that_may_be_none_is_not_believed)
             assert_true(help_chain_spec(&help_ips, NF_INSIDE, &options, NULL));
         help_chain_wait_tenths(&help_ips, 3000);
         assert_int_equal(help_ips_client(104, "ack"), false);
-        assert_int_equal(help_ips_counter("matches"), i != 1);
-        assert_int_equal(help_ips_counter("overlap_differs"), i == 1);
+        help_chain_counts(&help_ips, "ips: matches %u, overlap_differs %u", i != 1, i == 1);
     }
 }
 
@@ -306,7 +295,6 @@ CHAIN_TEST(a_reset_that_may_be_none_is_not_believed)
  * believes any reset. */
 CHAIN_TEST(a_receiver_that_forgets_is_believed)
 {
-    help_ips_connect(IPS(), DROP);
     assert_true(help_ips_client(101, "att"));
     assert_false(help_ips_tcp(NF_OUTSIDE, NFT_SYN | NFT_ACK, 7000, 151, "")); /* nobody has asked */
     assert_true(help_ips_tcp(NF_INSIDE, NFT_SYN, 150, 0, ""));
@@ -326,7 +314,6 @@ CHAIN_TEST(urgent_data_is_made_ordinary)
                                          .payload = "atxtack", .len = 7);
     uint32_t n = help_segment_frame(&s, frame);
 
-    help_ips_connect(IPS(), DROP);
     tcp[19] = 3;
     tcp[17] = (uint8_t)(tcp[17] - 3); /* no borrow with these numbers */
     assert_null(nft_checksums(frame, n));
@@ -379,7 +366,6 @@ CHAIN_TEST(a_syn_that_nobody_answers_does_not_say_where_a_stream_begins)
 
 CHAIN_TEST(bytes_in_front_of_a_beginning_are_dropped)
 {
-    help_ips_connect(IPS(), DROP);
     assert_false(help_ips_client(95, "attack"));
     assert_int_equal(help_ips_counter("out_of_window"), 1);
     assert_true(help_ips_client(101, "att"));
@@ -391,7 +377,6 @@ CHAIN_TEST(bytes_in_front_of_a_beginning_are_dropped)
 CHAIN_TEST(a_stream_that_was_picked_up_begins_so_far_in_front_in_all)
 {
     uint32_t seq = 1u << 31, least;
-    struct ft_fault fault = {""};
 
     help_ips_open(IPS(), DROP);
     assert_true(help_ips_client(seq, "x"));
@@ -401,14 +386,12 @@ CHAIN_TEST(a_stream_that_was_picked_up_begins_so_far_in_front_in_all)
     least = seq - 5 * 50000;
     assert_true(help_ips_client(least - 4, "att"));
     assert_false(help_ips_client(least - 1, "ack"));
-    if (nf_chain_check(help_ips.chain, NULL, NULL, &fault) != 0)
-        fail_msg("%s", fault.text);
+    help_chain_is_sound(&help_ips);
 }
 
 /* What is silent for as long as an end takes is not forgotten, where its receiver does not know of an end. */
 CHAIN_TEST(an_end_that_is_none_ends_nothing)
 {
-    help_ips_connect(IPS(), DROP);
     assert_true(help_ips_client(101, "att"));
     assert_true(help_ips_tcp(NF_OUTSIDE, NFT_FIN | NFT_ACK, 501, 104, ""));
     assert_false(help_ips_tcp(NF_INSIDE, NFT_FIN | NFT_ACK, 5000000, 502, ""));
@@ -439,7 +422,6 @@ CHAIN_TEST(what_was_picked_up_in_the_middle_gives_way_to_a_syn)
 
 CHAIN_TEST(a_segment_that_its_receiver_does_not_take_is_dropped)
 {
-    help_ips_connect(IPS(), DROP);
     assert_false(help_ips_tcp(NF_INSIDE, NFT_PSH, 101, 0, "xxxxxx"));
     assert_false(help_ips_tcp(NF_INSIDE, 0, 101, 0, "xxxxxx"));
     assert_false(help_ips_tcp(NF_INSIDE, NFT_FIN, 101, 0, ""));
@@ -477,13 +459,12 @@ CHAIN_TEST(a_datagram_that_is_shorter_than_its_packet_is_looked_into)
 {
     static const char text[] = "an attack, and 20 bytes of something or more";
     uint8_t frame[NFT_FRAME_MAX], *ip = frame + 14;
-    struct help_segment s = {
-        .from = 1, .to = 2, .sport = 4000, .dport = 53, .proto = 17, .payload = text, .len = 40};
+    struct help_segment s = HELP_SEGMENT(17, 1, 4000, 2, 53, .payload = text, .len = 40);
 
     for (unsigned ipv6 = 0; ipv6 < 2; ipv6++) {
         const char *content = ipv6 ? "drop udp any any -> any any (content:\"attack\"; sid:1;)\n"
                                    : "drop udp any any -> any any (content:\"more\"; sid:1;)\n";
-        uint32_t sum = 0, len;
+        uint32_t len;
 
         s.ipv6 = ipv6;
         len = help_segment_frame(&s, frame) + 4;
@@ -492,17 +473,11 @@ CHAIN_TEST(a_datagram_that_is_shorter_than_its_packet_is_looked_into)
             ip[5] = 8 + 44;
         } else {
             ip[3] = 20 + 8 + 44;
-            ip[10] = ip[11] = 0;
-            for (unsigned i = 0; i < 20; i += 2)
-                sum += (uint32_t)ip[i] << 8 | ip[i + 1];
-            sum = (sum & 0xffff) + (sum >> 16);
-            ip[10] = (uint8_t)(~sum >> 8);
-            ip[11] = (uint8_t)~sum;
+            nft_ip_checksum(frame, len);
         }
         help_ips_open(IPS(), content);
         assert_int_equal(!help_chain_send(&help_ips, NF_INSIDE, frame, len).drop, !ipv6);
-        assert_int_equal(help_ips_counter("checksum"), 0);
-        assert_int_equal(help_ips_counter("matches"), ipv6);
+        help_chain_counts(&help_ips, "ips: checksum 0, matches %u", ipv6);
     }
 }
 
@@ -619,3 +594,10 @@ CHAIN_TEST(a_receiver_never_reads_what_a_rule_drops)
                   blocked);
     assert_true(read > 20000 && whole > 200 && contradicted > 500 && blocked > 100);
 }
+
+static void connect(void)
+{
+    help_ips_connect(IPS(), DROP);
+}
+
+CHAIN_BEGINS(connect)

@@ -58,6 +58,14 @@ static void ends_are(const uint8_t *ip, const char *from, const char *to)
     assert_string_equal(text[1], to);
 }
 
+/* A datagram passes, with other ends and a right checksum. */
+static void becomes(uint8_t side, const char *from, const char *to, const char *new_from, const char *new_to)
+{
+    assert_int_equal(udp(side, from, to).drop, 0);
+    ends_are(frame + 14, new_from, new_to);
+    assert_int_equal(checksum(frame + 14, 16), 0);
+}
+
 /* Two networks of the prefix: what one sends to the other stays as it is, and to a third one, which the chain
  * has no route to but that outside, it goes mapped. No neighbour is known, so nothing of it leaves L3. */
 CHAIN_TEST(what_stays_inside_is_not_mapped)
@@ -83,13 +91,8 @@ CHAIN_TEST(what_stays_inside_is_not_mapped)
 
 CHAIN_TEST(the_rfcs_example)
 {
-    help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
-    assert_int_equal(udp(NF_INSIDE, "fd01:203:405:1::1234", "2001:db8:9::7").drop, 0);
-    ends_are(frame + 14, "2001:db8:1:d550::1234", "2001:db8:9::7");
-    assert_int_equal(checksum(frame + 14, 16), 0);
-    assert_int_equal(udp(NF_OUTSIDE, "2001:db8:9::7", "2001:db8:1:d550::1234").drop, 0);
-    ends_are(frame + 14, "2001:db8:9::7", "fd01:203:405:1::1234");
-    assert_int_equal(checksum(frame + 14, 16), 0);
+    becomes(NF_INSIDE, "fd01:203:405:1::1234", "2001:db8:9::7", "2001:db8:1:d550::1234", "2001:db8:9::7");
+    becomes(NF_OUTSIDE, "2001:db8:9::7", "2001:db8:1:d550::1234", "2001:db8:9::7", "fd01:203:405:1::1234");
     assert_int_equal(help_chain_counter(&h, "nptv6", "mapped"), 2);
 }
 
@@ -110,11 +113,8 @@ CHAIN_TEST(a_firewall_behind_it_shows_what_it_sees)
 
 CHAIN_TEST(what_has_another_prefix_passes)
 {
-    help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
-    assert_int_equal(udp(NF_INSIDE, "fd01:203:406:1::1234", "2001:db8:9::7").drop, 0);
-    ends_are(frame + 14, "fd01:203:406:1::1234", "2001:db8:9::7");
-    assert_int_equal(udp(NF_OUTSIDE, "2001:db8:1::1", "2001:db8:2::1").drop, 0);
-    ends_are(frame + 14, "2001:db8:1::1", "2001:db8:2::1");
+    becomes(NF_INSIDE, "fd01:203:406:1::1234", "2001:db8:9::7", "fd01:203:406:1::1234", "2001:db8:9::7");
+    becomes(NF_OUTSIDE, "2001:db8:1::1", "2001:db8:2::1", "2001:db8:1::1", "2001:db8:2::1");
     assert_int_equal(help_chain_counter(&h, "nptv6", "passed"), 2);
 }
 
@@ -152,12 +152,10 @@ CHAIN_TEST(there_and_back_is_the_same)
         }
         assert_true(help_chain_counter(&h, "nptv6", "mapped") > 2000);
     }
-    help_chain_open(&h, nfs[0], NULL, 5);
 }
 
 CHAIN_TEST(what_cannot_be_corrected_is_dropped)
 {
-    help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
     assert_int_not_equal(udp(NF_INSIDE, "fd01:203:405:ffff::1", "2001:db8:9::7").drop, 0);
     assert_int_equal(help_chain_counter(&h, "nptv6", "unmappable"), 1);
 }
@@ -179,7 +177,6 @@ CHAIN_TEST(both_ways_go_to_one_lane)
 {
     unsigned lanes = 0;
 
-    help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
     for (unsigned i = 0; i < 200; i++) {
         char from[64], to[64], out[INET6_ADDRSTRLEN];
         unsigned lane;
@@ -200,7 +197,6 @@ CHAIN_TEST(both_ways_go_to_one_lane)
 /* From a router outside, about what was sent from inside: it has to know its own packet again. */
 CHAIN_TEST(the_packet_in_an_error_is_mapped_as_well)
 {
-    help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
     put_error("2001:db8:9::1", 2, 17, "2001:db8:1:d550::1234", "2001:db8:9::7");
     assert_int_equal(send_frame(NF_OUTSIDE, 110).drop, 0);
     ends_are(frame + 14, "2001:db8:9::1", "fd01:203:405:1::1234");
@@ -213,7 +209,6 @@ CHAIN_TEST(whatever_an_error_quotes_is_mapped)
 {
     static const uint8_t protocols[] = {50, 60, 44, 132};
 
-    help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
     for (unsigned i = 0; i < sizeof(protocols); i++) {
         put_error("fd01:203:405:1::1234", 1, protocols[i], "2001:db8:9::7", "fd01:203:405:1::1234");
         memset(frame + 102, 0, 8);
@@ -240,24 +235,21 @@ CHAIN_TEST(hosts_inside_reach_each_other)
                     "    - nptv6: { inside: \"fd01:203:405::/48\", outside: \"2001:db8:1::/48\", "
                     "hairpin: true }\n",
                     NULL, 5);
-    assert_int_equal(udp(NF_INSIDE, "fd01:203:405:1::1234", "2001:db8:1:d550::99").drop, 0);
-    ends_are(frame + 14, "2001:db8:1:d550::1234", "fd01:203:405:1::99");
-    assert_int_equal(checksum(frame + 14, 16), 0);
+    becomes(NF_INSIDE, "fd01:203:405:1::1234", "2001:db8:1:d550::99", "2001:db8:1:d550::1234",
+            "fd01:203:405:1::99");
     put_error("fd01:203:405:1::99", 1, 17, "2001:db8:1:d550::1234", "fd01:203:405:1::99"); /* it complains */
     assert_int_equal(send_frame(NF_INSIDE, 110).drop, 0);
     ends_are(frame + 14, "2001:db8:1:d550::99", "fd01:203:405:1::1234");
     ends_are(frame + 62, "fd01:203:405:1::1234", "2001:db8:1:d550::99");
     assert_int_equal(checksum(frame + 14, 56), 0);
-    assert_int_equal(udp(NF_INSIDE, "fd01:203:405:1::1234", "2001:db8:9::7").drop, 0);
-    ends_are(frame + 14, "2001:db8:1:d550::1234", "2001:db8:9::7");
+    becomes(NF_INSIDE, "fd01:203:405:1::1234", "2001:db8:9::7", "2001:db8:1:d550::1234", "2001:db8:9::7");
     help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
-    assert_int_equal(udp(NF_INSIDE, "fd01:203:405:1::1234", "2001:db8:1:d550::99").drop, 0);
-    ends_are(frame + 14, "2001:db8:1:d550::1234", "2001:db8:1:d550::99");
+    becomes(NF_INSIDE, "fd01:203:405:1::1234", "2001:db8:1:d550::99", "2001:db8:1:d550::1234",
+            "2001:db8:1:d550::99");
 }
 
 CHAIN_TEST(bad_prefixes_are_refused)
 {
-    help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
     help_chain_refuses(NPT("fd01:203:405::/48", "2001:db8:1::/40"),
                        "outside is 2001:db8:1::/40, expected a prefix");
     help_chain_refuses(NPT("fd01:203:405::/48", "2001:db8::/40"), "inside has 48 bits and outside 40");
@@ -266,3 +258,10 @@ CHAIN_TEST(bad_prefixes_are_refused)
                        "expected a prefix of IPv6 of 8 to 64 bits");
     help_chain_refuses(NPT("10.0.0.0/8", "2001:db8::/48"), "inside is 10.0.0.0/8");
 }
+
+static void begin(void)
+{
+    help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
+}
+
+CHAIN_BEGINS(begin)

@@ -27,12 +27,6 @@ static const char rules[] = "class voice dscp ef pcp 5\n"
 static struct help_chain h;
 static uint8_t frame[NFT_FRAME_MAX];
 
-static void open_qos(const char *nfs, const char *text)
-{
-    help_chain_open(&h, nfs, text, 1);
-    h.now = HELP_SECOND;
-}
-
 /* ---- frames with a type of service, and tags ---- */
 
 static uint32_t make(const struct nft_spec *spec, uint8_t tos)
@@ -56,17 +50,13 @@ static unsigned sent(uint8_t side, uint32_t len)
 
 static unsigned udp(uint8_t side, uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport, uint8_t tos)
 {
-    struct nft_spec spec = {
-        .src = src, .dst = dst, .sport = sport, .dport = dport, .proto = 17, .payload = 20};
-
-    return sent(side, make(&spec, tos));
+    return sent(side, make(&HELP_PACKET(17, src, sport, dst, dport, .payload = 20), tos));
 }
 
 /* ---- tests ---- */
 
 CHAIN_TEST(the_first_packet_says_the_class_of_the_flow)
 {
-    open_qos(QOS, rules);
     assert_int_equal(udp(NF_INSIDE, HOST, 9, PHONE, 10, 0xb8 | 1), 0xb8 | 1); /* ECN's bits stay */
     assert_int_equal(udp(NF_INSIDE, HOST, 9, PHONE, 10, 3), 0xb8 | 3);
     assert_int_equal(udp(NF_OUTSIDE, PHONE, 10, HOST, 9, 0x22), 0xb8 | 2);
@@ -86,7 +76,6 @@ CHAIN_TEST(rules_name_sides_protocols_prefixes_and_ports)
 {
     struct nft_spec tcp = {.src = HOST, .dst = PHONE, .sport = 1, .dport = 873, .proto = 6, .tcp = NFT_SYN};
 
-    open_qos(QOS, rules);
     assert_int_equal(udp(NF_OUTSIDE, PHONE, 5060, HOST, 1, 0), 0xb8);
     assert_int_equal(udp(NF_OUTSIDE, PHONE, 20000, HOST, 1, 0), 0xb8);
     assert_int_equal(udp(NF_OUTSIDE, PHONE, 5061, HOST, 1, 0), 0);
@@ -110,11 +99,9 @@ CHAIN_TEST(rules_name_sides_protocols_prefixes_and_ports)
 
 CHAIN_TEST(tags_are_looked_at_and_marked)
 {
-    struct nft_spec spec = {
-        .src = HOST, .dst = PHONE, .sport = 7, .dport = 7, .proto = 17, .tags = 2, .payload = 20};
+    struct nft_spec spec = HELP_PACKET(17, HOST, 7, PHONE, 7, .tags = 2, .payload = 20);
     uint32_t len;
 
-    open_qos(QOS, rules);
     len = make(&spec, 0);
     help_put16(frame + 14, 0x7014); /* PCP 3, DEI, VLAN 20; the inner tag is of VLAN 101 */
     assert_int_equal(sent(NF_INSIDE, len), 0x88);
@@ -145,7 +132,6 @@ CHAIN_TEST(what_is_no_ip_has_a_class_by_its_tag)
     static const uint8_t arp[60] = {[12] = 0x81, [15] = 100, [16] = 8, [17] = 6, 0, 1, 8, 0, 6, 4};
     static const uint8_t other[60] = {[12] = 0x81, [15] = 100, [16] = 0x88, [17] = 0xb5};
 
-    open_qos(QOS, rules);
     memcpy(frame, arp, sizeof(arp));
     assert_int_equal(help_chain_send(&h, NF_OUTSIDE, frame, sizeof(arp)).drop, 0);
     assert_int_equal(frame[14], 0x40);
@@ -179,7 +165,6 @@ static unsigned udp6(uint8_t side, const char *from, uint16_t sport, const char 
 
 CHAIN_TEST(ipv6_is_as_ipv4)
 {
-    open_qos(QOS, rules);
     assert_int_equal(udp6(NF_INSIDE, "2001:db8::1", 5, "2001:db8:5::9", 554, 0x03), 0x8b);
     assert_int_equal(udp6(NF_OUTSIDE, "2001:db8:5::9", 554, "2001:db8::1", 5, 0xff), 0x8b);
     assert_int_equal(udp6(NF_OUTSIDE, "2001:db8:6::9", 554, "2001:db8::1", 5, 0xfc), 0xfc);
@@ -192,12 +177,10 @@ CHAIN_TEST(errors_and_fragments_are_of_the_flow)
 {
     struct nft_spec first =
         HELP_PACKET(17, PHONE, 5060, HOST, 4, .ip_id = 77, .fragment = NFT_MORE, .payload = 96);
-    struct nft_spec later = {
-        .src = PHONE, .dst = HOST, .proto = 17, .ip_id = 77, .fragment = 13, .payload = 40};
+    struct nft_spec later = HELP_PACKET(17, PHONE, 0, HOST, 0, .ip_id = 77, .fragment = 13, .payload = 40);
     struct nft_spec error = {.src = HOST, .dst = PHONE, .proto = 1, .type = 3, .code = 3, .inner_len = 28};
     uint8_t quoted[28];
 
-    open_qos(QOS, rules);
     assert_int_equal(sent(NF_OUTSIDE, make(&first, 0)), 0xb8);
     assert_int_equal(sent(NF_OUTSIDE, make(&later, 0)), 0xb8);
     later.ip_id = 78;
@@ -219,7 +202,7 @@ CHAIN_TEST(errors_and_fragments_are_of_the_flow)
 
 CHAIN_TEST(a_full_table_takes_packets_one_by_one)
 {
-    open_qos("    - vlan_qos: { rules: firewall.rules, max_flows: 2 }\n", rules);
+    help_chain_begin(&h, "    - vlan_qos: { rules: firewall.rules, max_flows: 2 }\n", rules);
     for (uint16_t i = 0; i < 4; i++)
         assert_int_equal(udp(NF_OUTSIDE, PHONE, 5060, HOST, i, 0), 0xb8);
     help_chain_counts(&h, "vlan_qos: flows_created 2, flows_full 2");
@@ -232,7 +215,6 @@ CHAIN_TEST(what_breaks_its_format_passes_as_it_is)
     struct nft_spec spec = {.src = PHONE, .dst = HOST, .sport = 5060, .dport = 1, .proto = 17, .payload = 20};
     uint32_t len;
 
-    open_qos(QOS, rules);
     len = nft_frame(&spec, frame);
     frame[24] ^= 1;
     assert_int_equal(help_chain_send(&h, NF_OUTSIDE, frame, len).drop, 0);
@@ -247,7 +229,6 @@ CHAIN_TEST(the_file_changes_under_flows)
         "class bulk dscp 8\nclass voice dscp cs5\nmatch voice udp from any port 5060\n";
     struct ft_fault fault = {""};
 
-    open_qos(QOS, rules);
     assert_int_equal(udp(NF_OUTSIDE, PHONE, 5060, HOST, 1, 0), 0xb8);
     assert_int_equal(udp(NF_OUTSIDE, PHONE, 5060, HOST, 2, 0), 0xb8);
     assert_int_equal(help_change(&h, QOS, other, &fault), 0);
@@ -271,7 +252,6 @@ static void refused(const char *text, const char *expected)
 
 CHAIN_TEST(bad_files_are_refused)
 {
-    open_qos(QOS, rules);
     refused("class a\nclass a\n", "firewall.rules:2: 'a', expected a name that no class before has");
     refused("class a+b\n", ":1: 'a+b', expected a class's name");
     refused("class a dscp af44\n", "'af44', expected a DSCP");
@@ -295,14 +275,14 @@ CHAIN_TEST(captures_have_the_classes_that_tshark_finds)
     static const char by_dscp[] = "class seen dscp cs2\nmatch seen dscp 4,8,48\n";
 
     help_captures_or_skip();
-    open_qos(QOS, by_tag);
+    help_chain_begin(&h, QOS, by_tag);
     if (help_chain_same(&h, "bot.pcap", false)) {
         help_chain_counts(&h, "vlan_qos: classified 402, marked_pcp 402, marked_dscp 402");
     }
     if (help_chain_same(&h, "http-qinq.pcap", false)) {
         help_chain_counts(&h, "vlan_qos: classified 14, marked_pcp 14");
     }
-    open_qos(QOS, by_dscp);
+    help_chain_begin(&h, QOS, by_dscp);
     /* Of 30 connections, each of which begins with a client's packet of DSCP 0, none has the class. */
     if (help_chain_same(&h, "ftp-bruteforce.pcap", false)) {
         help_chain_counts(&h, "vlan_qos: unclassified 606, flows_created 30");
@@ -313,3 +293,10 @@ CHAIN_TEST(captures_have_the_classes_that_tshark_finds)
     help_chain_same(&h, "gnutella.pcap", false);
     help_chain_same(&h, "ip_fragmented_garbage.pcap", false);
 }
+
+static void begin(void)
+{
+    help_chain_begin(&h, QOS, rules);
+}
+
+CHAIN_BEGINS(begin)
