@@ -36,7 +36,7 @@ static void must_change(const char *nfs, const char *rules)
 
     if (help_change(&h, nfs, rules, &fault))
         fail_msg("%s", fault.text);
-    assert_int_equal(nf_chain_check(h.chain, NULL, NULL, &fault), 0);
+    help_chain_is_sound(&h);
     assert_int_equal(nf_chain_state(h.chain)->burst, h.burst);
 }
 
@@ -198,8 +198,7 @@ CHAIN_TEST(test_backend_added)
     struct nft_seen seen;
 
     snprintf(nfs, sizeof(nfs), BALANCE MONITOR, one);
-    help_chain_open(&h, nfs, RULES, 1);
-    h.now = HELP_SECOND;
+    help_chain_begin(&h, nfs, RULES);
     for (; s.sport <= 10; s.sport++)
         assert_true(help_chain_spec(&h, NF_INSIDE, &s, NULL));
     snprintf(nfs, sizeof(nfs), BALANCE MONITOR, two);
@@ -275,8 +274,7 @@ CHAIN_TEST(test_order_of_transitory)
 
     second.port = 2;
     third.port = 3;
-    help_chain_open(&h, "    - nat: { outside: 203.0.113.1, max_flows: 2 }\n", NULL, 1);
-    h.now = HELP_SECOND;
+    help_chain_begin(&h, "    - nat: { outside: 203.0.113.1, max_flows: 2 }\n", NULL);
     assert_true(send_out(&first, NFT_SYN, &seen));
     first.seen = seen.sport;
     assert_true(send_out(&second, NFT_SYN, &seen));
@@ -296,8 +294,7 @@ static bool send_fragment(uint16_t id, bool later)
 /* Of datagrams under way the newest find room in a smaller table, and the order is as it was. */
 CHAIN_TEST(test_order_of_fragments)
 {
-    help_chain_open(&h, "    - firewall: { rules: firewall.rules, max_fragments: 8 }\n", RULES, 1);
-    h.now = HELP_SECOND;
+    help_chain_begin(&h, "    - firewall: { rules: firewall.rules, max_fragments: 8 }\n", RULES);
     for (uint16_t id = 1; id <= 8; id++)
         assert_true(send_fragment(id, false));
     assert_true(send_fragment(2, false)); /* now it is the newest */
@@ -321,8 +318,7 @@ CHAIN_TEST(test_many_flows)
     struct nft_spec s = {.dst = REMOTE, .dport = 53, .proto = 17, .payload = 20};
     unsigned many = getenv("CHANGE_FLOWS") ? (unsigned)atoi(getenv("CHANGE_FLOWS")) : 2000;
 
-    help_chain_open(&h, NAT "    - firewall: { rules: firewall.rules }\n" MONITOR, RULES, 1);
-    h.now = HELP_SECOND;
+    help_chain_begin(&h, NAT "    - firewall: { rules: firewall.rules }\n" MONITOR, RULES);
     for (unsigned i = 0; i < many; i++) {
         s.src = NFT_IP(10, 0, 0, 0) + i / 50000;
         s.sport = (uint16_t)(1 + i % 50000);

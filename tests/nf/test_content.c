@@ -23,7 +23,7 @@ static struct help_chain h;
 
 static void look_at_it(void)
 {
-    help_content = (struct help_content){.region = h.region, .lanes = 1, .chain = {h.chain}};
+    content_of_chain(h.region, h.chain);
     content_passes();
 }
 
@@ -36,8 +36,7 @@ static void open_one(const char *nfs, const char *rules)
 
 static void send_from(uint8_t side, uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport, uint8_t proto)
 {
-    struct nft_spec s = {
-        .src = src, .dst = dst, .sport = sport, .dport = dport, .proto = proto, .tcp = NFT_SYN, .type = 8};
+    struct nft_spec s = HELP_PACKET(proto, src, sport, dst, dport, .tcp = NFT_SYN, .type = 8);
 
     assert_true(help_chain_spec(&h, side, &s, NULL));
 }
@@ -110,8 +109,7 @@ CHAIN_TEST(fragments_point_to_sessions)
 {
     struct nf_sessions *t;
     struct nf_noted *noted;
-    struct nft_spec first = {
-        .src = A, .dst = B, .sport = 9, .dport = 53, .proto = 17, .fragment = NFT_MORE, .payload = 32};
+    struct nft_spec first = HELP_PACKET(17, A, 9, B, 53, .fragment = NFT_MORE, .payload = 32);
 
     open_one("    - monitor: { max_flows: 40 }\n", NULL);
     assert_true(help_chain_spec(&h, NF_INSIDE, &first, NULL));

@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* dpi on frames made here: flows are known, dropped and not looked into, with kills between any two. */
 #include "tests/nf/dpi_chain.h"
+#include "tests/help/frame.h"
 
 static bool send_text(struct nft *t, bool reply, uint16_t port, const char *text, uint16_t len)
 {
     uint8_t frame[NFT_FRAME_MAX];
-    struct nft_spec spec = {.src = NFT_IP(10, 0, 0, 1),
-                            .dst = NFT_IP(192, 0, 2, 1),
-                            .sport = 40000,
-                            .dport = port,
-                            .proto = 6,
-                            .tcp = NFT_ACK | NFT_PSH,
-                            .payload = len};
+    struct nft_spec spec = HELP_PACKET(6, NFT_IP(10, 0, 0, 1), 40000, NFT_IP(192, 0, 2, 1), port,
+                                       .tcp = NFT_ACK | NFT_PSH, .payload = len);
     uint32_t n;
 
     if (reply) {
@@ -80,8 +76,7 @@ TEST(a_cache_is_known_behind_kills)
 TEST(a_full_heap_is_counted)
 {
     struct nft *t = open_chain("heap_mb: 1");
-    struct nft_spec udp = {
-        .src = NFT_IP(10, 0, 0, 1), .dst = NFT_IP(192, 0, 2, 1), .dport = 9, .proto = 17, .payload = 30};
+    struct nft_spec udp = HELP_PACKET(17, NFT_IP(10, 0, 0, 1), 0, NFT_IP(192, 0, 2, 1), 9, .payload = 30);
 
     for (unsigned i = 0; i < 1500; i++) {
         udp.src = NFT_IP(10, 0, 0, 1 + i % 200);
@@ -102,8 +97,7 @@ TEST(a_full_heap_is_counted)
 TEST(who_fills_a_table_gets_nothing_past)
 {
     static const char *const settings[] = {"heap_mb: 1, block: Tor", "heap_mb: 1, block: Tor", "heap_mb: 1"};
-    struct nft_spec udp = {
-        .src = NFT_IP(10, 0, 0, 1), .dst = NFT_IP(192, 0, 2, 1), .dport = 9, .proto = 17, .payload = 30};
+    struct nft_spec udp = HELP_PACKET(17, NFT_IP(10, 0, 0, 1), 0, NFT_IP(192, 0, 2, 1), 9, .payload = 30);
 
     for (unsigned k = 0; k < 3; k++) {
         struct nft *t = open_chain_of(k ? 100 : 4096, settings[k]);

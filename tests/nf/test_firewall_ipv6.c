@@ -29,16 +29,13 @@ static bool send_frame(uint8_t side, uint32_t len)
 
 static bool tcp(uint8_t side, const char *from, uint16_t sport, const char *to, uint16_t dport, uint8_t flags)
 {
-    struct six s = SIX(6, from, sport, to, dport, .tcp = flags);
-
-    return help_chain_six(&h, side, &s, NULL);
+    return help_chain_six(&h, side, &SIX(6, from, sport, to, dport, .tcp = flags), NULL);
 }
 
 static bool icmpv6(uint8_t side, const char *from, const char *to, uint8_t type, uint8_t limit)
 {
-    struct six s = SIX(58, from, type, to, 0, .type = type, .limit = limit, .payload = 24);
-
-    return help_chain_six(&h, side, &s, NULL);
+    return help_chain_six(&h, side, &SIX(58, from, type, to, 0, .type = type, .limit = limit, .payload = 24),
+                          NULL);
 }
 
 CHAIN_TEST(rules_are_of_their_hosts_family_or_of_both)
@@ -56,8 +53,7 @@ CHAIN_TEST(rules_are_of_their_hosts_family_or_of_both)
     assert_false(icmpv6(IN, REMOTE, SITE, 129, 64)); /* an answer that nobody asked for */
     assert_false(icmpv6(IN, REMOTE, SITE, 4, 64));
     help_chain_counts(&h, "firewall: connections_created 4");
-    struct nft_spec ipv4 = {
-        .src = NFT_IP(10, 0, 0, 1), .dst = NFT_IP(192, 0, 2, 1), .sport = 9, .dport = 9, .proto = 17};
+    struct nft_spec ipv4 = HELP_PACKET(17, NFT_IP(10, 0, 0, 1), 9, NFT_IP(192, 0, 2, 1), 9);
     assert_false(help_chain_spec(&h, OUT, &ipv4, NULL)); /* ::/0 is of IPv6 */
     ipv4.proto = 6;
     ipv4.tcp = NFT_SYN;

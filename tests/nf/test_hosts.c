@@ -94,8 +94,7 @@ CHAIN_TEST(its_own_give_way)
     open_with(NAT MONITOR);
     for (uint16_t i = 0; i < 500; i++)
         assert_true(begin(NF_INSIDE, 1, (uint16_t)(1000 + i)));
-    assert_int_equal(help_chain_counter(&h, "monitor", "flows_displaced"), 500 - LIMIT);
-    assert_int_equal(help_chain_counter(&h, "monitor", "host_full"), 0);
+    help_chain_counts(&h, "monitor: flows_displaced %u, host_full 0", 500 - LIMIT);
     help_chain_is_sound(&h);
 }
 
@@ -221,7 +220,7 @@ CHAIN_TEST(networks_are_those_of_their_sessions)
     open_small();
     assert_true(open_flow(NF_INSIDE, 1, 1000));
     assert_true(open_flow(NF_INSIDE, 2, 1000));
-    help_content = (struct help_content){.region = h.region, .lanes = 1, .chain = {h.chain}};
+    content_of_chain(h.region, h.chain);
     t = (struct nf_sessions *)(uintptr_t)nf_chain_find(h.chain, "nat")->env->sessions->table;
     one = (struct nf_session_network *)(uintptr_t)nf_map_value(t->networks, 0);
     assert_int_equal(one->flows, 2);

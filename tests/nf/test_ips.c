@@ -180,8 +180,7 @@ CHAIN_TEST(thresholds_decide_who_is_told_and_what_is_dropped)
         for (unsigned n = 0; n < 5; n++)
             pass += udp(NF_INSIDE, names[i]);
         assert_int_equal(pass, passed[i]);
-        assert_int_equal(help_ips_counter("alerts"), alerts[i]);
-        assert_int_equal(help_ips_counter("matches"), 5);
+        help_chain_counts(&help_ips, "ips: alerts %u, matches 5", alerts[i]);
         help_chain_wait_tenths(&help_ips, 100);
         assert_int_equal(udp(NF_INSIDE, names[i]), i != 0); /* counted from the beginning */
         assert_int_equal(help_ips_counter("tracked_full"), 0);
@@ -239,12 +238,12 @@ CHAIN_TEST(other_rules_take_the_place_of_these_while_streams_go_on)
     assert_true(help_ips_client(107, "att"));
     assert_true(help_ips_client(111, "ck tt"));
     assert_int_equal(help_change(&help_ips, IPS(), other, &fault), 0);
-    assert_int_equal(nf_chain_check(help_ips.chain, NULL, NULL, &fault), 0);
+    help_chain_is_sound(&help_ips);
     assert_true(help_ips_client(110, "a"));
     help_chain_has(&help_ips, "ips", "\"rule\":\"9\",\"line\":1,\"action\":\"alert\",\"hits\":1");
     help_chain_has(&help_ips, "ips", "\"rule\":\"7\",\"line\":2,\"action\":\"drop\",\"hits\":1");
     help_chain_has(&help_ips, "ips", "\"rule\":\"10\",\"line\":3,\"action\":\"alert\",\"hits\":1");
-    assert_int_equal(nf_chain_check(help_ips.chain, NULL, NULL, &fault), 0);
+    help_chain_is_sound(&help_ips);
     assert_int_equal(help_chain_command(&help_ips, "set ips rule.7=alert"), FT_OK);
     assert_int_equal(
         help_change(&help_ips, "    - ips: { rules: firewall.rules, max_flows: 9 }\n", NULL, &fault), 0);
@@ -350,8 +349,7 @@ CHAIN_TEST(a_reset_acknowledges_a_syn_and_an_end)
  * RFC 4443, 2.4). */
 CHAIN_TEST(nobody_is_told_of_what_went_to_many)
 {
-    struct help_segment s = {
-        .from = 1, .to = 2, .sport = 7, .dport = 80, .proto = 17, .payload = "attack", .len = 6};
+    struct help_segment s = HELP_SEGMENT(17, 1, 7, 2, 80, .payload = "attack", .len = 6);
     const struct nf_emitted *made;
     uint8_t frame[NFT_FRAME_MAX];
     uint32_t len;
@@ -420,22 +418,9 @@ CHAIN_TEST(ends_are_told_what_they_know_each_other_by)
     assert_null(nft_checksums(made[1].frame, made[1].len));
 }
 
-/* As sums of 16 bits of addresses, length, protocol and message: all ones. */
-static uint32_t sum_ipv6(const uint8_t *ip, uint32_t n)
-{
-    uint32_t sum = n + ip[6];
-
-    for (uint32_t i = 8; i < 40 + n; i++)
-        sum += i % 2 ? ip[i] : (uint32_t)ip[i] << 8;
-    while (sum >> 16)
-        sum = (sum & 0xffff) + (sum >> 16);
-    return sum;
-}
-
 CHAIN_TEST(ends_of_ipv6_are_told)
 {
-    struct help_segment s = {
-        .ipv6 = true, .from = 1, .to = 2, .sport = 7, .dport = 80, .proto = 6, .seq = 100};
+    struct help_segment s = HELP_SEGMENT(6, 1, 7, 2, 80, .ipv6 = true, .seq = 100);
     const struct nf_emitted *made;
 
     help_ips_open(IPS(), "reject tcp 2001:db8::/64 any -> 2001:db8::2 any (content:\"attack\"; sid:1;)\n"
@@ -452,7 +437,7 @@ CHAIN_TEST(ends_of_ipv6_are_told)
         assert_int_equal(made[i].len, 14 + 60);
         assert_int_equal(ip[39], i + 1); /* the destination's last byte */
         assert_int_equal(ip[40 + 13] & NFT_RST, NFT_RST);
-        assert_int_equal(sum_ipv6(ip, 20), 0xffff);
+        assert_int_equal(help_l4_checksum(ip, 6, ip + 40, 20), 0);
     }
     help_chain_has(&help_ips, "ips", "\"from\":\"[2001:db8::1]:7\",\"to\":\"[2001:db8::2]:80\"");
     s.proto = 17;
@@ -460,7 +445,7 @@ CHAIN_TEST(ends_of_ipv6_are_told)
     assert_int_equal(nf_chain_emitted(help_ips.chain, &made), 1);
     assert_int_equal(made[0].frame[14 + 40], 1); /* unreachable, by its port */
     assert_int_equal(made[0].frame[14 + 41], 4);
-    assert_int_equal(sum_ipv6(made[0].frame + 14, made[0].len - 54), 0xffff);
+    assert_int_equal(help_l4_checksum(made[0].frame + 14, 58, made[0].frame + 54, made[0].len - 54), 0);
 }
 
 /* ips: what becomes of rules with several contents, and with patterns, when what is noted finds no room. */
@@ -498,13 +483,11 @@ CHAIN_TEST(the_ninth_pattern_of_a_direction_is_not_let_pass)
 
 CHAIN_TEST(a_pattern_that_cannot_go_on_leaves_its_room)
 {
-    struct ft_fault fault = {""};
-
     open_patterns("drop", "/^abc/R");
     for (uint32_t i = 0; i < 20; i++)
         assert_true(help_ips_client(101 + i * 27, "k0__k1ax_k2abk3_k4abk5__k8a"));
     assert_int_equal(help_ips_counter("notes_full"), 0);
-    assert_int_equal(nf_chain_check(help_ips.chain, NULL, NULL, &fault), 0);
+    help_chain_is_sound(&help_ips);
     assert_true(help_ips_client(641, "_k8ab"));
     assert_false(help_ips_client(646, "c"));
     assert_int_equal(help_ips_counter("matches"), 1);
@@ -558,8 +541,7 @@ CHAIN_TEST(bytes_that_are_sent_one_by_one_take_no_more_room)
         assert_true(help_ips_client(101 + at, "x"));
     for (uint32_t at = 1199; at > 4; at -= 2)
         assert_true(help_ips_client(101 + at, at == 601 ? "l" : at == 599 ? "i" : "e"));
-    assert_int_equal(help_ips_counter("segments_full"), 0);
-    assert_int_equal(help_ips_counter("segments_kept"), 599 + 598);
+    help_chain_counts(&help_ips, "ips: segments_full 0, segments_kept %u", 599 + 598);
 }
 
 #define GREEDY 1000u
@@ -637,8 +619,7 @@ CHAIN_TEST(what_a_packet_may_cost_is_bounded)
                 0);
         assert_int_equal(help_ips_client(101, text), drops < 2);
         assert_int_equal(help_ips_client(1501, "bb"), drops < 2);
-        assert_int_equal(help_ips_counter("steps_full"), 1);
-        assert_int_equal(help_ips_counter("blocked"), drops == 2);
+        help_chain_counts(&help_ips, "ips: steps_full 1, blocked %u", drops == 2);
     }
     help_ips_connect(IPS(""), rules);
     text[20] = 0;

@@ -12,15 +12,6 @@
 
 static struct help_chain h;
 
-static uint64_t counter(const char *name)
-{
-    return help_chain_counter(&h, "load_balancer", name);
-}
-static void open_balancer(const char *nfs)
-{
-    help_chain_open(&h, nfs, NULL, 1);
-    h.now = HELP_SECOND;
-}
 static int set(const char *what)
 {
     char text[128];
@@ -32,8 +23,7 @@ static int set(const char *what)
 static unsigned ask(uint32_t client, uint16_t port, uint8_t flags)
 {
     struct nft_seen s;
-    struct nft_spec spec = {
-        .src = client, .dst = VIP, .sport = port, .dport = 80, .proto = 6, .tcp = flags, .payload = 20};
+    struct nft_spec spec = HELP_PACKET(6, client, port, VIP, 80, .tcp = flags, .payload = 20);
     if (!help_chain_spec(&h, NF_OUTSIDE, &spec, &s))
         return 0;
     assert_int_equal(s.src, client);
@@ -55,8 +45,7 @@ static bool answer(uint32_t client, uint16_t port, unsigned backend, uint8_t fla
 /* A client on the backends' network, by way of the chain. */
 static bool ask_inside(uint32_t dst, uint16_t port, struct nft_seen *seen)
 {
-    struct nft_spec spec = {
-        .src = NFT_IP(10, 1, 0, 9), .dst = dst, .sport = port, .dport = 80, .proto = 6, .tcp = NFT_SYN};
+    struct nft_spec spec = HELP_PACKET(6, NFT_IP(10, 1, 0, 9), port, dst, 80, .tcp = NFT_SYN);
     uint8_t frame[NFT_FRAME_MAX];
     uint32_t len = nft_frame(&spec, frame);
     bool passed;
@@ -73,14 +62,19 @@ CHAIN_TEST(a_client_beside_the_backends_gets_one_that_is_free)
 {
     struct nft_seen s;
 
-    open_balancer("    - monitor: {}\n" BALANCE(
-        ", clients: inside, backends: \"10.1.0.1 10.1.0.2\"") "interfaces:\n"
-                                                              "  - { name: inside, side: inside, address: "
-                                                              "10.1.0.254/24, mac: "
-                                                              "\"02:00:00:00:00:01\" }\n"
-                                                              "  - { name: outside, side: outside, address: "
-                                                              "203.0.113.2/24, "
-                                                              "mac: \"02:00:00:00:00:02\" }\n");
+    help_chain_begin(
+        &h,
+        "    - monitor: {}\n" BALANCE(
+            ", clients: inside, backends: \"10.1.0.1 10.1.0.2\"") "interfaces:\n"
+                                                                  "  - { name: inside, side: inside, "
+                                                                  "address: "
+                                                                  "10.1.0.254/24, mac: "
+                                                                  "\"02:00:00:00:00:01\" }\n"
+                                                                  "  - { name: outside, side: outside, "
+                                                                  "address: "
+                                                                  "203.0.113.2/24, "
+                                                                  "mac: \"02:00:00:00:00:02\" }\n",
+        NULL);
     for (unsigned i = 1; i <= 9; i++)
         help_chain_arp_for(&h, NF_INSIDE, B(i), B(254));
     assert_true(ask_inside(B(1), 1000, &s));
@@ -89,13 +83,13 @@ CHAIN_TEST(a_client_beside_the_backends_gets_one_that_is_free)
     assert_int_equal(s.dst, B(2));
     assert_true(ask_inside(VIP, 1001, &s));
     assert_int_equal(s.dst, B(1));
-    assert_int_equal(counter("conflict"), 0);
+    help_chain_counts(&h, "load_balancer: conflict 0");
 }
 
 CHAIN_TEST(least_gives_flows_to_the_least_busy)
 {
     unsigned got[4] = {0};
-    open_balancer(BALANCE(THREE ", tcp_transitory: 5"));
+    help_chain_begin(&h, BALANCE(THREE ", tcp_transitory: 5"), NULL);
     for (uint16_t i = 0; i < 30; i++)
         got[ask(CLIENT, i, NFT_SYN)]++;
     assert_int_equal(got[1], 10);
@@ -112,7 +106,7 @@ CHAIN_TEST(least_gives_flows_to_the_least_busy)
         if (i % 3 != 1)
             ask(CLIENT, i, NFT_ACK);
     help_chain_wait_tenths(&h, 51);
-    assert_int_equal(counter("flows_expired"), 10);
+    help_chain_counts(&h, "load_balancer: flows_expired 10");
     for (uint16_t i = 100; i < 110; i++)
         assert_int_equal(ask(CLIENT, i, NFT_SYN), 2);
     assert_int_not_equal(ask(CLIENT, 200, NFT_SYN), 2);
@@ -121,7 +115,7 @@ CHAIN_TEST(least_gives_flows_to_the_least_busy)
 CHAIN_TEST(consistent_keeps_clients_with_their_backend)
 {
     unsigned was[200], now[200], moved = 0, on_second = 0, got[4] = {0};
-    open_balancer(BALANCE(THREE ", policy: consistent"));
+    help_chain_begin(&h, BALANCE(THREE ", policy: consistent"), NULL);
     for (uint16_t i = 0; i < 200; i++)
         got[was[i] = ask(CLIENT, i, NFT_SYN)]++;
     assert_true(got[1] > 40 && got[2] > 40 && got[3] > 40);
@@ -143,7 +137,7 @@ CHAIN_TEST(consistent_keeps_clients_with_their_backend)
 CHAIN_TEST(random_gives_flows_to_all)
 {
     unsigned got[4] = {0};
-    open_balancer(BALANCE(THREE ", policy: random"));
+    help_chain_begin(&h, BALANCE(THREE ", policy: random"), NULL);
     for (uint16_t i = 0; i < 300; i++)
         got[ask(CLIENT, i, NFT_SYN)]++;
     assert_true(got[1] > 70 && got[2] > 70 && got[3] > 70);
@@ -155,7 +149,7 @@ CHAIN_TEST(an_operator_changes_backends)
     static const char *const wrong[] = {
         "backends=10.1.0.1",     "backends=+10.1.0",  "backends=+10.1.0.1:0", "backends=+",
         "backend.10.1.0.1=gone", "backend.10.1.0.1=", "backend.10.1=up",      "udp=0"};
-    open_balancer(BALANCE(", backends: 10.1.0.1"));
+    help_chain_begin(&h, BALANCE(", backends: 10.1.0.1"), NULL);
     for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
         assert_int_equal(set(wrong[i]), FT_EINVAL);
     assert_int_equal(set("policy=random"), FT_ENOENT);
@@ -164,19 +158,19 @@ CHAIN_TEST(an_operator_changes_backends)
     assert_int_equal(ask(CLIENT, 1, NFT_SYN), 1);
     assert_int_equal(set("backend.10.1.0.1=drain"), FT_OK);
     assert_int_equal(ask(CLIENT, 2, NFT_SYN), 0);
-    assert_int_equal(counter("no_backend"), 1);
+    help_chain_counts(&h, "load_balancer: no_backend 1");
     assert_int_equal(ask(CLIENT, 1, NFT_ACK), 1); /* those that are there go on */
     assert_int_equal(set("backends=+10.1.0.3:8080"), FT_OK);
     assert_int_equal(set("backends=+10.1.0.3:8080"), FT_OK); /* every lane is told */
     assert_int_equal(ask(CLIENT, 2, NFT_SYN), 3);
     assert_int_equal(ask(CLIENT, 1, NFT_ACK), 1);
-    assert_int_equal(counter("flows_cut"), 0);
+    help_chain_counts(&h, "load_balancer: flows_cut 0");
     assert_int_equal(set("backend.10.1.0.1=down"), FT_OK);
-    assert_int_equal(counter("flows_cut"), 1);
+    help_chain_counts(&h, "load_balancer: flows_cut 1");
     assert_int_equal(ask(CLIENT, 1, NFT_ACK), 3);
     assert_int_equal(set("backends=-10.1.0.3:8080"), FT_OK);
     assert_int_equal(set("backends=-10.1.0.3:8080"), FT_OK);
-    assert_int_equal(counter("flows_cut"), 3);
+    help_chain_counts(&h, "load_balancer: flows_cut 3");
     help_chain_has(&h, "load_balancer",
                    "{\"backend\":\"10.1.0.3:8080\",\"state\":\"gone\",\"connections\":0,\"total\":2}");
     assert_int_equal(ask(CLIENT, 1, NFT_ACK), 0);
@@ -188,7 +182,7 @@ CHAIN_TEST(an_operator_changes_backends)
 CHAIN_TEST(places_of_backends_that_are_gone_are_used_again)
 {
     char text[64];
-    open_balancer(BALANCE(", backends: 10.1.0.1"));
+    help_chain_begin(&h, BALANCE(", backends: 10.1.0.1"), NULL);
     assert_int_equal(ask(CLIENT, 1, NFT_SYN), 1);
     for (unsigned i = 2; i < 250; i++) {
         snprintf(text, sizeof(text), "backends=+10.1.0.%u:80", i);
@@ -206,15 +200,15 @@ CHAIN_TEST(places_of_backends_that_are_gone_are_used_again)
 
 CHAIN_TEST(a_full_table_takes_no_new_flow)
 {
-    open_balancer(BALANCE(THREE ", max_flows: 2, tcp_transitory: 10"));
+    help_chain_begin(&h, BALANCE(THREE ", max_flows: 2, tcp_transitory: 10"), NULL);
     assert_int_equal(ask(CLIENT, 1, NFT_SYN), 1);
     assert_int_equal(ask(CLIENT, 2, NFT_SYN), 2);
     assert_int_equal(ask(CLIENT, 3, NFT_SYN), 0);
-    assert_int_equal(counter("table_full"), 1);
+    help_chain_counts(&h, "load_balancer: table_full 1");
     assert_int_equal(ask(CLIENT, 1, NFT_SYN), 1);
     assert_true(answer(CLIENT, 2, 2, NFT_SYN | NFT_ACK));
     help_chain_wait_tenths(&h, 101);
-    assert_int_equal(counter("flows_expired"), 2);
+    help_chain_counts(&h, "load_balancer: flows_expired 2");
     assert_int_equal(ask(CLIENT, 3, NFT_SYN), 3);
     assert_false(answer(CLIENT, 2, 2, NFT_ACK));
 }
@@ -224,11 +218,10 @@ CHAIN_TEST(fragments_go_with_their_first)
     struct nft_seen s;
     struct nft_spec first = HELP_PACKET(6, CLIENT, 9, VIP, 80, .tcp = NFT_ACK, .ip_id = 77,
                                         .fragment = NFT_MORE, .payload = 100, .tags = 1);
-    struct nft_spec later = {
-        .src = CLIENT, .dst = VIP, .proto = 6, .ip_id = 77, .fragment = 15, .payload = 50};
-    open_balancer(BALANCE(THREE));
+    struct nft_spec later = HELP_PACKET(6, CLIENT, 0, VIP, 0, .ip_id = 77, .fragment = 15, .payload = 50);
+    help_chain_begin(&h, BALANCE(THREE), NULL);
     assert_false(help_chain_spec(&h, NF_OUTSIDE, &later, NULL));
-    assert_int_equal(counter("fragment_unknown"), 1);
+    help_chain_counts(&h, "load_balancer: fragment_unknown 1");
     assert_true(help_chain_spec(&h, NF_OUTSIDE, &first, &s));
     assert_int_equal(s.dst, B(1));
     assert_true(help_chain_spec(&h, NF_OUTSIDE, &later, &s));
@@ -236,8 +229,7 @@ CHAIN_TEST(fragments_go_with_their_first)
     /* The answer's. */
     first = HELP_PACKET(6, B(1), 80, CLIENT, 9, .tcp = NFT_ACK, .ip_id = 78, .fragment = NFT_MORE,
                         .payload = 100, .options = 2);
-    later = (struct nft_spec){
-        .src = B(1), .dst = CLIENT, .proto = 6, .ip_id = 78, .fragment = 15, .payload = 50, .tags = 2};
+    later = HELP_PACKET(6, B(1), 0, CLIENT, 0, .ip_id = 78, .fragment = 15, .payload = 50, .tags = 2);
     assert_true(help_chain_spec(&h, NF_INSIDE, &later, &s));
     assert_int_equal(s.src, B(1));
     assert_true(help_chain_spec(&h, NF_INSIDE, &first, &s));
@@ -248,7 +240,7 @@ CHAIN_TEST(fragments_go_with_their_first)
     assert_int_equal(help_chain_command(&h, "set load_balancer tcp_established=1"), FT_OK);
     assert_int_equal(help_chain_command(&h, "set load_balancer tcp_transitory=1"), FT_OK);
     help_chain_wait_tenths(&h, 20);
-    assert_int_equal(counter("flows_expired"), 1);
+    help_chain_counts(&h, "load_balancer: flows_expired 1");
     assert_true(help_chain_spec(&h, NF_INSIDE, &later, &s));
     assert_int_equal(s.src, B(1));
     ask(CLIENT + 1, 9, NFT_SYN); /* nor when another flow has its place */
@@ -269,7 +261,7 @@ CHAIN_TEST(without_an_address_answers_come_from_the_one_asked_for)
     assert_int_equal(s.dst, B(1));
     spec.dst = NFT_IP(9, 9, 9, 9); /* the way back could not tell it from the first */
     assert_false(help_chain_spec(&h, NF_INSIDE, &spec, &s));
-    assert_int_equal(counter("conflict"), 1);
+    help_chain_counts(&h, "load_balancer: conflict 1");
     spec.sport = 8;
     assert_true(help_chain_spec(&h, NF_INSIDE, &spec, &s));
     spec = (struct nft_spec){.src = B(1), .dst = B(200), .sport = 53, .dport = 8, .proto = 17};
@@ -300,7 +292,7 @@ CHAIN_TEST(captures_replay_to_the_same_state)
         for (unsigned i = 0; i < sizeof(files) / sizeof(files[0]); i++)
             there &= help_chain_same(&h, files[i], false);
         if (c == 1 && there)
-            assert_true(counter("flows_created") > 100);
+            assert_true(help_chain_counter(&h, "load_balancer", "flows_created") > 100);
     }
 }
 
@@ -309,8 +301,7 @@ CHAIN_TEST(captures_replay_to_the_same_state)
 static unsigned lane_of(enum nf_scope scope, uint8_t side, uint32_t src, uint16_t sport, uint32_t dst,
                         uint16_t dport)
 {
-    struct nft_spec spec = {
-        .src = src, .dst = dst, .sport = sport, .dport = dport, .proto = 17, .payload = 20};
+    struct nft_spec spec = HELP_PACKET(17, src, sport, dst, dport, .payload = 20);
     uint8_t frame[NFT_FRAME_MAX];
     uint32_t len = nft_frame(&spec, frame);
     struct nf_packet p = {.data = frame, .len = len, .have = len, .side = side};

@@ -13,34 +13,15 @@
 
 static struct help_chain h;
 
-static uint64_t counter(const char *name)
-{
-    return help_chain_counter(&h, "monitor", name);
-}
-
-static uint32_t shown_flows(void)
-{
-    static char text[65536];
-
-    return help_chain_show(&h, "monitor", text, sizeof(text));
-}
-
-static void open_monitor(const char *nfs)
-{
-    help_chain_open(&h, nfs, NULL, 1);
-    h.now = HELP_SECOND;
-}
-
 static void udp(uint8_t side, uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport, uint16_t payload)
 {
-    struct nft_spec spec = {
-        .src = src, .dst = dst, .sport = sport, .dport = dport, .proto = 17, .payload = payload};
+    struct nft_spec spec = HELP_PACKET(17, src, sport, dst, dport, .payload = payload);
     assert_true(help_chain_spec(&h, side, &spec, NULL));
 }
 
 CHAIN_TEST(both_directions_are_one_flow)
 {
-    open_monitor(MONITOR("max_flows: 10"));
+    help_chain_begin(&h, MONITOR("max_flows: 10"), NULL);
     udp(NF_OUTSIDE, B, 53, A, 9, 100);
     udp(NF_INSIDE, A, 9, B, 53, 200);
     udp(NF_OUTSIDE, B, 53, A, 9, 10); /* 60 bytes, the least an Ethernet frame has here */
@@ -56,11 +37,10 @@ CHAIN_TEST(packets_are_counted_by_class)
     uint8_t ipv6[64] = {[12] = 0x86, [13] = 0xdd}, arp[42] = {[12] = 8, [13] = 6, 0, 1, 8, 0, 6, 4};
     uint8_t other[64] = {[12] = 0x88, [13] = 0x47}, frame[NFT_FRAME_MAX];
     struct nft_spec spec = {.src = A, .dst = B, .proto = 47, .payload = 100};
-    struct nft_spec ping = {
-        .src = A, .dst = B, .proto = 1, .type = 8, .sport = 300, .payload = 56, .tags = 2};
+    struct nft_spec ping = HELP_PACKET(1, A, 300, B, 0, .type = 8, .payload = 56, .tags = 2);
     struct nft_spec later = {.src = A, .dst = B, .proto = 17, .fragment = 9, .payload = 100, .options = 3};
     struct nft_spec tcp = {.src = A, .dst = B, .proto = 6, .sport = 1, .dport = 2, .payload = 60};
-    open_monitor(MONITOR("max_flows: 10"));
+    help_chain_begin(&h, MONITOR("max_flows: 10"), NULL);
     assert_false(help_chain_send(&h, NF_INSIDE, ipv6, sizeof(ipv6)).drop);
     assert_false(help_chain_send(&h, NF_INSIDE, arp, sizeof(arp)).drop);
     assert_false(help_chain_send(&h, NF_INSIDE, other, sizeof(other)).drop);
@@ -71,38 +51,35 @@ CHAIN_TEST(packets_are_counted_by_class)
     uint32_t len = nft_frame(&tcp, frame);
     frame[14 + 10] ^= 1;
     assert_false(help_chain_send(&h, NF_INSIDE, frame, len).drop);
-    help_chain_counts(&h, "monitor: ipv6 1, arp 1, other 1, malformed 1");
-    assert_int_equal(counter("other_ip_bytes"), 14 + 20 + 100);
-    assert_int_equal(counter("icmp_bytes"), 14 + 8 + 20 + 8 + 56);
-    assert_int_equal(counter("udp_bytes"), 14 + 20 + 12 + 100);
-    assert_int_equal(counter("tcp_bytes"), 14 + 20 + 20 + 60);
-    assert_int_equal(counter("fragments"), 1);
+    help_chain_counts(&h, "monitor: ipv6 1, arp 1, other 1, malformed 1, other_ip_bytes %d", 14 + 20 + 100);
+    help_chain_counts(&h, "monitor: icmp_bytes %d, udp_bytes %d", 14 + 8 + 20 + 8 + 56, 14 + 20 + 12 + 100);
+    help_chain_counts(&h, "monitor: tcp_bytes %d, fragments 1", 14 + 20 + 20 + 60);
     help_chain_has(&h, "monitor", "\"proto\":\"47\",\"from\":\"10.0.0.1:0\"");
     help_chain_has(&h, "monitor", "\"proto\":\"icmp\",\"from\":\"10.0.0.1:300\",\"to\":\"198.51.100.7:300\"");
     help_chain_has(&h, "monitor", "\"proto\":\"udp\",\"from\":\"10.0.0.1:0\"");
-    assert_int_equal(counter("packets"), 8);
-    assert_int_equal(shown_flows(), 4);
+    help_chain_counts(&h, "monitor: packets 8");
+    assert_int_equal(help_chain_rows(&h, "monitor"), 4);
 }
 
 CHAIN_TEST(a_full_table_takes_no_new_flow_until_idle_ones_end)
 {
-    open_monitor(MONITOR("max_flows: 4, timeout: 10"));
+    help_chain_begin(&h, MONITOR("max_flows: 4, timeout: 10"), NULL);
     for (uint16_t i = 0; i < 6; i++)
         udp(NF_INSIDE, A, i, B, 53, 50);
-    assert_int_equal(counter("flows_full"), 2);
+    help_chain_counts(&h, "monitor: flows_full 2");
     help_chain_wait_tenths(&h, 50);
     udp(NF_INSIDE, A, 2, B, 53, 50);
-    assert_int_equal(counter("packets"), 7);
+    help_chain_counts(&h, "monitor: packets 7");
     help_chain_wait_tenths(&h, 49);
-    assert_int_equal(counter("flows_expired"), 0);
+    help_chain_counts(&h, "monitor: flows_expired 0");
     help_chain_wait_tenths(&h, 1);
-    assert_int_equal(counter("flows_expired"), 3);
+    help_chain_counts(&h, "monitor: flows_expired 3");
     udp(NF_INSIDE, A, 5, B, 53, 50);
-    assert_int_equal(counter("flows_full"), 2);
+    help_chain_counts(&h, "monitor: flows_full 2");
     help_chain_wait_tenths(&h, 49);
-    assert_int_equal(counter("flows_expired"), 3);
+    help_chain_counts(&h, "monitor: flows_expired 3");
     help_chain_wait_tenths(&h, 1);
-    assert_int_equal(counter("flows_expired"), 4);
+    help_chain_counts(&h, "monitor: flows_expired 4");
 }
 
 /* A long timeout is for connections that are open: what was reset goes after four minutes, as elsewhere. */
@@ -110,35 +87,35 @@ CHAIN_TEST(a_reset_connection_goes_after_four_minutes)
 {
     struct nft_spec spec = {.src = A, .dst = B, .sport = 5, .dport = 80, .proto = 6, .tcp = NFT_ACK};
 
-    open_monitor(MONITOR("max_flows: 4, timeout: 604800"));
+    help_chain_begin(&h, MONITOR("max_flows: 4, timeout: 604800"), NULL);
     help_chain_spec(&h, NF_INSIDE, &spec, NULL);
     spec.tcp = NFT_RST;
     help_chain_spec(&h, NF_INSIDE, &spec, NULL);
     help_chain_wait_tenths(&h, 2399);
-    assert_int_equal(counter("flows_expired"), 0);
+    help_chain_counts(&h, "monitor: flows_expired 0");
     help_chain_wait_tenths(&h, 2);
-    assert_int_equal(counter("flows_expired"), 1);
+    help_chain_counts(&h, "monitor: flows_expired 1");
 }
 
 CHAIN_TEST(commands_change_the_timeout_and_clear_flows)
 {
-    open_monitor(MONITOR("max_flows: 4"));
+    help_chain_begin(&h, MONITOR("max_flows: 4"), NULL);
     udp(NF_INSIDE, A, 1, B, 53, 50);
     assert_int_equal(help_chain_command(&h, "set monitor timeout=0"), FT_EINVAL);
     assert_int_equal(help_chain_command(&h, "set monitor size=1"), FT_ENOENT);
     assert_int_equal(help_chain_command(&h, "set monitor timeout=1"), FT_OK);
     help_chain_wait_tenths(&h, 9);
-    assert_int_equal(counter("flows_expired"), 0);
+    help_chain_counts(&h, "monitor: flows_expired 0");
     help_chain_wait_tenths(&h, 1);
-    assert_int_equal(counter("flows_expired"), 1);
+    help_chain_counts(&h, "monitor: flows_expired 1");
     for (uint16_t i = 0; i < 4; i++)
         udp(NF_INSIDE, A, i, B, 53, 50);
     assert_int_equal(help_chain_command(&h, "clear monitor x"), FT_ENOENT);
     assert_int_equal(help_chain_command(&h, "clear monitor"), FT_OK);
-    assert_int_equal(counter("packets"), 5);
-    assert_int_equal(shown_flows(), 0);
+    help_chain_counts(&h, "monitor: packets 5");
+    assert_int_equal(help_chain_rows(&h, "monitor"), 0);
     help_chain_wait_tenths(&h, 20);
-    assert_int_equal(counter("flows_expired"), 1); /* no timer is left of what was cleared */
+    help_chain_counts(&h, "monitor: flows_expired 1"); /* no timer is left of what was cleared */
 }
 
 struct fact {
@@ -206,14 +183,10 @@ CHAIN_TEST(counts_over_captures_are_those_of_tshark)
         run_capture(&capture);
         help_chain_show(&h, "monitor", text, cap);
         print_message("# %s\n", f->file);
-        assert_int_equal(counter("packets"), f->packets);
-        assert_int_equal(counter("bytes"), f->bytes);
-        assert_int_equal(counter("tcp_packets"), f->tcp_packets);
-        assert_int_equal(counter("tcp_bytes"), f->tcp_bytes);
-        assert_int_equal(counter("udp_packets"), f->udp_packets);
-        assert_int_equal(counter("udp_bytes"), f->udp_bytes);
-        assert_int_equal(counter("ipv6"), f->ipv6);
-        assert_int_equal(counter("arp"), f->arp);
+        help_chain_counts(&h, "monitor: packets %lu, bytes %lu", f->packets, f->bytes);
+        help_chain_counts(&h, "monitor: tcp_packets %lu, tcp_bytes %lu", f->tcp_packets, f->tcp_bytes);
+        help_chain_counts(&h, "monitor: udp_packets %lu, udp_bytes %lu", f->udp_packets, f->udp_bytes);
+        help_chain_counts(&h, "monitor: ipv6 %lu, arp %lu", f->ipv6, f->arp);
         assert_int_equal(count_text(text, "\"proto\":\"tcp\""), f->tcp_flows);
         assert_int_equal(count_text(text, "\"proto\":\"udp\""), f->udp_flows);
         if (i == 0) /* one flow in detail */
@@ -234,11 +207,9 @@ CHAIN_TEST(counters_are_cleared_and_nothing_else)
     assert_true(help_chain_spec(&h, NF_INSIDE, &spec, NULL));
     assert_int_equal(help_chain_command(&h, "clear counters nobody"), FT_ENOENT);
     assert_int_equal(help_chain_command(&h, "clear counters monitor"), FT_OK);
-    help_chain_counts(&h, "monitor: packets 0, flows_created 0");
-    assert_int_equal(help_chain_counter(&h, "forward", "packets"), 1);
-    assert_int_equal(shown_flows(), 1);
+    help_chain_counts(&h, "monitor: packets 0, flows_created 0, forward: packets 1");
+    assert_int_equal(help_chain_rows(&h, "monitor"), 1);
     assert_true(help_chain_spec(&h, NF_INSIDE, &spec, NULL));
     assert_int_equal(help_chain_command(&h, "clear counters"), FT_OK);
-    assert_int_equal(counter("packets"), 0);
-    assert_int_equal(help_chain_counter(&h, "forward", "packets"), 0);
+    help_chain_counts(&h, "monitor: packets 0, forward: packets 0");
 }

@@ -11,22 +11,17 @@
 
 static struct help_chain h;
 
-static uint64_t counter(const char *name)
-{
-    return help_chain_counter(&h, "nat", name);
-}
-
 static uint64_t live(void)
 {
-    return counter("mappings_created") - counter("mappings_expired");
+    return help_chain_counter(&h, "nat", "mappings_created") -
+           help_chain_counter(&h, "nat", "mappings_expired");
 }
 
 /* HOST:sport to REMOTE:80 and back; the outside port comes from the first packet. */
 static bool out_tcp(uint16_t sport, uint8_t flags, uint16_t *port)
 {
     struct nft_seen s;
-    struct nft_spec spec = {
-        .src = HOST, .dst = REMOTE, .sport = sport, .dport = 80, .proto = 6, .tcp = flags, .payload = 3};
+    struct nft_spec spec = HELP_PACKET(6, HOST, sport, REMOTE, 80, .tcp = flags, .payload = 3);
     bool passed = help_chain_spec(&h, NF_INSIDE, &spec, &s);
     if (port)
         *port = s.sport;
@@ -36,8 +31,7 @@ static bool out_tcp(uint16_t sport, uint8_t flags, uint16_t *port)
 static bool out_udp(uint16_t sport, uint16_t *port)
 {
     struct nft_seen s;
-    struct nft_spec spec = {
-        .src = HOST, .dst = REMOTE, .sport = sport, .dport = 53, .proto = 17, .payload = 9};
+    struct nft_spec spec = HELP_PACKET(17, HOST, sport, REMOTE, 53, .payload = 9);
     bool passed = help_chain_spec(&h, NF_INSIDE, &spec, &s);
     if (port)
         *port = s.sport;
@@ -51,7 +45,7 @@ CHAIN_TEST(a_full_table_takes_no_new_mapping)
     for (uint16_t i = 0; i < 6; i++)
         assert_true(out_tcp(100 + i, NFT_SYN, NULL));
     assert_false(out_tcp(106, NFT_SYN, NULL));
-    assert_int_equal(counter("table_full"), 1);
+    help_chain_counts(&h, "nat: table_full 1");
     assert_true(out_tcp(103, NFT_SYN, NULL));
     assert_true(out_udp(103, NULL));
     help_chain_wait_tenths(&h, 3000);
@@ -61,30 +55,30 @@ CHAIN_TEST(a_full_table_takes_no_new_mapping)
 
 CHAIN_TEST(commands_change_timeouts_and_clear_mappings)
 {
-    char text[16384], command[64];
+    char command[64];
     uint16_t port;
     assert_true(out_udp(1, &port));
     assert_true(out_udp(2, NULL));
     assert_true(out_tcp(3, NFT_SYN, NULL));
-    assert_int_equal(help_chain_show(&h, "nat", text, sizeof(text)), 3);
-    assert_non_null(strstr(text, "\"inside\":\"10.1.2.3:1\""));
-    assert_non_null(strstr(text, "\"remote\":\"198.51.100.7:80\",\"state\":\"syn-sent\""));
+    assert_int_equal(help_chain_rows(&h, "nat"), 3);
+    help_chain_has(&h, "nat", "\"inside\":\"10.1.2.3:1\"");
+    help_chain_has(&h, "nat", "\"remote\":\"198.51.100.7:80\",\"state\":\"syn-sent\"");
     snprintf(command, sizeof(command), "clear nat udp/%u", port);
     assert_int_equal(help_chain_command(&h, command), FT_OK);
     assert_int_equal(help_chain_command(&h, command), FT_ENOENT);
     assert_int_equal(help_chain_command(&h, "clear nat sctp/1024"), FT_ENOENT);
     assert_int_equal(help_chain_command(&h, "clear nat udp/99999"), FT_ENOENT);
-    assert_int_equal(help_chain_show(&h, "nat", text, sizeof(text)), 2);
+    assert_int_equal(help_chain_rows(&h, "nat"), 2);
     assert_int_equal(help_chain_command(&h, "set nat udp=2"), FT_OK); /* for mappings that are there, too */
     assert_int_equal(help_chain_command(&h, "set nat udp=0"), FT_EINVAL);
     assert_int_equal(help_chain_command(&h, "set nat udp=2x"), FT_EINVAL);
     assert_int_equal(help_chain_command(&h, "set nat other=2"), FT_ENOENT);
     help_chain_wait_tenths(&h, 19);
-    assert_int_equal(counter("mappings_expired"), 0);
+    help_chain_counts(&h, "nat: mappings_expired 0");
     help_chain_wait_tenths(&h, 1);
-    assert_int_equal(counter("mappings_expired"), 1);
+    help_chain_counts(&h, "nat: mappings_expired 1");
     assert_int_equal(help_chain_command(&h, "clear nat"), FT_OK);
-    assert_int_equal(help_chain_show(&h, "nat", text, sizeof(text)), 0);
+    assert_int_equal(help_chain_rows(&h, "nat"), 0);
     for (uint16_t i = 0; i < 10; i++) /* every port is free again */
         assert_true(out_udp(100 + i, NULL));
 }
@@ -100,17 +94,16 @@ CHAIN_TEST(a_ping_whose_answers_would_be_anothers_is_a_conflict)
     assert_true(help_chain_spec(&h, NF_OUTSIDE, &in, NULL));
     for (unsigned i = 1; i <= 3; i++) {
         assert_false(help_chain_spec(&h, NF_INSIDE, &out, NULL));
-        assert_int_equal(counter("conflict"), i);
+        help_chain_counts(&h, "nat: conflict %u", i);
     }
-    assert_int_equal(counter("ports_exhausted"), 0);
+    help_chain_counts(&h, "nat: ports_exhausted 0");
     out.dst = OTHER;
     assert_true(help_chain_spec(&h, NF_INSIDE, &out, NULL));
 }
 
 static void open_nat(void)
 {
-    help_chain_open(&h, NAT(", ports: 1024-1033, max_flows: 16"), NULL, 1);
-    h.now = HELP_SECOND;
+    help_chain_begin(&h, NAT(", ports: 1024-1033, max_flows: 16"), NULL);
 }
 
 /* What the NAT does to packets that are not plain: ICMP echo and errors, fragments, tags, options, strangers.
@@ -133,7 +126,7 @@ CHAIN_TEST(a_ping_is_translated_by_its_identifier)
     pong.type = 8;
     assert_true(help_chain_spec(&h, NF_OUTSIDE, &pong, &s));
     assert_int_equal(s.dst, OUTSIDE);
-    assert_int_equal(counter("own_echo"), 1);
+    help_chain_counts(&h, "nat: own_echo 1");
     help_chain_wait_tenths(&h, 600);
     assert_int_equal(live(), 0);
 }
@@ -150,16 +143,16 @@ CHAIN_TEST(an_error_about_nothing_known_is_dropped)
     error.inner = inner + 14;
     error.inner_len = 28;
     assert_false(help_chain_spec(&h, NF_OUTSIDE, &error, NULL));
-    assert_int_equal(counter("wrong_remote"), 1);
+    help_chain_counts(&h, "nat: wrong_remote 1");
     quoted.dst = REMOTE;
     quoted.sport = (uint16_t)(port + 1);
     nft_frame(&quoted, inner);
     assert_false(help_chain_spec(&h, NF_OUTSIDE, &error, NULL));
-    assert_int_equal(counter("no_mapping"), 1);
+    help_chain_counts(&h, "nat: no_mapping 1");
     error.src = HOST;
     error.dst = REMOTE;
     assert_false(help_chain_spec(&h, NF_INSIDE, &error, NULL));
-    assert_int_equal(counter("no_mapping"), 2);
+    help_chain_counts(&h, "nat: no_mapping 2");
 }
 
 /* An IPv4 packet, sent in fragments of 256 bytes, in one burst or each in its own; as the receiver puts what
@@ -203,8 +196,7 @@ static void send_in_fragments(uint8_t side, const uint8_t *whole, uint32_t len, 
 CHAIN_TEST(an_error_in_fragments_comes_whole)
 {
     static uint8_t inner[SIX_MAX], frame[SIX_MAX], out[SIX_MAX];
-    struct six ask = {
-        .from = "10.1.2.3", .to = "198.51.100.7", .proto = 17, .sport = 9, .dport = 53, .payload = 600};
+    struct six ask = SIX(17, "10.1.2.3", 9, "198.51.100.7", 53, .payload = 600);
     struct six_seen seen, quoted;
     struct six error = {.from = "198.51.100.1", .to = "203.0.113.1", .proto = 1, .type = 3, .code = 3};
 
@@ -264,24 +256,24 @@ CHAIN_TEST(other_packets_pass_or_are_dropped_by_reason)
             arp[42] = {[12] = 8, [13] = 6, 0, 1, 8, 0, 6, 4};
     assert_false(help_chain_spec(&h, NF_INSIDE, &gre, NULL));
     assert_true(help_chain_send(&h, NF_INSIDE, frame, 64).drop);
-    assert_int_equal(counter("unsupported"), 2);
+    help_chain_counts(&h, "nat: unsupported 2");
     assert_false(help_chain_send(&h, NF_INSIDE, arp, sizeof(arp)).drop);
     assert_false(help_chain_spec(&h, NF_INSIDE, &stranger, NULL));
-    assert_int_equal(counter("not_inside"), 1);
+    help_chain_counts(&h, "nat: not_inside 1");
     assert_true(help_chain_spec(&h, NF_OUTSIDE, &passing, &s));
     assert_int_equal(s.dst, OTHER);
-    assert_int_equal(counter("not_ours"), 1);
+    help_chain_counts(&h, "nat: not_ours 1");
     assert_false(help_chain_spec(&h, NF_INSIDE, &hairpin, NULL));
-    assert_int_equal(counter("hairpin"), 1);
+    help_chain_counts(&h, "nat: hairpin 1");
     uint32_t len = nft_frame(&hairpin, frame);
     frame[14 + 10] ^= 1;
     assert_true(help_chain_send(&h, NF_INSIDE, frame, len).drop);
-    assert_int_equal(counter("malformed"), 1);
+    help_chain_counts(&h, "nat: malformed 1");
     help_chain_open(&h, NAT(", unsupported: pass"), NULL, 1);
     assert_false(help_chain_spec(&h, NF_INSIDE, &gre, &s));
     assert_true(help_chain_spec(&h, NF_INSIDE, &stranger, &s));
     assert_int_equal(s.src, OTHER);
-    assert_int_equal(counter("not_inside"), 1);
+    help_chain_counts(&h, "nat: not_inside 1");
 }
 
 CHAIN_BEGINS(open_nat)

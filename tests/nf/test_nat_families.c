@@ -97,8 +97,7 @@ CHAIN_TEST(pass_lets_no_address_inside_out)
 static void answers_to_the_inside_address_are_dropped(const char *chain, uint8_t proto)
 {
     struct six out = {.from = "10.0.0.5", .to = "198.51.100.7", .proto = proto, .sport = 5000, .dport = 443};
-    struct six aside = {
-        .from = "198.51.100.7", .to = "10.0.0.5", .proto = proto, .sport = 443, .dport = 5000};
+    struct six aside = SIX(proto, "198.51.100.7", 443, "10.0.0.5", 5000);
     uint8_t frame[SIX_MAX];
     struct six_seen seen;
 

@@ -11,11 +11,6 @@
 
 static struct help_chain h;
 
-static uint64_t counter(const char *name)
-{
-    return help_chain_counter(&h, "nat", name);
-}
-
 static bool from_outside(uint8_t proto, uint16_t sport, uint16_t dport, uint8_t flags, struct nft_seen *seen)
 {
     struct nft_spec spec = HELP_PACKET(proto, REMOTE, sport, OUTSIDE, dport, .tcp = flags, .payload = 5);
@@ -64,7 +59,7 @@ CHAIN_TEST(what_it_begins_itself_has_a_port_of_the_pool)
     assert_true(from_inside(6, 8443, 80, NFT_SYN, &s));
     assert_true(s.src == OUTSIDE && s.sport >= 1024);
     assert_true(from_inside(6, 9000, 80, NFT_SYN, &s));
-    assert_int_equal(counter("mappings_created"), 2);
+    help_chain_counts(&h, "nat: mappings_created 2");
 }
 
 CHAIN_TEST(errors_about_them_are_translated)
@@ -87,7 +82,7 @@ CHAIN_TEST(errors_about_them_are_translated)
     error.dst = REMOTE;
     assert_true(help_chain_spec(&h, NF_INSIDE, &error, &s));
     assert_true(s.src == OUTSIDE && s.dst == REMOTE);
-    assert_int_equal(counter("icmp_errors_translated"), 2);
+    help_chain_counts(&h, "nat: icmp_errors_translated 2");
     /* About a session that there is not. */
     error.inner_len = help_quoted(inner, OUTSIDE, 53, REMOTE, 4001);
     error.src = ROUTER;
@@ -100,7 +95,8 @@ CHAIN_TEST(it_ends_as_others_do)
     assert_true(from_outside(6, 4000, 443, NFT_SYN, NULL));
     assert_int_equal(help_chain_command(&h, "clear nat tcp/443"), 0);
     help_chain_idle(&h, h.now);
-    assert_false(from_inside(6, 8443, 4000, NFT_SYN | NFT_ACK, NULL) && counter("mappings_created") == 0);
+    assert_false(from_inside(6, 8443, 4000, NFT_SYN | NFT_ACK, NULL) &&
+                 help_chain_counter(&h, "nat", "mappings_created") == 0);
     assert_true(from_outside(6, 4001, 443, NFT_SYN, NULL));
     help_chain_wait_tenths(&h, 2400);
     static char text[16384];
@@ -111,8 +107,7 @@ CHAIN_TEST(it_ends_as_others_do)
 /* What a session begins with from inside, only its source is the NAT's: an NF behind it sees the service. */
 CHAIN_TEST(a_load_balancer_behind_it_sees_the_service)
 {
-    struct nft_spec out = {
-        .src = HOST, .dst = REMOTE, .sport = 5000, .dport = 80, .proto = 6, .tcp = NFT_SYN};
+    struct nft_spec out = HELP_PACKET(6, HOST, 5000, REMOTE, 80, .tcp = NFT_SYN);
     struct nft_seen s;
 
     help_chain_open(&h,

@@ -236,8 +236,7 @@ static void open_hairpins(void)
 static void hairpin(uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport, struct nft_seen *s)
 {
     static const uint8_t mac[6] = {2, 0, 0, 0, 0, 1};
-    struct nft_spec spec = {
-        .src = src, .dst = dst, .sport = sport, .dport = dport, .proto = 6, .tcp = NFT_SYN};
+    struct nft_spec spec = HELP_PACKET(6, src, sport, dst, dport, .tcp = NFT_SYN);
     uint8_t frame[NFT_FRAME_MAX];
     uint32_t len = nft_frame(&spec, frame);
 

@@ -26,10 +26,7 @@ static bool from_inside(uint16_t port, uint8_t flags)
 
 static bool from_outside(uint16_t port, uint8_t flags)
 {
-    struct nft_spec spec = {
-        .src = REMOTE, .dst = OUTSIDE, .sport = 80, .dport = port, .proto = 6, .tcp = flags};
-
-    return help_chain_spec(&h, NF_OUTSIDE, &spec, NULL);
+    return help_chain_spec(&h, NF_OUTSIDE, &HELP_PACKET(6, REMOTE, 80, OUTSIDE, port, .tcp = flags), NULL);
 }
 
 static void open_connection(uint16_t port)

@@ -4,6 +4,7 @@
  * them is told, with its NF.
  */
 #include "nftest/nftest.h"
+#include "tests/help/frame.h"
 #include "tests/help/test.h"
 
 #define FIELDS 10u
@@ -181,18 +182,35 @@ static const struct nft_spec frame = {.src = NFT_IP(10, 0, 0, 1),
                                       .proto = 17,
                                       .payload = 200};
 
-static struct nft *open_nf(const char *nf, const char *config)
+/* A file with this text, which the caller removes. */
+static char *file_of(char path[], const char *text)
 {
-    char path[] = "/tmp/test-nftest-XXXXXX";
     int fd = mkstemp(path);
-    struct nft *t;
 
     assert_true(fd >= 0);
-    dprintf(fd, "chain: { name: test, nfs: [ { %s: { %s } } ] }\n", nf, config);
+    dprintf(fd, "%s", text);
     close(fd);
-    t = nft_open(path);
+    return path;
+}
+
+/* A chain of these NFs, "{ NAME: { … } }". */
+static struct nft *open_lanes(const char *nfs, unsigned lanes)
+{
+    char path[] = "/tmp/test-nftest-XXXXXX", text[512];
+    struct nft *t;
+
+    snprintf(text, sizeof(text), "chain: { name: test, nfs: [ %s ] }\n", nfs);
+    t = nft_open_lanes(file_of(path, text), lanes);
     unlink(path);
     return t;
+}
+
+static struct nft *open_nf(const char *nf, const char *config)
+{
+    char nfs[256];
+
+    snprintf(nfs, sizeof(nfs), "{ %s: { %s } }", nf, config);
+    return open_lanes(nfs, 1);
 }
 
 static struct nft *open_chain(const char *how)
@@ -243,13 +261,10 @@ TEST(a_connection_is_played)
     const struct nft_spec client = {
         .src = NFT_IP(10, 0, 0, 1), .dst = NFT_IP(192, 0, 2, 1), .sport = 4000, .dport = 80};
     char rules[] = "/tmp/test-nftest-rules-XXXXXX", config[128];
-    int fd = mkstemp(rules);
     struct nft_tcp c;
     struct nft *t;
 
-    assert_true(fd >= 0);
-    dprintf(fd, "drop tcp any any -> any any (content:\"wicked\"; sid:1;)\n");
-    close(fd);
+    file_of(rules, "drop tcp any any -> any any (content:\"wicked\"; sid:1;)\n");
     snprintf(config, sizeof(config), "outside: 203.0.113.1 } }, { ips: { rules: %s", rules);
     t = open_nf("nat", config);
     assert_true(nft_tcp_open(t, &c, NF_INSIDE, &client));
@@ -291,18 +306,12 @@ TEST(text_is_the_payload)
 /* A rate over four lanes, whose clients are one lane's and another's: one number for all, through kills. */
 TEST(lanes_are_dealt_to)
 {
-    char path[] = "/tmp/test-nftest-XXXXXX";
-    int fd = mkstemp(path);
+    struct nft *t =
+        open_lanes("{ rate_limiter: { clients: inside, pps: 1, burst_packets: 10, timeout: 5 } }, "
+                   "{ tried: { how: sound } }",
+                   4);
     uint64_t passed = 0;
-    struct nft *t;
 
-    assert_true(fd >= 0);
-    dprintf(fd, "chain: { name: test, nfs: [ { rate_limiter: { clients: inside, pps: 1, burst_packets: 10, "
-                "timeout: 5 } }, "
-                "{ tried: { how: sound } } ] }\n");
-    close(fd);
-    t = nft_open_lanes(path, 4);
-    unlink(path);
     for (unsigned i = 0; i < 60; i++) { /* three clients, twenty flows of each */
         struct nft_spec spec = frame;
 
@@ -359,14 +368,8 @@ TEST(each_breach_is_told)
 static uint32_t make_segment(uint8_t bytes[NFT_FRAME_MAX])
 {
     static const uint8_t options[8] = {2, 4, 5, 0xb4, 4, 2, 3, 3};
-    struct nft_spec spec = {.src = NFT_IP(10, 0, 0, 1),
-                            .dst = NFT_IP(10, 0, 0, 2),
-                            .sport = 1,
-                            .dport = 2,
-                            .proto = NF_PROTO_TCP,
-                            .tcp = NFT_ACK,
-                            .ip_id = 0x1234,
-                            .payload = 40};
+    struct nft_spec spec = HELP_PACKET(NF_PROTO_TCP, NFT_IP(10, 0, 0, 1), 1, NFT_IP(10, 0, 0, 2), 2,
+                                       .tcp = NFT_ACK, .ip_id = 0x1234, .payload = 40);
     uint32_t len = nft_frame(&spec, bytes);
 
     bytes[14 + 8] = 33;

@@ -16,22 +16,6 @@
 static struct help_chain h;
 static uint8_t frame[NFT_FRAME_MAX];
 
-static uint64_t counter(const char *name)
-{
-    return help_chain_counter(&h, "policer", name);
-}
-
-static void open_policer(const char *classes)
-{
-    help_chain_open(&h, POLICER, classes, 1);
-    h.now = HELP_SECOND;
-}
-
-static void wait_ms(uint64_t ms)
-{
-    help_chain_idle(&h, h.now + ms * (HELP_SECOND / 1000));
-}
-
 /* The DSCP with which a frame of `size` bytes passes; NONE: it does not. */
 #define NONE 64u
 static unsigned send_ipv4(uint8_t side, uint32_t size, unsigned dscp)
@@ -65,15 +49,15 @@ static unsigned send_ipv6(uint8_t side, uint32_t size, unsigned dscp)
 
 CHAIN_TEST(packets_over_the_rate_are_dropped)
 {
-    open_policer("class voice dscp ef rate 10 pps burst 3\n");
+    help_chain_begin(&h, POLICER, "class voice dscp ef rate 10 pps burst 3\n");
     for (unsigned i = 0; i < 3; i++)
         assert_int_equal(send_ipv4(i % 2, FRAME, EF), EF);
     assert_int_equal(send_ipv4(NF_INSIDE, FRAME, EF), NONE);
     assert_int_equal(send_ipv6(NF_INSIDE, FRAME, EF), NONE); /* families have one bucket */
     assert_int_equal(send_ipv4(NF_INSIDE, FRAME, 0), 0);     /* of no class */
-    wait_ms(99);
+    help_chain_wait_ms(&h, 99);
     assert_int_equal(send_ipv4(NF_INSIDE, FRAME, EF), NONE);
-    wait_ms(1);
+    help_chain_wait_ms(&h, 1);
     assert_int_equal(send_ipv6(NF_INSIDE, FRAME, EF), EF);
     help_chain_counts(&h, "policer: conformed 4, exceeded 3, dropped 3, other 1");
     help_chain_has(
@@ -84,19 +68,21 @@ CHAIN_TEST(packets_over_the_rate_are_dropped)
 
 CHAIN_TEST(bits_are_those_of_frames)
 {
-    open_policer("class bulk dscp cs1 rate 8000 bps burst 73728\n"); /* 9216 bytes, 1000 a second */
+    help_chain_begin(&h, POLICER,
+                     "class bulk dscp cs1 rate 8000 bps burst 73728\n"); /* 9216 bytes, 1000 a second */
     for (unsigned i = 0; i < 9; i++)
         assert_int_equal(send_ipv4(NF_INSIDE, 1024, 8), 8);
     assert_int_equal(send_ipv4(NF_INSIDE, 60, 8), NONE);
-    wait_ms(60);
+    help_chain_wait_ms(&h, 60);
     assert_int_equal(send_ipv4(NF_INSIDE, 61, 8), NONE);
     assert_int_equal(send_ipv4(NF_INSIDE, 60, 8), 8); /* what is dropped takes nothing */
 }
 
 CHAIN_TEST(sides_and_the_first_line_that_has_the_dscp)
 {
-    open_policer("class in in dscp ef rate 1 pps burst 1\nclass out out dscp ef,0 rate 1 pps burst 2\n"
-                 "class rest dscp any rate 1 pps burst 1 exceed dscp 1\n");
+    help_chain_begin(&h, POLICER,
+                     "class in in dscp ef rate 1 pps burst 1\nclass out out dscp ef,0 rate 1 pps burst 2\n"
+                     "class rest dscp any rate 1 pps burst 1 exceed dscp 1\n");
     assert_int_equal(send_ipv4(NF_OUTSIDE, FRAME, EF), EF);
     assert_int_equal(send_ipv4(NF_OUTSIDE, FRAME, EF), NONE);
     assert_int_equal(send_ipv4(NF_INSIDE, FRAME, EF), EF);
@@ -111,19 +97,22 @@ CHAIN_TEST(sides_and_the_first_line_that_has_the_dscp)
 /* RFC 2698, color-blind. */
 CHAIN_TEST(two_rates_make_three_colors)
 {
-    open_policer("class data dscp af11 rate 10 pps burst 2 peak 20 burst 4 exceed dscp af12 violate drop\n");
+    help_chain_begin(
+        &h, POLICER,
+        "class data dscp af11 rate 10 pps burst 2 peak 20 burst 4 exceed dscp af12 violate drop\n");
     assert_int_equal(send_ipv4(NF_INSIDE, FRAME, 10), 10);
     assert_int_equal(send_ipv4(NF_INSIDE, FRAME, 10), 10);
     assert_int_equal(send_ipv6(NF_INSIDE, FRAME, 10), 12);
     assert_int_equal(send_ipv4(NF_INSIDE, FRAME, 10), 12);
     assert_int_equal(send_ipv4(NF_INSIDE, FRAME, 10), NONE);
-    wait_ms(50); /* one token of the peak, half a one of the rate */
+    help_chain_wait_ms(&h, 50); /* one token of the peak, half a one of the rate */
     assert_int_equal(send_ipv4(NF_INSIDE, FRAME, 10), 12);
-    wait_ms(50);
+    help_chain_wait_ms(&h, 50);
     assert_int_equal(send_ipv4(NF_INSIDE, FRAME, 10), 10);
     assert_int_equal(send_ipv4(NF_INSIDE, FRAME, 10), NONE);
     help_chain_counts(&h, "policer: conformed 3, exceeded 3, violated 2, dropped 2, remarked 3");
-    open_policer("class data dscp any rate 10 pps burst 1 peak 20 burst 2\n"); /* what exceeds passes */
+    help_chain_begin(&h, POLICER,
+                     "class data dscp any rate 10 pps burst 1 peak 20 burst 2\n"); /* what exceeds passes */
     assert_int_equal(send_ipv4(NF_INSIDE, FRAME, 10), 10);
     assert_int_equal(send_ipv4(NF_INSIDE, FRAME, 10), 10);
     assert_int_equal(send_ipv4(NF_INSIDE, FRAME, 10), NONE);
@@ -133,18 +122,18 @@ CHAIN_TEST(what_has_no_dscp)
 {
     static const uint8_t arp[60] = {[12] = 8, [13] = 6, 0, 1, 8, 0, 6, 4};
 
-    open_policer("class all dscp any rate 1 pps burst 1\n");
+    help_chain_begin(&h, POLICER, "class all dscp any rate 1 pps burst 1\n");
     memcpy(frame, arp, sizeof(arp));
     for (unsigned i = 0; i < 3; i++)
         assert_int_equal(help_chain_send(&h, NF_INSIDE, frame, sizeof(arp)).drop, 0);
-    assert_int_equal(counter("other"), 3);
+    help_chain_counts(&h, "policer: other 3");
     assert_int_equal(send_ipv4(NF_INSIDE, FRAME, 0), 0);
     frame[24] ^= 1; /* the checksum of its header */
     assert_int_not_equal(help_chain_send(&h, NF_INSIDE, frame, FRAME).drop, 0);
     help_ipv6_header(frame + 14, 17, "2001:db8::1", "2001:db8::2", 16);
     frame[14] = 0x50;
     assert_int_not_equal(help_ipv6_send(&h, NF_INSIDE, frame, 70).drop, 0);
-    assert_int_equal(counter("malformed"), 2);
+    help_chain_counts(&h, "policer: malformed 2");
 }
 
 /* ---- a second implementation: levels in billionths of a token, one packet after the other ---- */
@@ -230,7 +219,7 @@ CHAIN_TEST(it_does_what_the_second_implementation_does)
     char text[512];
 
     snprintf(text, sizeof(text), "%s%s%s", model[0].line, model[1].line, model[2].line);
-    open_policer(text);
+    help_chain_begin(&h, POLICER, text);
     for (unsigned i = 0; i < 3; i++) {
         model[i].rate.level = (unsigned __int128)model[i].rate.burst * HELP_SECOND;
         model[i].most.level = (unsigned __int128)model[i].most.burst * HELP_SECOND;
@@ -248,7 +237,7 @@ CHAIN_TEST(it_does_what_the_second_implementation_does)
         seen[out]++;
     }
     assert_true(seen[NONE] > 1000 && seen[1] > 1000 && seen[3] > 1000 && seen[46] > 1000);
-    assert_int_equal(counter("dropped"), seen[NONE]);
+    help_chain_counts(&h, "policer: dropped %lu", seen[NONE]);
 }
 
 /* ---- operators ---- */
@@ -266,8 +255,9 @@ CHAIN_TEST(commands_change_rates_and_fill_buckets)
                                           "set policer voice.peak=1", "set policer bulky.rate=1",
                                           "clear policer voi"};
 
-    open_policer("class voice dscp ef rate 1 pps burst 2\n"
-                 "class bulk dscp 0 rate 100000 bps burst 73728 peak 200000 burst 73728\n");
+    help_chain_begin(&h, POLICER,
+                     "class voice dscp ef rate 1 pps burst 2\n"
+                     "class bulk dscp 0 rate 100000 bps burst 73728 peak 200000 burst 73728\n");
     for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
         assert_int_equal(help_chain_command(&h, wrong[i]), FT_EINVAL);
     for (unsigned i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++)
@@ -281,7 +271,7 @@ CHAIN_TEST(commands_change_rates_and_fill_buckets)
         assert_int_equal(send_ipv4(NF_INSIDE, FRAME, EF), i < 2 ? EF : NONE);
     assert_int_equal(help_chain_command(&h, "set policer voice.rate=1000"), FT_OK);
     assert_int_equal(help_chain_command(&h, "set policer voice.burst=4"), FT_OK);
-    wait_ms(100);
+    help_chain_wait_ms(&h, 100);
     for (unsigned i = 0; i < 5; i++)
         assert_int_equal(send_ipv4(NF_INSIDE, FRAME, EF), i < 4 ? EF : NONE);
     assert_int_equal(help_chain_command(&h, "clear policer"), FT_OK);
@@ -293,8 +283,9 @@ CHAIN_TEST(the_file_changes_under_buckets)
 {
     struct ft_fault fault = {""};
 
-    open_policer("class a dscp 1 rate 1 pps burst 2\nclass b dscp 2 rate 1 pps burst 2\n"
-                 "class c dscp 3 rate 1 pps burst 2\n");
+    help_chain_begin(&h, POLICER,
+                     "class a dscp 1 rate 1 pps burst 2\nclass b dscp 2 rate 1 pps burst 2\n"
+                     "class c dscp 3 rate 1 pps burst 2\n");
     for (unsigned i = 0; i < 3; i++)
         for (unsigned dscp = 1; dscp <= 3; dscp++)
             assert_int_equal(send_ipv4(NF_INSIDE, FRAME, dscp), i < 2 ? dscp : NONE);
@@ -313,7 +304,7 @@ CHAIN_TEST(the_file_changes_under_buckets)
     help_chain_has(&h, "policer",
                    "\"class\":\"b\",\"unit\":\"pps\",\"rate\":10,\"burst\":5,\"peak\":0,\"peak_burst\":0,"
                    "\"conformed\":2,\"exceeded\":2,");
-    wait_ms(1000);
+    help_chain_wait_ms(&h, 1000);
     for (unsigned i = 0; i < 6; i++)
         assert_int_equal(send_ipv4(NF_INSIDE, FRAME, 2), i < 5 ? 2 : NONE);
 }
@@ -325,7 +316,7 @@ static void refused(const char *text, const char *expected)
 
 CHAIN_TEST(bad_files_are_refused)
 {
-    open_policer("class a dscp 1 rate 1 pps burst 2\n");
+    help_chain_begin(&h, POLICER, "class a dscp 1 rate 1 pps burst 2\n");
     refused("", "no class, expected at least one");
     refused("class a dscp 1 rate 0 pps burst 1\n", "'0', expected a rate, 1 to 1000000000000");
     refused("class a dscp 1 rate 1 kbps burst 1\n", "'kbps', expected bps or pps");
@@ -345,14 +336,16 @@ CHAIN_TEST(captures_have_the_packets_that_tshark_counts)
     static const char tight[] = "class all dscp any rate 20 pps burst 10 peak 50 burst 20 exceed dscp 1\n";
 
     help_captures_or_skip();
-    open_policer(fits);
+    help_chain_begin(&h, POLICER, fits);
     if (help_chain_same(&h, "ftp-bruteforce.pcap", false)) {
         help_chain_counts(&h, "policer: conformed 516, other 90");
     }
     if (help_chain_same(&h, "mixed.pcap", false))
-        assert_int_equal(counter("conformed"), 57);
-    open_policer(tight);
+        help_chain_counts(&h, "policer: conformed 57");
+    help_chain_begin(&h, POLICER, tight);
     if (help_chain_same(&h, "gnutella.pcap", false))
-        assert_true(counter("conformed") > 100 && counter("exceeded") > 100 && counter("violated") > 100);
+        assert_true(help_chain_counter(&h, "policer", "conformed") > 100 &&
+                    help_chain_counter(&h, "policer", "exceeded") > 100 &&
+                    help_chain_counter(&h, "policer", "violated") > 100);
     help_chain_same(&h, "badpackets.pcap", false);
 }

@@ -174,14 +174,12 @@ TEST(a_mapping_belongs_to_the_lane_that_made_it)
     r.config.lanes = HELP_LANES;
     help_race_open(&r);
     for (unsigned lane = 0; lane < HELP_LANES; lane++) {
-        struct nft_spec ask = {
-            .src = NFT_IP(10, 0, 0, 9), .dst = REMOTE, .sport = 7, .dport = 53, .proto = 17, .payload = 9};
+        struct nft_spec ask = HELP_PACKET(17, NFT_IP(10, 0, 0, 9), 7, REMOTE, 53, .payload = 9);
         struct nf_packet p = frame_of(&ask, NF_INSIDE, out);
         assert_false(nf_chain_owner(r.chains[0], &p, &owner));
         assert_true(passes(&r, lane, &p));
         assert_true(nft_see(out, p.len, &s));
-        struct nft_spec reply = {
-            .src = REMOTE, .dst = OUTSIDE, .sport = 53, .dport = s.sport, .proto = 17, .payload = 9};
+        struct nft_spec reply = HELP_PACKET(17, REMOTE, 53, OUTSIDE, s.sport, .payload = 9);
         struct nft_spec about = {.src = NFT_IP(192, 0, 2, 1), .dst = OUTSIDE, .proto = 1, .type = 3};
         about.inner = out + s.l3;
         about.inner_len = (uint16_t)(s.end - s.l3);

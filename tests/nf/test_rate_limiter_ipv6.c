@@ -18,10 +18,8 @@ static bool tcp(uint8_t side, const char *from, uint16_t sport, const char *to, 
 
 static bool ipv4(uint32_t from)
 {
-    struct nft_spec spec = {
-        .src = from, .dst = NFT_IP(192, 0, 2, 1), .sport = 9, .dport = 9, .proto = 17, .payload = 4};
-
-    return help_chain_spec(&h, NF_OUTSIDE, &spec, NULL);
+    return help_chain_spec(&h, NF_OUTSIDE, &HELP_PACKET(17, from, 9, NFT_IP(192, 0, 2, 1), 9, .payload = 4),
+                           NULL);
 }
 
 CHAIN_TEST(hosts_of_a_prefix_are_one_client)

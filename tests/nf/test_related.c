@@ -24,14 +24,8 @@ static bool pass(uint8_t side, const struct six *s)
 static bool error(uint8_t side, const char *from, const char *to, uint8_t type, const struct six *about,
                   uint32_t more)
 {
-    struct six e = SIX(six_is_ipv6(about) ? 58 : 1, from, 0, to, 0, .type = type);
-
-    return help_chain_error(&h, side, &e, about, more, &seen, &quoted);
-}
-
-static uint64_t counter(const char *nf, const char *name)
-{
-    return help_chain_counter(&h, nf, name);
+    return help_chain_error(&h, side, &SIX(six_is_ipv6(about) ? 58 : 1, from, 0, to, 0, .type = type), about,
+                            more, &seen, &quoted);
 }
 
 /* ---- firewall ---- */
@@ -74,7 +68,7 @@ CHAIN_TEST(what_a_firewall_lets_pass_is_addressed_to_the_sender)
                 /* About a packet that went the same way as the error. */
                 assert_false(error(NF_OUTSIDE, f->client, f->server, f->types[t], &asked, more));
             }
-        assert_int_equal(counter("firewall", "related"), related);
+        help_chain_counts(&h, "firewall: related %lu", related);
     }
 }
 
@@ -93,15 +87,14 @@ CHAIN_TEST(what_has_no_ports_has_errors_too)
         assert_true(pass(NF_INSIDE, &sent));
         assert_true(error(NF_OUTSIDE, f->router, f->server, type, &sent, 0));
         assert_false(error(NF_OUTSIDE, f->router, f->other, type, &sent, 0));
-        assert_int_equal(counter("firewall", "related"), 1);
+        help_chain_counts(&h, "firewall: related 1");
     }
 }
 
 /* Rules judge it as any other packet. */
 CHAIN_TEST(a_rule_may_let_another_pass)
 {
-    struct six asked = {
-        .from = "10.0.0.80", .to = "198.51.100.66", .proto = 17, .sport = 9, .dport = 53, .payload = 30};
+    struct six asked = SIX(17, "10.0.0.80", 9, "198.51.100.66", 53, .payload = 30);
 
     help_chain_open(&h, WALL, RULES, 1);
     assert_true(pass(NF_INSIDE, &asked));
@@ -115,8 +108,7 @@ CHAIN_TEST(a_rule_may_let_another_pass)
 
 static void an_error_through_the_nat_is_addressed_to_the_sender(const char *nfs)
 {
-    struct six out = {
-        .from = "10.0.0.5", .to = "198.51.100.9", .proto = 17, .sport = 5000, .dport = 53, .payload = 30};
+    struct six out = SIX(17, "10.0.0.5", 5000, "198.51.100.9", 53, .payload = 30);
     struct six left, in, came;
     char own[46];
 
@@ -126,8 +118,7 @@ static void an_error_through_the_nat_is_addressed_to_the_sender(const char *nfs)
     left = out;
     left.from = own;
     left.sport = seen.sport;
-    in = (struct six){
-        .from = "198.51.100.9", .to = own, .proto = 17, .sport = 53, .dport = left.sport, .payload = 30};
+    in = SIX(17, "198.51.100.9", 53, own, left.sport, .payload = 30);
     assert_true(pass(NF_OUTSIDE, &in));
     came = in;
     came.to = "10.0.0.5";
@@ -137,8 +128,7 @@ static void an_error_through_the_nat_is_addressed_to_the_sender(const char *nfs)
     assert_false(error(NF_OUTSIDE, "192.0.2.1", "10.0.0.5", 3, &left, 0));
     assert_false(error(NF_INSIDE, "10.0.0.5", "192.0.2.200", 3, &came, 0));
     assert_false(error(NF_INSIDE, "10.0.0.99", "192.0.2.200", 3, &came, 180));
-    assert_int_equal(counter("nat", "icmp_errors_translated"), 0);
-    assert_int_equal(counter("firewall", "related"), 0);
+    help_chain_counts(&h, "nat: icmp_errors_translated 0, firewall: related 0");
     assert_true(error(NF_OUTSIDE, "192.0.2.1", own, 3, &left, 0));
     assert_string_equal(seen.to, "10.0.0.5");
     assert_string_equal(quoted.from, "10.0.0.5");
@@ -147,8 +137,7 @@ static void an_error_through_the_nat_is_addressed_to_the_sender(const char *nfs)
     assert_string_equal(seen.from, own);
     assert_string_equal(quoted.to, own);
     assert_int_equal(quoted.dport, left.sport);
-    assert_int_equal(counter("nat", "icmp_errors_translated"), 2);
-    assert_int_equal(counter("firewall", "related"), 2);
+    help_chain_counts(&h, "nat: icmp_errors_translated 2, firewall: related 2");
 }
 
 CHAIN_TEST(errors_through_a_nat_in_either_order)
@@ -161,8 +150,7 @@ CHAIN_TEST(errors_through_a_nat_in_either_order)
 CHAIN_TEST(the_load_balancer_leaves_others_as_they_are)
 {
     struct six ask = SIX(6, "198.51.100.9", 4000, "203.0.113.10", 80, .tcp = NFT_SYN, .payload = 30);
-    struct six answer = {
-        .from = "203.0.113.10", .to = "198.51.100.9", .proto = 6, .sport = 80, .dport = 4000, .payload = 30};
+    struct six answer = SIX(6, "203.0.113.10", 80, "198.51.100.9", 4000, .payload = 30);
     struct six came = ask;
 
     help_chain_open(&h, "    - load_balancer: { vip: 203.0.113.10, port: 80, backends: \"10.0.1.1:8080\" }\n",
@@ -177,7 +165,7 @@ CHAIN_TEST(the_load_balancer_leaves_others_as_they_are)
     assert_true(error(NF_INSIDE, "10.0.1.1", "192.0.2.200", 3, &came, 0));
     assert_string_equal(seen.from, "10.0.1.1");
     assert_string_equal(quoted.to, "10.0.1.1");
-    assert_int_equal(counter("load_balancer", "icmp_errors_translated"), 0);
+    help_chain_counts(&h, "load_balancer: icmp_errors_translated 0");
     assert_true(error(NF_OUTSIDE, "192.0.2.1", "203.0.113.10", 3, &answer, 0));
     assert_string_equal(seen.to, "10.0.1.1");
     assert_string_equal(quoted.from, "10.0.1.1");
@@ -189,10 +177,8 @@ CHAIN_TEST(the_load_balancer_leaves_others_as_they_are)
 CHAIN_TEST(errors_through_nat64)
 {
     struct six out = SIX(17, "2001:db8::c", 5000, "64:ff9b::c633:6401", 53, .payload = 30);
-    struct six left = {
-        .from = "203.0.113.1", .to = "198.51.100.1", .proto = 17, .sport = 5000, .dport = 53, .payload = 30};
-    struct six in = {
-        .from = "198.51.100.1", .to = "203.0.113.1", .proto = 17, .sport = 53, .dport = 5000, .payload = 30};
+    struct six left = SIX(17, "203.0.113.1", 5000, "198.51.100.1", 53, .payload = 30);
+    struct six in = SIX(17, "198.51.100.1", 53, "203.0.113.1", 5000, .payload = 30);
     struct six came = SIX(17, "64:ff9b::c633:6401", 53, "2001:db8::c", 5000, .payload = 30);
 
     help_chain_open(&h, "    - nat64: { outside: [203.0.113.1, 203.0.113.2], preserve_ports: true }\n" WALL,
@@ -204,14 +190,12 @@ CHAIN_TEST(errors_through_nat64)
     assert_false(error(NF_OUTSIDE, "192.0.2.1", strcmp(in.to, "203.0.113.1") ? "203.0.113.1" : "203.0.113.2",
                        3, &left, 0));
     assert_false(error(NF_INSIDE, "2001:db8::c", "64:ff9b::c633:6402", 1, &came, 0));
-    assert_int_equal(counter("nat64", "icmp_errors_translated"), 0);
-    assert_int_equal(counter("firewall", "related"), 0);
+    help_chain_counts(&h, "nat64: icmp_errors_translated 0, firewall: related 0");
     assert_true(error(NF_OUTSIDE, "192.0.2.1", in.to, 3, &left, 0));
     assert_string_equal(seen.to, "2001:db8::c");
     assert_true(error(NF_INSIDE, "2001:db8::c", "64:ff9b::c633:6401", 1, &came, 0));
     assert_string_equal(seen.to, "198.51.100.1");
-    assert_int_equal(counter("nat64", "icmp_errors_translated"), 2);
-    assert_int_equal(counter("firewall", "related"), 2);
+    help_chain_counts(&h, "nat64: icmp_errors_translated 2, firewall: related 2");
 }
 
 /* The prefix is another one outside, in the error as in what it quotes. */
@@ -230,7 +214,7 @@ static void errors_through_nptv6(const char *nfs)
     assert_true(error(NF_OUTSIDE, "2001:db8:2::1", own, 1, &left, 0));
     assert_string_equal(seen.to, out.from);
     assert_string_equal(quoted.from, out.from);
-    assert_int_equal(counter("firewall", "related"), 1);
+    help_chain_counts(&h, "firewall: related 1");
 }
 
 CHAIN_TEST(errors_through_nptv6_in_either_order)

@@ -26,17 +26,7 @@ static struct help_chain h;
 
 static bool flow(uint16_t port, struct nft_seen *out)
 {
-    const struct nft_spec spec = {
-        .src = 0x0a000009, .dst = 0xc0000201, .proto = 17, .sport = port, .dport = 53};
-
-    return help_chain_spec(&h, NF_INSIDE, &spec, out);
-}
-
-static uint32_t rows(const char *nf)
-{
-    static char text[1 << 20];
-
-    return help_chain_show(&h, nf, text, sizeof(text));
+    return help_chain_spec(&h, NF_INSIDE, &HELP_PACKET(17, 0x0a000009, port, 0xc0000201, 53), out);
 }
 
 CHAIN_TEST(a_nat_begins_anew)
@@ -46,15 +36,15 @@ CHAIN_TEST(a_nat_begins_anew)
     help_chain_open(&h, RESETS, NULL, 7);
     for (unsigned i = 0; i < 100; i++)
         assert_true(flow((uint16_t)(5000 + i), &seen));
-    assert_int_equal(rows("nat"), 100);
-    assert_int_equal(rows("monitor"), 100);
+    assert_int_equal(help_chain_rows(&h, "nat"), 100);
+    assert_int_equal(help_chain_rows(&h, "monitor"), 100);
     assert_int_equal(help_chain_command(&h, "reset nat"), 0);
-    assert_int_equal(rows("nat"), 0);
+    assert_int_equal(help_chain_rows(&h, "nat"), 0);
     help_chain_is_sound(&h);
     /* All of its ports are free again, and sessions that it translated have ended. */
     for (unsigned i = 0; i < 1000; i++)
         assert_true(flow((uint16_t)(5000 + i), &seen));
-    assert_int_equal(rows("nat"), 1000);
+    assert_int_equal(help_chain_rows(&h, "nat"), 1000);
     help_chain_is_sound(&h);
 }
 

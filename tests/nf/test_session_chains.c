@@ -18,12 +18,6 @@
 
 static struct help_chain h;
 
-static void open_chain(const char *nfs)
-{
-    help_chain_open(&h, nfs, RULES, 1);
-    h.now = HELP_SECOND;
-}
-
 static bool send_udp(uint8_t side, uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport)
 {
     struct nft_spec s = {.src = src, .dst = dst, .sport = sport, .dport = dport, .proto = 17, .payload = 9};
@@ -43,11 +37,10 @@ static bool send_tcp(uint8_t side, uint8_t flags)
 /* "Port unreachable", about an answer of REMOTE's name server to `host`. */
 static bool complain(uint32_t host)
 {
-    struct nft_spec quoted = {
-        .src = REMOTE, .dst = host, .sport = 53, .dport = 5000, .proto = 17, .payload = 8};
+    struct nft_spec quoted = HELP_PACKET(17, REMOTE, 53, host, 5000, .payload = 8);
     uint8_t frame[NFT_FRAME_MAX];
-    struct nft_spec error = {
-        .src = host, .dst = REMOTE, .proto = 1, .type = 3, .code = 3, .inner = frame + 14, .inner_len = 28};
+    struct nft_spec error =
+        HELP_PACKET(1, host, 0, REMOTE, 0, .type = 3, .code = 3, .inner = frame + 14, .inner_len = 28);
 
     nft_frame(&quoted, frame);
     return help_chain_spec(&h, NF_INSIDE, &error, NULL);
@@ -56,7 +49,7 @@ static bool complain(uint32_t host)
 /* Both leave from the one outside address, to the same remote, without ports: nobody answers them. */
 CHAIN_TEST(errors_of_two_hosts_to_one_remote_pass)
 {
-    open_chain(NAT MONITOR);
+    help_chain_begin(&h, NAT MONITOR, RULES);
     assert_true(send_udp(NF_INSIDE, HOST, 5000, REMOTE, 53));
     assert_true(send_udp(NF_INSIDE, SECOND, 5000, REMOTE, 53));
     for (unsigned i = 0; i < 3; i++) {
@@ -79,8 +72,7 @@ static void open_service(const char *nfs, uint32_t backend)
     struct nft_spec syn = {.src = REMOTE, .dst = VIP, .sport = 5000, .dport = 80, .proto = 6, .tcp = NFT_SYN};
     struct nft_seen seen;
 
-    help_chain_open(&h, nfs, "allow in tcp to any port 80\ndefault allow out\ndefault deny in\n", 1);
-    h.now = HELP_SECOND;
+    help_chain_begin(&h, nfs, "allow in tcp to any port 80\ndefault allow out\ndefault deny in\n");
     assert_true(help_chain_spec(&h, NF_OUTSIDE, &syn, &seen));
     assert_int_equal(seen.dst, backend);
 }
@@ -91,8 +83,8 @@ static bool needs_fragments(uint32_t from, uint32_t backend, uint16_t port, uint
 {
     struct nft_spec quoted = {.src = REMOTE, .dst = backend, .sport = 5000, .dport = port, .proto = 6};
     uint8_t inner[NFT_FRAME_MAX], frame[NFT_FRAME_MAX];
-    struct nft_spec error = {
-        .src = from, .dst = REMOTE, .proto = 1, .type = 3, .code = 4, .inner = inner + 14, .inner_len = 40};
+    struct nft_spec error =
+        HELP_PACKET(1, from, 0, REMOTE, 0, .type = 3, .code = 4, .inner = inner + 14, .inner_len = 40);
     struct nft_seen seen;
     uint32_t len;
 
@@ -122,8 +114,7 @@ CHAIN_TEST(a_backends_error_reaches_the_client)
     open_service(BALANCED("pass", "172.16.0.11"), BACKEND);
     assert_true(needs_fragments(BACKEND, BACKEND, 80, VIP, VIP));
     assert_true(needs_fragments(NFT_IP(172, 16, 0, 1), BACKEND, 80, VIP, VIP));
-    assert_int_equal(help_chain_counter(&h, "nat", "not_ours"), 1 + 2);
-    assert_int_equal(help_chain_counter(&h, "load_balancer", "icmp_errors_translated"), 2);
+    help_chain_counts(&h, "nat: not_ours %u, load_balancer: icmp_errors_translated 2", 1 + 2);
 }
 
 /* Backends, and routers before them, may have addresses of `inside`. None of these leaves. */
@@ -152,12 +143,12 @@ CHAIN_TEST(an_error_about_nothing_known_goes_as_the_file_says)
 /* In one burst: the limiter drops the first fragment and lets the small one behind it pass. */
 CHAIN_TEST(a_later_fragment_does_not_speak_for_its_flow)
 {
-    struct nft_spec spec = {
-        .src = REMOTE, .dst = HOST, .sport = 9, .dport = 53, .proto = 17, .payload = 1472, .ip_id = 7};
+    struct nft_spec spec = HELP_PACKET(17, REMOTE, 9, HOST, 53, .payload = 1472, .ip_id = 7);
     uint8_t frame[2][NFT_FRAME_MAX];
     struct nf_packet packets[2];
 
-    open_chain("    - rate_limiter: { clients: outside, bps: 1, burst_bits: 73728 }\n" MONITOR);
+    help_chain_begin(&h, "    - rate_limiter: { clients: outside, bps: 1, burst_bits: 73728 }\n" MONITOR,
+                     RULES);
     for (uint16_t port = 100; port < 106; port++) { /* 72672 bits of them */
         spec.dport = port;
         assert_true(help_chain_spec(&h, NF_OUTSIDE, &spec, NULL));
@@ -181,7 +172,7 @@ CHAIN_TEST(a_later_fragment_does_not_speak_for_its_flow)
  * asked for as well, and the firewall denies it. */
 CHAIN_TEST(a_request_that_another_dropped_is_judged_when_it_comes_again)
 {
-    open_chain(WALL "    - rate_limiter: { clients: outside, pps: 1, burst_packets: 1 }\n");
+    help_chain_begin(&h, WALL "    - rate_limiter: { clients: outside, pps: 1, burst_packets: 1 }\n", RULES);
     assert_true(send_tcp(NF_INSIDE, NFT_SYN));
     assert_true(send_tcp(NF_OUTSIDE, NFT_SYN | NFT_ACK)); /* takes what the limiter has */
     assert_true(send_tcp(NF_INSIDE, NFT_RST));
@@ -189,8 +180,7 @@ CHAIN_TEST(a_request_that_another_dropped_is_judged_when_it_comes_again)
     assert_int_equal(help_chain_counter(&h, "rate_limiter", "over_packets"), 1);
     help_chain_wait_tenths(&h, 15);
     assert_false(send_tcp(NF_OUTSIDE, NFT_SYN));
-    assert_int_equal(help_chain_counter(&h, "rate_limiter", "over_packets"), 1);
-    assert_int_equal(help_chain_counter(&h, "firewall", "denied"), 1);
+    help_chain_counts(&h, "rate_limiter: over_packets 1, firewall: denied 1");
     assert_true(send_tcp(NF_INSIDE, NFT_SYN)); /* the other way it is allowed, as ever */
 }
 
@@ -207,7 +197,7 @@ static bool send_fragment(uint8_t side, uint32_t src, uint32_t dst, unsigned num
  */
 CHAIN_TEST(fragments_of_a_flow_without_the_nat_pass_as_they_are)
 {
-    open_chain(NAT MONITOR);
+    help_chain_begin(&h, NAT MONITOR, RULES);
     assert_true(send_udp(NF_OUTSIDE, REMOTE, 9, HOST, 53));
     assert_true(send_fragment(NF_INSIDE, HOST, REMOTE, 0));
     assert_true(send_fragment(NF_INSIDE, HOST, REMOTE, 1));
@@ -216,7 +206,7 @@ CHAIN_TEST(fragments_of_a_flow_without_the_nat_pass_as_they_are)
 
 CHAIN_TEST(what_the_firewall_has_forgotten_has_no_later_fragments)
 {
-    open_chain(WALL MONITOR);
+    help_chain_begin(&h, WALL MONITOR, RULES);
     assert_true(send_fragment(NF_INSIDE, HOST, REMOTE, 0));
     assert_true(send_fragment(NF_INSIDE, HOST, REMOTE, 1));
     assert_int_equal(help_chain_command(&h, "clear firewall"), 0);
@@ -227,15 +217,14 @@ CHAIN_TEST(what_the_firewall_has_forgotten_has_no_later_fragments)
 /* The firewall wants the flow for 100 s, the monitor for 2. */
 CHAIN_TEST(a_flow_is_left_to_those_that_are_still_in_it)
 {
-    static char text[32768];
-
-    open_chain("    - firewall: { rules: firewall.rules, udp: 100 }\n    - monitor: { timeout: 2 }\n");
+    help_chain_begin(
+        &h, "    - firewall: { rules: firewall.rules, udp: 100 }\n    - monitor: { timeout: 2 }\n", RULES);
     assert_true(send_udp(NF_INSIDE, HOST, 5000, REMOTE, 53));
     help_chain_wait_tenths(&h, 40);
-    assert_int_equal(help_chain_show(&h, "monitor", text, sizeof(text)), 1);
+    assert_int_equal(help_chain_rows(&h, "monitor"), 1);
     assert_int_equal(help_chain_command(&h, "clear firewall"), 0);
     help_chain_wait_tenths(&h, 2);
-    assert_int_equal(help_chain_show(&h, "monitor", text, sizeof(text)), 0);
+    assert_int_equal(help_chain_rows(&h, "monitor"), 0);
 }
 
 /* ---- keys that are alike ---- */
@@ -252,7 +241,7 @@ static void cross_packets(const char *nfs, uint32_t host, struct nf_packet packe
     static uint8_t frame[2][NFT_FRAME_MAX];
     uint64_t outputs;
 
-    open_chain(nfs);
+    help_chain_begin(&h, nfs, RULES);
     nf_sessions_lane(nf_chain_nf(h.chain, 1))->out_side = back_where_it_came_from;
     memset(packets, 0, 2 * sizeof(*packets));
     for (unsigned i = 0; i < 2; i++) {
@@ -292,14 +281,14 @@ CHAIN_TEST(an_echo_with_identifier_0_is_no_error)
 {
     struct nft_spec echo = {.src = HOST, .dst = REMOTE, .proto = 1, .type = 8, .payload = 8};
 
-    open_chain(MONITOR);
+    help_chain_begin(&h, MONITOR, RULES);
     assert_true(help_chain_spec(&h, NF_INSIDE, &echo, NULL));
     assert_true(complain(HOST));
     assert_true(complain(HOST));
     assert_int_equal(nf_sessions_count(nf_chain_find(h.chain, "monitor")), 2);
     help_chain_has(&h, "monitor", "\"from\":\"10.1.2.3:0\",\"to\":\"198.51.100.7:0\",\"packets\":2,");
     /* Nor is it the answer to one. */
-    open_chain(MONITOR);
+    help_chain_begin(&h, MONITOR, RULES);
     assert_true(complain(HOST));
     echo.src = REMOTE;
     echo.dst = HOST;
@@ -318,13 +307,13 @@ static bool send_from(uint32_t host, uint16_t port)
 
 CHAIN_TEST(the_limiter_sees_addresses_as_they_are_where_it_stands)
 {
-    open_chain(LIMIT("pps: 1, burst_packets: 2") NAT);
+    help_chain_begin(&h, LIMIT("pps: 1, burst_packets: 2") NAT, RULES);
     assert_true(send_from(HOST, 1) && send_from(HOST, 2) && send_from(SECOND, 1) && send_from(SECOND, 2));
     assert_false(send_from(HOST, 3) || send_from(SECOND, 3));
     assert_int_equal(help_chain_counter(&h, "rate_limiter", "clients_new"), 2);
     help_chain_has(&h, "rate_limiter", "{\"client\":\"10.1.2.3\",\"packets_left\":0,");
     /* Behind the NAT both are one client, and what it drops leaves no mapping. */
-    open_chain(NAT LIMIT("pps: 1, burst_packets: 2"));
+    help_chain_begin(&h, NAT LIMIT("pps: 1, burst_packets: 2"), RULES);
     assert_true(send_from(HOST, 1) && send_from(SECOND, 1));
     assert_false(send_from(HOST, 2) || send_from(SECOND, 2));
     assert_int_equal(help_chain_counter(&h, "rate_limiter", "clients_new"), 1);
@@ -347,7 +336,7 @@ CHAIN_TEST(connections_that_end_with_their_mapping_are_given_back)
     static const char *const chains[] = {LIMIT("max_connections: 2") NAT, NAT LIMIT("max_connections: 2")};
 
     for (unsigned i = 0; i < 2; i++) {
-        open_chain(chains[i]);
+        help_chain_begin(&h, chains[i], RULES);
         assert_true(send_from(HOST, 1) && send_from(HOST, 2) && send_from(HOST, 1));
         assert_false(send_from(HOST, 3));
         help_chain_has(&h, "rate_limiter", "\"connections\":2,");
@@ -365,11 +354,10 @@ CHAIN_TEST(connections_that_end_with_their_mapping_are_given_back)
 /* From outside the limiter comes first, and the firewall denies what it let in. */
 CHAIN_TEST(connections_that_another_refuses_do_not_count)
 {
-    open_chain(WALL "    - rate_limiter: { clients: outside, max_connections: 1 }\n");
+    help_chain_begin(&h, WALL "    - rate_limiter: { clients: outside, max_connections: 1 }\n", RULES);
     for (uint16_t port = 1; port < 5; port++)
         assert_false(send_udp(NF_OUTSIDE, REMOTE, port, HOST, 53));
-    assert_int_equal(help_chain_counter(&h, "rate_limiter", "over_connections"), 0);
-    assert_int_equal(help_chain_counter(&h, "firewall", "denied"), 4);
+    help_chain_counts(&h, "rate_limiter: over_connections 0, firewall: denied 4");
     help_chain_has(&h, "rate_limiter", "\"connections\":0,");
 }
 
@@ -379,7 +367,7 @@ CHAIN_TEST(an_operators_clear_of_many_flows_takes_several_bursts)
     const uint32_t flows = 3000, part = NF_SESSION_ROUNDS * NF_SESSION_DUE;
     const struct nf *nat;
 
-    open_chain(NAT MONITOR LIMIT("max_connections: 5000"));
+    help_chain_begin(&h, NAT MONITOR LIMIT("max_connections: 5000"), RULES);
     nat = nf_chain_find(h.chain, "nat");
     for (uint32_t i = 0; i < flows; i++)
         assert_true(send_from(HOST, (uint16_t)(1 + i)));
@@ -401,7 +389,7 @@ CHAIN_TEST(an_operators_clear_of_many_flows_takes_several_bursts)
 /* The firewall keeps the flows, so that the new one's record lies behind all of them. */
 CHAIN_TEST(what_begins_after_a_clear_is_not_cleared)
 {
-    open_chain(WALL MONITOR);
+    help_chain_begin(&h, WALL MONITOR, RULES);
     for (uint32_t i = 0; i < 2500; i++)
         assert_true(send_from(HOST, (uint16_t)(1 + i)));
     assert_int_equal(help_chain_command(&h, "clear monitor"), 0);
@@ -415,7 +403,7 @@ CHAIN_TEST(what_begins_after_a_clear_is_not_cleared)
 /* The same for a timeout; the clear that is under way goes on. */
 CHAIN_TEST(an_operators_timeout_reaches_flows_in_parts)
 {
-    open_chain(MONITOR);
+    help_chain_begin(&h, MONITOR, RULES);
     for (uint32_t i = 0; i < 2500; i++)
         assert_true(send_from(HOST, (uint16_t)(1 + i)));
     assert_int_equal(help_chain_command(&h, "clear monitor"), 0);

@@ -55,8 +55,7 @@ CHAIN_TEST(the_server_is_asked_until_it_answers)
     assert_int_equal(syn_said(syn_frame).seq, ISN);
     assert_false(syn_send(true, 1000, NFT_ACK, ISN, cookie + 2, 0));
     assert_false(syn_send(false, 1000, NFT_SYN | NFT_ACK, 77, 88, 0));
-    assert_int_equal(syn_counter("invalid"), 2);
-    assert_int_equal(syn_counter("opened"), 1);
+    help_chain_counts(&syn_chain, "syn_proxy: invalid 2, opened 1");
     syn_accept(1000, cookie, SERVER_ISN);
     syn_accept(1000, cookie, SERVER_ISN); /* it has not heard the client */
     assert_int_equal(syn_counter("connected"), 1);
@@ -265,8 +264,8 @@ CHAIN_TEST(what_the_server_begins_is_left_alone)
 CHAIN_TEST(an_error_quotes_the_servers_number)
 {
     uint8_t quoted[60];
-    struct nft_spec error = {
-        .src = NFT_IP(192, 0, 2, 1), .dst = S, .proto = 1, .type = 3, .code = 4, .inner = quoted};
+    struct nft_spec error =
+        HELP_PACKET(1, NFT_IP(192, 0, 2, 1), 0, S, 0, .type = 3, .code = 4, .inner = quoted);
     uint32_t cookie, len, header = syn_ipv6 ? 40 : 20, at = 14 + header + 8 + header;
     uint16_t sum;
 
@@ -333,7 +332,7 @@ CHAIN_TEST(damaged_state_is_refused)
     syn_open(PROXY(", max_flows: 8"));
     syn_connect(1000);
     nf = nf_chain_find(syn_chain.chain, "syn_proxy");
-    help_content = (struct help_content){.region = syn_chain.region, .lanes = 1, .chain = {syn_chain.chain}};
+    content_of_chain(syn_chain.region, syn_chain.chain);
     content_passes();
     slot = (struct sp_slot *)(uintptr_t)nf_session_slot(nf, nf_session_at(nf->env->sessions->table, 0));
     DAMAGED(&slot->state, 4, "session 0 is in state 4, expected one below 4");

@@ -90,7 +90,7 @@ CHAIN_TEST(a_damaged_order_is_refused)
 
     open_one("    - trojan: { max_hosts: 4, max_flows: 8 }\n");
     tj = nf_chain_find(h.chain, "trojan")->state;
-    help_content = (struct help_content){.region = h.region, .lanes = 1, .chain = {h.chain}};
+    content_of_chain(h.region, h.chain);
     for (uint32_t i = 0; i < 2; i++) {
         help_chain_wait_tenths(&h, 1);
         begin(i);
