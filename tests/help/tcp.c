@@ -236,3 +236,19 @@ uint32_t syn_connect(uint16_t port)
     syn_accept(port, cookie, SERVER_ISN);
     return cookie;
 }
+
+uint32_t syn_open_asking(const char *nfs)
+{
+    uint32_t cookie;
+
+    syn_open(nfs);
+    cookie = syn_cookie(1000);
+    syn_acknowledge(1000, cookie);
+    return cookie;
+}
+
+uint32_t syn_open_connected(const char *nfs)
+{
+    syn_open(nfs);
+    return syn_connect(1000);
+}

@@ -73,5 +73,8 @@ uint32_t syn_cookie(uint16_t port);
 void syn_acknowledge(uint16_t port, uint32_t cookie);
 void syn_accept(uint16_t port, uint32_t cookie, uint32_t isn);
 uint32_t syn_connect(uint16_t port);
+/* A chain, and a connection of port 1000 in it: whose server is asked, or that is open; the cookie. */
+uint32_t syn_open_asking(const char *nfs);
+uint32_t syn_open_connected(const char *nfs);
 
 #endif

@@ -424,38 +424,22 @@ static void chain_refuses_damage_or_runs_on_it(const char *nfs, unsigned lanes, 
     close_chain();
 }
 
-TEST(a_site_refuses_damage_or_runs_on_it)
+TEST(chains_refuse_damage_or_run_on_it)
 {
-    chain_refuses_damage_or_runs_on_it(EDGE, 1, 300);
-}
+    static const struct {
+        const char *name, *nfs;
+        unsigned lanes, times;
+    } rows[] = {{"a site", EDGE, 1, 300},
+                {"a site with a service", BALANCED, 1, 300},
+                {"a port for each end, and what has no ports by its address", MAPPED("by_address"), 1, 200},
+                {"a port for each end, and what has no ports passes", MAPPED("pass"), 1, 200},
+                {"two lanes of a site with a service", BALANCED, 2, 250},
+                {"a campus", CAMPUS, 1, 300},
+                {"lanes that share all", RACE, 2, 200},
+                {"what looks into payload", INSPECT, 2, 200}};
 
-TEST(a_site_with_a_service_refuses_damage_or_runs_on_it)
-{
-    chain_refuses_damage_or_runs_on_it(BALANCED, 1, 300);
-}
-
-TEST(a_port_for_each_end_refuses_damage_or_runs_on_it)
-{
-    chain_refuses_damage_or_runs_on_it(MAPPED("by_address"), 1, 200);
-    chain_refuses_damage_or_runs_on_it(MAPPED("pass"), 1, 200);
-}
-
-TEST(two_lanes_of_it_refuse_damage_or_run_on_it)
-{
-    chain_refuses_damage_or_runs_on_it(BALANCED, 2, 250);
-}
-
-TEST(a_campus_refuses_damage_or_runs_on_it)
-{
-    chain_refuses_damage_or_runs_on_it(CAMPUS, 1, 300);
-}
-
-TEST(lanes_that_share_all_refuse_damage_or_run_on_it)
-{
-    chain_refuses_damage_or_runs_on_it(RACE, 2, 200);
-}
-
-TEST(what_looks_into_payload_refuses_damage_or_runs_on_it)
-{
-    chain_refuses_damage_or_runs_on_it(INSPECT, 2, 200);
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        print_message("# %s\n", rows[i].name);
+        chain_refuses_damage_or_runs_on_it(rows[i].nfs, rows[i].lanes, rows[i].times);
+    }
 }

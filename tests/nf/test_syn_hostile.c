@@ -174,10 +174,8 @@ CHAIN_TEST(behind_extension_headers_is_a_port)
 /* A reset out of the window ends nothing: not at once, nor ten seconds later as what is closed. */
 CHAIN_TEST(a_reset_that_knows_no_number_is_not_believed)
 {
-    uint32_t cookie;
+    uint32_t cookie = syn_open_connected(WALL PROXY());
 
-    syn_open(WALL PROXY());
-    cookie = syn_connect(1000);
     assert_true(syn_send(true, 1000, NFT_ACK, ISN + 1, cookie + 1, 100));
     assert_false(syn_send(true, 1000, NFT_RST, ISN + 0x40000, 0, 0));
     assert_false(syn_send(true, 1000, NFT_RST | NFT_ACK, ISN + 1, cookie + 0x40000, 0));
@@ -204,10 +202,8 @@ CHAIN_TEST(a_burst_with_a_forged_reset)
 {
     static uint8_t frames[3][NFT_FRAME_MAX];
     struct nf_packet packets[3];
-    uint32_t cookie;
+    uint32_t cookie = syn_open_connected(WALL PROXY());
 
-    syn_open(WALL PROXY());
-    cookie = syn_connect(1000);
     assert_true(syn_send(true, 1000, NFT_ACK, ISN + 1, cookie + 1, 100));
     memset(packets, 0, sizeof(packets));
     for (unsigned i = 0; i < 3; i++) {
@@ -228,11 +224,8 @@ CHAIN_TEST(a_burst_with_a_forged_reset)
 /* While the server has not answered, a reset of either end is believed by its number alone. */
 CHAIN_TEST(an_opening_is_ended_by_its_ends)
 {
-    uint32_t cookie;
+    uint32_t cookie = syn_open_asking(WALL PROXY());
 
-    syn_open(WALL PROXY());
-    cookie = syn_cookie(1000);
-    syn_acknowledge(1000, cookie);
     assert_false(syn_send(true, 1000, NFT_RST, ISN + 9, 0, 0));
     assert_false(syn_send(true, 1000, NFT_ACK, ISN + 9, cookie + 1, 0));
     assert_false(syn_send(false, 1000, NFT_RST, 0, ISN + 1, 0));
@@ -246,11 +239,8 @@ CHAIN_TEST(an_opening_is_ended_by_its_ends)
 /* Both ends begin at once (RFC 9293, 3.5): the server's SYN waits, its SYN-ACK is the answer. */
 CHAIN_TEST(both_ends_begin)
 {
-    uint32_t cookie;
+    uint32_t cookie = syn_open_asking(WALL PROXY());
 
-    syn_open(WALL PROXY());
-    cookie = syn_cookie(1000);
-    syn_acknowledge(1000, cookie);
     assert_false(syn_send(false, 1000, NFT_SYN, SERVER_ISN, 0, 0));
     syn_accept(1000, cookie, SERVER_ISN);
     assert_true(syn_send(true, 1000, NFT_ACK, ISN + 1, cookie + 1, 10));
@@ -261,11 +251,8 @@ CHAIN_TEST(both_ends_begin)
  * number that it expects, and asked again; each time the client is made to speak. */
 CHAIN_TEST(a_server_gives_up_an_older_connection)
 {
-    uint32_t cookie;
+    uint32_t cookie = syn_open_asking(WALL PROXY());
 
-    syn_open(WALL PROXY());
-    cookie = syn_cookie(1000);
-    syn_acknowledge(1000, cookie);
     for (uint32_t turn = 1; turn < 3; turn++) {
         assert_false(syn_send(false, 1000, NFT_ACK, 7000, 9000 + turn, 0));
         syn_probed(cookie, 0);
@@ -287,10 +274,8 @@ CHAIN_TEST(a_server_gives_up_an_older_connection)
  * not its own leaves the connection as it is. */
 CHAIN_TEST(a_client_begins_anew)
 {
-    uint32_t cookie, other;
+    uint32_t cookie = syn_open_connected(WALL PROXY()), other;
 
-    syn_open(WALL PROXY());
-    cookie = syn_connect(1000);
     assert_true(syn_send(true, 1000, NFT_ACK, ISN + 1, cookie + 1, 100));
     ISN += 0x1000000;
     other = syn_cookie(1000);

@@ -21,10 +21,8 @@ static void assert_shows(unsigned port, const char *state)
 /* Data of both ends, acknowledged by the other, past the end of the numbers. */
 CHAIN_TEST(numbers_of_the_server_are_moved)
 {
-    uint32_t cookie, sent = 1, back = 1;
+    uint32_t cookie = syn_open_connected(WALL PROXY()), sent = 1, back = 1;
 
-    syn_open(WALL PROXY());
-    cookie = syn_connect(1000);
     assert_true(syn_send(true, 1000, NFT_ACK, ISN + 1, cookie + 1, 0));
     assert_int_equal(syn_acked(), SERVER_ISN + 1);
     for (unsigned i = 0; i < 50; i++) {
@@ -44,11 +42,8 @@ CHAIN_TEST(numbers_of_the_server_are_moved)
 /* The client asks for its window, and the server's answer is lost: each asks the server once more. */
 CHAIN_TEST(the_server_is_asked_until_it_answers)
 {
-    uint32_t cookie;
+    uint32_t cookie = syn_open_asking(PROXY());
 
-    syn_open(PROXY());
-    cookie = syn_cookie(1000);
-    syn_acknowledge(1000, cookie);
     syn_acknowledge(1000, cookie);
     assert_true(syn_send(true, 1000, NFT_ACK, ISN, cookie + 1, 0));
     assert_int_equal(syn_said(syn_frame).flags, NFT_SYN);
@@ -63,11 +58,8 @@ CHAIN_TEST(the_server_is_asked_until_it_answers)
 
 CHAIN_TEST(a_server_that_refuses_resets_the_client)
 {
-    uint32_t cookie;
+    uint32_t cookie = syn_open_asking(PROXY());
 
-    syn_open(PROXY());
-    cookie = syn_cookie(1000);
-    syn_acknowledge(1000, cookie);
     assert_true(syn_send(false, 1000, NFT_RST | NFT_ACK, 0, ISN + 1, 0));
     assert_int_equal(syn_seq(), cookie + 1);
     cookie = syn_cookie(1000);
@@ -77,10 +69,8 @@ CHAIN_TEST(a_server_that_refuses_resets_the_client)
 
 CHAIN_TEST(ports_are_used_again)
 {
-    uint32_t cookie;
+    uint32_t cookie = syn_open_connected(WALL PROXY());
 
-    syn_open(WALL PROXY());
-    cookie = syn_connect(1000);
     assert_true(syn_send(true, 1000, NFT_ACK, ISN + 1, cookie + 1, 0));
     assert_true(syn_send(true, 1000, NFT_FIN | NFT_ACK, ISN + 1, cookie + 1, 0));
     assert_true(syn_send(false, 1000, NFT_FIN | NFT_ACK, SERVER_ISN + 1, ISN + 2, 0));
@@ -104,10 +94,8 @@ CHAIN_TEST(ports_are_used_again)
  * connection, and the server resets it again. */
 CHAIN_TEST(a_request_that_comes_again_opens_nothing)
 {
-    uint32_t cookie;
+    uint32_t cookie = syn_open_connected(WALL PROXY());
 
-    syn_open(WALL PROXY());
-    cookie = syn_connect(1000);
     for (unsigned i = 0; i < 3; i++) {
         assert_true(syn_send(true, 1000, NFT_ACK | NFT_PSH, ISN + 1, cookie + 1, 100));
         assert_int_equal(syn_said(syn_frame).flags, NFT_ACK | NFT_PSH);
@@ -213,8 +201,7 @@ CHAIN_TEST(servers_of_ipv6_come_later)
 
     if (syn_ipv6)
         return;
-    syn_open(WALL "    - syn_proxy: { servers: [10.0.0.0/24], ports: 80-90 }\n");
-    cookie = syn_connect(1000);
+    cookie = syn_open_connected(WALL "    - syn_proxy: { servers: [10.0.0.0/24], ports: 80-90 }\n");
     syn_ipv6 = true;
     assert_true(syn_send(true, 1000, NFT_SYN, ISN, 0, 0)); /* protected by nobody */
     assert_int_equal(help_change(&syn_chain, WALL PROXY(), NULL, &fault), 0);
@@ -269,8 +256,7 @@ CHAIN_TEST(an_error_quotes_the_servers_number)
     uint32_t cookie, len, header = syn_ipv6 ? 40 : 20, at = 14 + header + 8 + header;
     uint16_t sum;
 
-    syn_open(PROXY());
-    cookie = syn_connect(1000);
+    cookie = syn_open_connected(PROXY());
     len = syn_make(false, 1000, NFT_ACK, SERVER_ISN + 1, ISN + 1, 0);
     sum = help_get16(syn_frame + 14 + header + 16);
     assert_true(syn_send_frame(false, len));
@@ -304,10 +290,8 @@ CHAIN_TEST(an_error_quotes_the_servers_number)
 
 CHAIN_TEST(a_full_table_takes_no_new_connection)
 {
-    uint32_t cookie;
+    uint32_t cookie = syn_open_connected(PROXY(", max_flows: 1"));
 
-    syn_open(PROXY(", max_flows: 1"));
-    cookie = syn_connect(1000);
     assert_true(syn_send(true, 1000, NFT_ACK, ISN + 1, cookie + 1, 0));
     cookie = syn_cookie(1001);
     assert_false(syn_send(true, 1001, NFT_ACK, ISN + 1, cookie + 1, 0));
