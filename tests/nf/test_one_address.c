@@ -66,19 +66,23 @@ static void a_flow_of_the_nat_hears_of_errors(uint8_t proto)
     errors_of_a_router_reach(&left, HOST, 5000);
 }
 
-/* An answer in two pieces. */
+/* In two pieces, from outside, to that host. */
+static void comes_in_pieces(struct six back, uint32_t id, const char *to)
+{
+    back.id = id;
+    for (unsigned later = 0; later < 2; later++) {
+        back.fragment = later ? 6 : 0x2000;
+        assert_true(pass(NF_OUTSIDE, &back));
+        assert_string_equal(seen.to, to);
+    }
+}
+
 static void a_flow_of_the_nat_has_fragments(void)
 {
-    struct six out = packet(17, HOST, 5001, SERVER, 53), back = packet(17, SERVER, 53, SITE, 5001);
+    struct six out = packet(17, HOST, 5001, SERVER, 53);
 
     assert_true(pass(NF_INSIDE, &out));
-    back.id = 77;
-    back.fragment = 0x2000;
-    assert_true(pass(NF_OUTSIDE, &back));
-    assert_string_equal(seen.to, HOST);
-    back.fragment = 6;
-    assert_true(pass(NF_OUTSIDE, &back));
-    assert_string_equal(seen.to, HOST);
+    comes_in_pieces(packet(17, SERVER, 53, SITE, 5001), 77, HOST);
 }
 
 static void the_service_hears_of_errors(uint16_t port)
@@ -159,7 +163,6 @@ CHAIN_TEST(a_forwarded_port_hears_of_errors)
 CHAIN_TEST(nat64_and_a_service)
 {
     static const uint8_t protos[] = {6, 17, 58};
-    struct six back = packet(17, SERVER, 443, SITE, 5001);
 
     help_chain_open(&h, NAT64 BALANCE(", port: 8080, proto: both"), NULL, 1);
     for (unsigned i = 0; i < 3; i++) {
@@ -172,33 +175,21 @@ CHAIN_TEST(nat64_and_a_service)
         assert_string_equal(seen.from, SITE);
         errors_of_a_router_reach(&left, "2001:db8::c", (uint16_t)(5000 + i));
     }
-    back.id = 78;
-    back.fragment = 0x2000;
-    assert_true(pass(NF_OUTSIDE, &back));
-    assert_string_equal(seen.to, "2001:db8::c");
-    back.fragment = 6;
-    assert_true(pass(NF_OUTSIDE, &back));
-    assert_string_equal(seen.to, "2001:db8::c");
+    comes_in_pieces(packet(17, SERVER, 443, SITE, 5001), 78, "2001:db8::c");
     the_service_hears_of_errors(8080);
 }
 
 /* What it protects stands at the address, too: it takes neither errors nor fragments of the NAT's flows. */
 CHAIN_TEST(a_nat_and_a_syn_proxy)
 {
-    struct six answer = packet(6, SERVER, 443, SITE, 5000), later = answer;
+    struct six answer = packet(6, SERVER, 443, SITE, 5000);
 
     help_chain_open(&h, NAT() "    - syn_proxy: { servers: [203.0.113.1/32], ports: 80-8080 }\n", NULL, 1);
     a_flow_of_the_nat_hears_of_errors(6);
     answer.tcp = NFT_SYN | NFT_ACK;
     assert_true(pass(NF_OUTSIDE, &answer));
     assert_string_equal(seen.to, HOST);
-    later.id = 79;
-    later.fragment = 0x2000;
-    assert_true(pass(NF_OUTSIDE, &later));
-    assert_string_equal(seen.to, HOST);
-    later.fragment = 6;
-    assert_true(pass(NF_OUTSIDE, &later));
-    assert_string_equal(seen.to, HOST);
+    comes_in_pieces(packet(6, SERVER, 443, SITE, 5000), 79, HOST);
     a_flow_of_the_nat_hears_of_errors(17);
     a_flow_of_the_nat_has_fragments();
 }
