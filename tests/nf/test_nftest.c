@@ -182,35 +182,18 @@ static const struct nft_spec frame = {.src = NFT_IP(10, 0, 0, 1),
                                       .proto = 17,
                                       .payload = 200};
 
-/* A file with this text, which the caller removes. */
-static char *file_of(char path[], const char *text)
-{
-    int fd = mkstemp(path);
-
-    assert_true(fd >= 0);
-    dprintf(fd, "%s", text);
-    close(fd);
-    return path;
-}
-
-/* A chain of these NFs, "{ NAME: { … } }". */
-static struct nft *open_lanes(const char *nfs, unsigned lanes)
-{
-    char path[] = "/tmp/test-nftest-XXXXXX", text[512];
-    struct nft *t;
-
-    snprintf(text, sizeof(text), "chain: { name: test, nfs: [ %s ] }\n", nfs);
-    t = nft_open_lanes(file_of(path, text), lanes);
-    unlink(path);
-    return t;
-}
-
 static struct nft *open_nf(const char *nf, const char *config)
 {
-    char nfs[256];
+    char path[] = "/tmp/test-nftest-XXXXXX";
+    int fd = mkstemp(path);
+    struct nft *t;
 
-    snprintf(nfs, sizeof(nfs), "{ %s: { %s } }", nf, config);
-    return open_lanes(nfs, 1);
+    assert_true(fd >= 0);
+    dprintf(fd, "chain: { name: test, nfs: [ { %s: { %s } } ] }\n", nf, config);
+    close(fd);
+    t = nft_open(path);
+    unlink(path);
+    return t;
 }
 
 static struct nft *open_chain(const char *how)
@@ -261,10 +244,13 @@ TEST(a_connection_is_played)
     const struct nft_spec client = {
         .src = NFT_IP(10, 0, 0, 1), .dst = NFT_IP(192, 0, 2, 1), .sport = 4000, .dport = 80};
     char rules[] = "/tmp/test-nftest-rules-XXXXXX", config[128];
+    int fd = mkstemp(rules);
     struct nft_tcp c;
     struct nft *t;
 
-    file_of(rules, "drop tcp any any -> any any (content:\"wicked\"; sid:1;)\n");
+    assert_true(fd >= 0);
+    dprintf(fd, "drop tcp any any -> any any (content:\"wicked\"; sid:1;)\n");
+    close(fd);
     snprintf(config, sizeof(config), "outside: 203.0.113.1 } }, { ips: { rules: %s", rules);
     t = open_nf("nat", config);
     assert_true(nft_tcp_open(t, &c, NF_INSIDE, &client));
@@ -306,12 +292,18 @@ TEST(text_is_the_payload)
 /* A rate over four lanes, whose clients are one lane's and another's: one number for all, through kills. */
 TEST(lanes_are_dealt_to)
 {
-    struct nft *t =
-        open_lanes("{ rate_limiter: { clients: inside, pps: 1, burst_packets: 10, timeout: 5 } }, "
-                   "{ tried: { how: sound } }",
-                   4);
+    char path[] = "/tmp/test-nftest-XXXXXX";
+    int fd = mkstemp(path);
     uint64_t passed = 0;
+    struct nft *t;
 
+    assert_true(fd >= 0);
+    dprintf(fd, "chain: { name: test, nfs: [ { rate_limiter: { clients: inside, pps: 1, burst_packets: 10, "
+                "timeout: 5 } }, "
+                "{ tried: { how: sound } } ] }\n");
+    close(fd);
+    t = nft_open_lanes(path, 4);
+    unlink(path);
     for (unsigned i = 0; i < 60; i++) { /* three clients, twenty flows of each */
         struct nft_spec spec = frame;
 
