@@ -84,7 +84,7 @@ HELP   := $(patsubst tests/%.c,$(BUILD)/obj/tests/%.o,$(wildcard tests/help/*.c)
 MORE   := apply apply-kill chains crash demos docs fleet-rights hostile install keeper keeper-files keys lanes-diverge members memif nat64 outside-nf \
           replay-lanes right-ends rules scope show slow stale table-lanes two-servers
 LONGER := afxdp apply-confirm apply-kill-interfaces apply-routes arbiter arbiter-tls checksums conflict digests dpi fight fleet-balance fleet-bgp \
-          fleet-change fleet-drills fleet-etcd fleet-liar fleet-metrics fleet-slow fleet-tls fleet-upgrade fragments-lanes full heap hung inspect \
+          fleet-change fleet-drills fleet-etcd fleet-liar fleet-metrics fleet-slow fleet-slow-primary fleet-tls fleet-upgrade fragments-lanes full heap hung inspect \
           interfaces ips-evasion jumbo keeper-apply keeper-bugs keeper-device keeper-poison keeper-poison-bugs keeper-trojan keeper-two lanes-modes \
           large-frames link-port load-balancer-ipv6 log machine matrix members-past members-strict members-tls metrics nat-log nfs on-crash poison \
           privilege push reasons recorder recorder-lanes redis refused-version replay replay-inside rest server-loss syn-proxy table-hosts trace \

@@ -25,9 +25,15 @@ static bool may_order(const struct fl_planner *planner, uint32_t number)
            planner->room.place[look->standby].takes;
 }
 
+/* For as long as it is not to go back to where its primary was slow, too. */
 static bool is_held_down(const struct fl_planner *planner, uint32_t number)
 {
-    return fl_since(planner, planner->fleet->shard[number].moved) < planner->fleet->settings.hold_down;
+    const struct fl_shard *shard = &planner->fleet->shard[number];
+    const struct fl_settings *settings = &planner->fleet->settings;
+
+    return fl_since(planner, shard->moved) < settings->hold_down ||
+           (shard->left.server == planner->look[number].standby &&
+            fl_since(planner, shard->left.when) < settings->back_off_most);
 }
 
 static bool is_split(const struct fl_planner *planner, const struct fl_look *look)

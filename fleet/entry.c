@@ -84,10 +84,12 @@ static json_t *write_node(const struct fl_node_said *n)
         json_object_set_new(o, "slow", json_string(n->slow));
     if (n->members[0][0])
         json_object_set_new(o, "members", json_pack("[s,s]", n->members[0], n->members[1]));
-    if (n->measured)
+    if (n->measured) {
         json_object_set_new(
             o, "load",
             json_pack("[f,f,f]", n->load.of[FL_PROCESSOR], n->load.of[FL_PACKETS], n->load.of[FL_MEMORY]));
+        json_object_set_new(o, "busy", json_integer(n->busy));
+    }
     return o;
 }
 
@@ -144,7 +146,7 @@ static bool read_node(const json_t *o, struct fl_node_said *out)
 {
     const char *state = json_string_value(json_object_get(o, "state"));
     const json_t *members = json_object_get(o, "members");
-    uint64_t counter;
+    uint64_t counter, busy;
 
     if (!state || strlen(state) >= sizeof(out->state) || !read_number(o, "view", FT_VIEW_MAX, &out->view) ||
         !read_number(o, "incarnation", INT64_MAX, &out->incarnation) ||
@@ -163,6 +165,8 @@ static bool read_node(const json_t *o, struct fl_node_said *out)
         strcpy(out->members[i], name);
     }
     out->measured = read_load(json_object_get(o, "load"), &out->load);
+    if (out->measured && read_number(o, "busy", 100, &busy))
+        out->busy = (uint32_t)busy;
     return true;
 }
 

@@ -22,7 +22,7 @@
 
 #define FL_NAME_MAX 32u /* bytes of a name, with its NUL; of a node, which is SHARD-SERVER, as well */
 
-#define FL_NODES_MAX    200u /* of a server: the reports of so many fit into its key (ND_VALUE_MAX) */
+#define FL_NODES_MAX    190u /* of a server: the reports of so many fit into its key (ND_VALUE_MAX) */
 #define FL_UNLISTED_MAX 64u  /* servers that keys name, and the file does not; and shards */
 #define FL_BRINGS_MAX   16u  /* such shards that one server alone reports */
 

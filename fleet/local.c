@@ -12,6 +12,7 @@
 #include "understudy/config/config.h"
 
 #include <errno.h>
+#include <math.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,7 +47,7 @@ struct local_node {
     char refused[160];                  /* why its primary did not carry out the order, by its last answer */
     struct {
         uint64_t at;
-        double useful_s, spent_s, packets;
+        double useful_s, lanes_s, spent_s, packets;
     } counted; /* from which the next load is reckoned */
 };
 
@@ -296,12 +297,12 @@ static bool is_passed_over(const struct fl_local *l, uint32_t shard)
     return l->waited >= WAITS && l->node[shard].silent;
 }
 
-static double sum_useful(const json_t *status, double *packets)
+/* Of all lanes together: their useful time, s, and packets. */
+static double sum_lanes(const json_t *status, double *packets)
 {
     const json_t *lane;
     size_t i;
-    double useful =
-        json_number_value(json_object_get(json_object_get(status, "replicator_turns"), "useful_s"));
+    double useful = 0;
 
     *packets = 0;
     json_array_foreach(json_object_get(status, "lanes"), i, lane)
@@ -355,29 +356,38 @@ static double age_of(const json_t *status)
 }
 
 /* The node's load since it was measured last; the first time over all its life, so that an agent that was
- * started anew knows at once. Useful time counts a thread's waiting for a processor that others have, so it
- * is not more than the process got of it. `all`: all nodes are measured in this turn; one that was once waits
- * for that. */
+ * started anew knows at once. Useful time counts a thread's waiting for a processor that others have: its
+ * lanes are busy then, and of its load it is not more than the process got. `all`: all nodes are measured in
+ * this turn; one that was once waits for that. */
 static void measure(struct local_node *n, const json_t *status, bool all, uint64_t now)
 {
     bool first = !n->counted.at;
-    double packets, useful = sum_useful(status, &packets), spent = spent_by(status);
+    double packets, lanes = sum_lanes(status, &packets), spent = spent_by(status);
+    double useful =
+        lanes + json_number_value(json_object_get(json_object_get(status, "replicator_turns"), "useful_s"));
     double span = first ? age_of(status) : (double)(now - n->counted.at) / 1e9;
 
     if (!first && ((n->said.measured && !all) || now - n->counted.at < LOAD_NS))
         return;
     if (first)
-        n->counted.useful_s = n->counted.spent_s = n->counted.packets = 0;
+        n->counted.useful_s = n->counted.lanes_s = n->counted.spent_s = n->counted.packets = 0;
     double busy = useful - n->counted.useful_s, most = spent - n->counted.spent_s;
 
     /* A process that was started anew counts from zero. */
     n->said.measured = span * 1e9 >= LOAD_NS && busy >= 0 && packets >= n->counted.packets;
-    if (n->said.measured)
+    if (n->said.measured) {
+        size_t count = json_array_size(json_object_get(status, "lanes"));
+
         n->said.load = (struct fl_load){{[FL_PROCESSOR] = (most > 0 && most < busy ? most : busy) / span,
                                          [FL_PACKETS] = (packets - n->counted.packets) / span,
                                          [FL_MEMORY] = memory_of(status)}};
+        n->said.busy =
+            (uint32_t)(fmin(fmax(lanes - n->counted.lanes_s, 0) / span / (double)(count ? count : 1), 1) *
+                       100);
+    }
     n->counted.at = now;
     n->counted.useful_s = useful;
+    n->counted.lanes_s = lanes;
     n->counted.spent_s = spent;
     n->counted.packets = packets;
 }

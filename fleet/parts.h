@@ -34,7 +34,7 @@ struct fl_place {
     bool takes;         /* nodes: its lease is held, and it is not drained */
     bool ails;          /* a standby that is to be there is silent or slow, or is not given the state in time;
                            or an order to it failed, and its shard waits for that; or one left it as slow */
-    bool relieved;      /* a shard with a slow standby was moved for its sake, and may be all that it needs */
+    bool relieved;      /* a shard with a slow node was moved for its sake, and may be all that it needs */
     double full;        /* the largest fraction of any capacity */
     double worst;       /* the same if the server dies that is worst; never less than `full` */
 };

@@ -488,6 +488,7 @@ static void read_members(const struct fl_picture *p, uint32_t shard, struct fl_s
         if (n && n->measured) {
             out->measured[role] = true;
             out->load[role] = n->load;
+            out->busy[role] = n->busy;
         }
     }
 }

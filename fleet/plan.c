@@ -22,7 +22,9 @@ struct fl_settings fl_settings_usual(void)
                                 .at_once = 2,
                                 .back_off_least = 10,
                                 .back_off_most = 600,
-                                .gain = 0.1};
+                                .gain = 0.1,
+                                .busy = 90,
+                                .easy = 60};
 }
 
 /* ---- what the caller hands in ---- */
@@ -207,9 +209,9 @@ static void look_at(struct fl_planner *planner, uint32_t number)
     }
 }
 
-/* Which servers had one shard moved already because of slow standbys. Once a slow standby has left its server
+/* Which servers had one shard moved already because nodes were slow. Once a slow standby has left its server
  * no report shows any more that the server is slow, so it is remembered. A standby that is there, with no
- * order to leave, is judged by its own report. */
+ * order to leave, is judged by its own report; so is a primary that has become a standby. */
 static void look_at_left(struct fl_planner *planner, uint32_t number)
 {
     const struct fl_settings *settings = &planner->fleet->settings;
@@ -266,7 +268,7 @@ static bool is_wanted(const struct fl_planner *planner, uint32_t number)
     case FL_HEAL: /* a server that is back has its node given the state again */
         return !look->quiet && (!takes(planner, look->standby) || look->given_up);
     case FL_SLOW: /* it may have shown meanwhile that it keeps up */
-        return !look->quiet;
+        return shard->order.kind == FL_HANDOVER || !look->quiet;
     case FL_DRAIN:
         return is_drained(planner, look->primary) || is_drained(planner, look->standby);
     case FL_PIN:
@@ -360,6 +362,26 @@ static void move_slow(struct fl_planner *planner, uint32_t number)
         fl_wait_for(&planner->plan->step[number], FL_IS_SLOW, look->standby);
 }
 
+/* A standby's replay costs about what the primary's work does, so one that has much more time left is on a
+ * quicker server. People's pin goes before that. */
+static void hand_over_slow(struct fl_planner *planner, uint32_t number)
+{
+    const struct fl_shard *shard = &planner->fleet->shard[number];
+    const struct fl_settings *settings = &planner->fleet->settings;
+    const struct fl_look *look = &planner->look[number];
+    struct fl_place *primary = &planner->room.place[look->primary],
+                    *standby = &planner->room.place[look->standby];
+
+    if (shard->busy[0] <= settings->busy || shard->busy[1] >= settings->easy || !shard->measured[1] ||
+        !look->quiet || !look->ready || look->ordered || look->back_off || look->unfit || shard->slow ||
+        shard->pin == look->primary || !standby->takes || standby->ails || planner->plan->stopped ||
+        primary->relieved || standby->relieved ||
+        fl_since(planner, shard->left.when) < settings->back_off_most)
+        return;
+    fl_order_handover(planner, number, FL_SLOW, look->primary);
+    primary->relieved = standby->relieved = true;
+}
+
 static void heal(struct fl_planner *planner)
 {
     uint32_t count = 0;
@@ -381,6 +403,8 @@ static void heal(struct fl_planner *planner)
     for (uint32_t i = 0; i < planner->fleet->shards; i++)
         if (planner->look[i].slow && !planner->look[i].ordered)
             move_slow(planner, i);
+    for (uint32_t i = 0; i < planner->fleet->shards; i++)
+        hand_over_slow(planner, i);
 }
 
 /* ---- shards that have no node yet ---- */

@@ -52,6 +52,9 @@
  *    primary's, and one shard less may be all that either needs: so within `relief` one shard is moved for
  *    this away from a server, and one whose primary is on it: the others have been tried again by then. The
  *    same shard again after `back_off_most`, or at once where its order was withdrawn.
+ * 11. A primary whose lanes are busy for more than `busy` of the time is slow, if those of its standby, which
+ *    replays the same packets, are busy for less than `easy`: it hands over. For this, too, `relief` and
+ *    `back_off_most` are waited for, and it is not handed back meanwhile for balance.
  *
  * One number for each server suffices to compare them, the largest fraction of any capacity, since no server
  * can take more than its scarcest measure allows; whether a node fits is asked of each measure.
@@ -120,7 +123,7 @@ enum fl_cause {
     FL_NO_CAUSE,
     FL_NEW,     /* the shard has no nodes yet */
     FL_HEAL,    /* its standby, or the primary before, is dead */
-    FL_SLOW,    /* its primary has given its standby up as slow */
+    FL_SLOW,    /* its primary has given its standby up as slow, or is slow itself */
     FL_DRAIN,   /* people want a server empty */
     FL_PIN,     /* people want its primary elsewhere */
     FL_MOVE,    /* they want it there once */
@@ -173,7 +176,8 @@ struct fl_failed {
     uint64_t when;
 };
 
-/* When a shard was last ordered away from a server on which its standby was slow; `when` 0: never. */
+/* When a shard was last ordered away from a server on which its standby, or its primary, was slow; `when` 0:
+ * never. */
 struct fl_left {
     uint32_t server;
     uint64_t when;
@@ -198,6 +202,8 @@ struct fl_shard {
     struct fl_load load[2]; /* of the role, not of the node: what was measured before the roles last changed
                                counts until it is measured anew. One missing: as much as the other; both: it
                                takes a node and no more */
+    uint32_t busy[2];       /* of a role as well: for so many percent of the time its lanes have something to
+                               do; 0 where that is not measured */
     uint64_t moved;         /* when its members or its primary last changed; 0: never */
     uint64_t alone;         /* since when its primary reports SOLO; 0: it does not */
     const char *slow; /* why its primary has given its standby up as slow, or, PROTECTED, keeps one that is
@@ -211,10 +217,12 @@ struct fl_settings {
     uint32_t resyncs;   /* at once into, and out of, one server; 1 at least */
     uint64_t hold_down; /* since a shard's last change of members or primary, before an order for balance */
     uint64_t patience;  /* with an order, with a resync that it began, with a standby that does not come */
-    uint64_t relief;    /* after a shard with a slow standby was moved, before the next of those servers */
-    uint64_t at_once;   /* leases that go within this of each other went at once */
+    uint64_t relief;  /* after a shard was moved because a node was slow, before the next of those servers */
+    uint64_t at_once; /* leases that go within this of each other went at once */
     uint64_t back_off_least, back_off_most; /* after a shard's first failure; doubling up to */
     double gain;                            /* 0.1: none of balance is begun that gains less than 10 % */
+    uint32_t busy, easy; /* percent: a primary whose lanes are busy for more is slow, if its standby's are for
+                            less */
 };
 
 struct fl_fleet {
@@ -229,7 +237,7 @@ struct fl_fleet {
 };
 
 /* With times in seconds: heals 64, resyncs 1, hold_down 60, patience 120, relief 20, at_once 2, back_off 10
- * to 600, gain 0.1. */
+ * to 600, gain 0.1, busy 90, easy 60. */
 struct fl_settings fl_settings_usual(void);
 
 /* What the plan has for one shard. */

@@ -99,7 +99,13 @@ static void explain_cause(const struct fl_plan *plan, const struct fl_fleet *fle
                  about);
         break;
     case FL_SLOW:
-        snprintf(why, size, "its standby on %s is slow: %s", about, fleet->shard[shard].slow);
+        if (step->kind == FL_HANDOVER)
+            snprintf(why, size,
+                     "its primary on %s is slow: its lanes are busy for %u %% of the time, its "
+                     "standby's for %u %%",
+                     about, fleet->shard[shard].busy[0], fleet->shard[shard].busy[1]);
+        else
+            snprintf(why, size, "its standby on %s is slow: %s", about, fleet->shard[shard].slow);
         break;
     case FL_DRAIN:
         snprintf(why, size, "%s is %s", about,

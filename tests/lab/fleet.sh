@@ -12,6 +12,7 @@
 # each server, "a a b b". FLEET_ROOM, FLEET_ON: see for_it. FLEET_HOLD_DOWN: hold_down_s (60). FLEET_METRICS: agents tell Prometheus
 # at port 9469. FLEET_TIMING: a pair's `timing` (as in lib.sh), FLEET_PROTECT: more of its `protect`, FLEET_SLOW: slow_percent (0: a busy
 # machine is no fault of a standby's). FLEET_FLOWS: how many a shard has room for (4000), of one host as well if said.
+# FLEET_NF: one more NF of the chain, "name: {}", FLEET_MODULES: the paths of its modules.
 # FLEET_USER: of the system, whose the agents are, FLEET_NODES_USER: whose the nodes are.
 # FLEET_ETCDS: members of etcd (1), of which the next ones are 10.97.0.101 and so on. FLEET_SCHEME: https in place of http;
 # then FLEET_ARBITER and FLEET_SHARD_ETCD have the file's keys for it, and etcd_args those of etcd. FLEET_SPACES: further namespaces, FLEET_WIRES:
@@ -119,6 +120,8 @@ pair:
     nfs:
       - nat: { inside: [10.0.0.0/8], outside: "203.0.113.\$(k)", max_flows: ${FLEET_FLOWS:-4000}${FLEET_FLOWS:+, max_flows_per_host: $FLEET_FLOWS} }
       - monitor: { max_flows: ${FLEET_FLOWS:-4000} }
+${FLEET_NF:+      - $FLEET_NF}
+${FLEET_MODULES:+    modules: [ $FLEET_MODULES ]}
   protect: { mode: log, slow_percent: ${FLEET_SLOW:-0}${FLEET_PROTECT:+, $FLEET_PROTECT} }
 ${FLEET_TIMING:+  timing: $FLEET_TIMING}
   link: { key: \$(dir)/pair.key }

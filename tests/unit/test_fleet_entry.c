@@ -327,20 +327,21 @@ TEST(a_server_is_read_as_it_is_written)
                                          .slow = "it acknowledges late",
                                          .members = {"west-a", "west-b"},
                                          .measured = true,
-                                         .load = {{0.25, 1e6, 512, 0}}};
+                                         .load = {{0.25, 1e6, 512, 0}},
+                                         .busy = 75};
     said.node[1] = (struct fl_node_said){.shard = A, .state = "JOINING", .incarnation = 77, .counter = 1010};
     said.nodes = 2;
     said.kept[said.kepts++] = B;
     const char *value = plain_json(fl_server_said_write(keys_file, &said), JSON_SORT_KEYS);
 
-    assert_string_equal(value,
-                        "{'kept':['north'],'nodes':{"
-                        "'east':{'counter':1010,'incarnation':77,'member':false,'primary':false,'state':"
-                        "'JOINING','view':0},"
-                        "'west':{'load':[0.25,1000000.0,512.0],'member':true,'members':['west-a','west-b'],"
-                        "'primary':true,'slow':'it acknowledges late','state':'PROTECTED',"
-                        "'view':4611686018427387904}},"
-                        "'strays':true}");
+    assert_string_equal(
+        value, "{'kept':['north'],'nodes':{"
+               "'east':{'counter':1010,'incarnation':77,'member':false,'primary':false,'state':"
+               "'JOINING','view':0},"
+               "'west':{'busy':75,'load':[0.25,1000000.0,512.0],'member':true,'members':['west-a','west-b'],"
+               "'primary':true,'slow':'it acknowledges late','state':'PROTECTED',"
+               "'view':4611686018427387904}},"
+               "'strays':true}");
     assert_int_equal(read_server(&again, value, strlen(value), &help_fault), 0);
     assert_int_equal(again.nodes, 2);
     assert_int_equal(again.kepts, 1);
@@ -357,7 +358,7 @@ TEST(a_server_is_read_as_it_is_written)
     assert_string_equal(west->state, "PROTECTED");
     assert_string_equal(west->slow, "it acknowledges late");
     assert_string_equal(east->slow, "");
-    assert_true(west->primary && west->member && west->measured);
+    assert_true(west->primary && west->member && west->measured && west->busy == 75);
     assert_true(west->view == FT_VIEW_MAX);
     assert_string_equal(west->members[0], "west-a");
     assert_string_equal(west->members[1], "west-b");
@@ -411,6 +412,7 @@ TEST(as_many_nodes_as_a_server_may_run_fit_into_its_key)
             .counter = UINT32_MAX,
             .slow = "a cause of twenty seven let",
             .measured = true,
+            .busy = 100,
             .load = {{1.2345678901234567e-100, 1.2345678901234567e-100, 1.2345678901234567e-100}}};
         snprintf(n->members[0], FL_NAME_MAX, "n%028u-a", said.nodes);
         snprintf(n->members[1], FL_NAME_MAX, "n%028u-b", said.nodes);
@@ -506,6 +508,29 @@ TEST(what_is_no_load_was_not_measured)
     read_server_well(&said, NODE(",'load':[0,1,2.5]"));
     assert_true(said.node[0].measured && said.node[0].load.of[FL_MEMORY] == 2.5);
     fl_server_said_free(&said);
+}
+
+TEST(only_a_percentage_is_taken_for_busy)
+{
+    static const struct {
+        const char *node;
+        uint32_t busy;
+    } rows[] = {
+        {NODE(",'load':[1,2,3],'busy':50"), 50},
+        {NODE(",'load':[1,2,3],'busy':100"), 100},
+        {NODE(",'load':[1,2,3],'busy':101"), 0},
+        {NODE(",'load':[1,2,3],'busy':-5"), 0},
+        {NODE(",'load':[1,2,3],'busy':'much'"), 0},
+        {NODE(",'load':[1,2,3]"), 0},
+        {NODE(",'busy':50"), 0},
+    };
+    struct fl_server_said said;
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        read_server_well(&said, rows[i].node);
+        assert_int_equal(said.node[0].busy, rows[i].busy);
+        fl_server_said_free(&said);
+    }
 }
 
 TEST(shards_that_the_file_has_no_more_are_left_out)

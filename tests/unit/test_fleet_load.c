@@ -60,14 +60,40 @@ TEST(a_load_is_of_the_last_five_seconds)
     struct local_node n = {.told = true};
 
     hear_turns(&n, 0.001, 100, 1000, 7 * S);
-    hear_turns(&n, 0.001, 105, 1050, 12 * S);
+    hear_turns(&n, 5.001, 105, 1050, 12 * S);
     assert_float_equal(n.said.load.of[FL_PACKETS], 20, 1e-9);
+    assert_int_equal(n.said.busy, 50); /* its one lane has half of the 5 s, the replicator the rest */
     /* Started anew: what it counts begins again. */
     hear_turns(&n, 0.0005, 1, 10, 17 * S);
     assert_false(n.said.measured);
     hear_turns(&n, 0.0006, 6, 60, 22 * S);
     assert_true(n.said.measured);
     assert_float_equal(n.said.load.of[FL_PACKETS], 20, 1e-9);
+}
+
+TEST(lanes_are_busy_for_their_part_of_the_time)
+{
+    static const struct {
+        double from[2], to[2]; /* useful seconds of two lanes at 7 s and at 12 s */
+        uint32_t busy;
+    } rows[] = {{{100, 20}, {105, 20}, 50}, {{100, 20}, {104, 24}, 80}, {{100, 20}, {106, 26}, 100}};
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct local_node n = {.told = true};
+
+        for (int k = 0; k < 2; k++) {
+            const double *at = k ? rows[i].to : rows[i].from;
+            json_t *status =
+                json_pack("{s:i, s:{s:f, s:f, s:f}, s:[{s:{s:f}}, {s:{s:f}}]}", "pid", (int)getpid(),
+                          "replicator_turns", "useful_s", 1.0, "empty_s", 0.0, "asleep_s", 100.0, "lanes",
+                          "turns", "useful_s", at[0], "turns", "useful_s", at[1]);
+
+            assert_non_null(status);
+            measure(&n, status, true, (k ? 12 : 7) * S);
+            json_decref(status);
+        }
+        assert_int_equal(n.said.busy, rows[i].busy);
+    }
 }
 
 /* Nodes that began at different times: each change is a write in etcd. */

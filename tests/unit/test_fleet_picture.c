@@ -227,7 +227,7 @@ TEST_WITH(nodes_of_the_view_are_heard, NULL, forget)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         hear("b",
              help_print("'east':{'state':'%s','primary':true,'member':true,'view':7,"
-                        "'members':['east-a','east-b'],'load':[1,2,3]}",
+                        "'members':['east-a','east-b'],'load':[1,2,3],'busy':50}",
                         rows[i].state),
              "");
         s = &picture.shard[EAST];
@@ -237,7 +237,7 @@ TEST_WITH(nodes_of_the_view_are_heard, NULL, forget)
     }
     /* Loads are of the role: b is the primary. */
     assert_true(s->measured[0] && !s->measured[1]);
-    assert_true(s->load[0].of[FL_PACKETS] == 2);
+    assert_true(s->load[0].of[FL_PACKETS] == 2 && s->busy[0] == 50 && s->busy[1] == 0);
     hear("a",
          "'east':{'state':'READY','primary':false,'member':true,'view':7,"
          "'members':['east-a','east-b'],'load':[4,5,6]}",

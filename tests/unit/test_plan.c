@@ -270,6 +270,126 @@ TEST_WITH(nobody_goes_to_where_one_was_slow_a_while_ago, NULL, help_plan_forget)
     assert_int_equal(plan->step[0].to[0], 3);
 }
 
+static void keep_busy(uint32_t shard, uint32_t primary, uint32_t standby)
+{
+    fleet.shard[shard].measured[0] = fleet.shard[shard].measured[1] = true;
+    fleet.shard[shard].busy[0] = primary;
+    fleet.shard[shard].busy[1] = standby;
+}
+
+TEST_WITH(a_slow_primary_hands_over, NULL, help_plan_forget)
+{
+    static const struct {
+        uint32_t primary, standby;
+        bool ordered;
+    } rows[] = {{91, 59, true},    {91, 0, true}, {90, 50, false}, {97, 60, false},
+                {100, 100, false}, {0, 0, false}, {50, 100, false}};
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        begin_at(4, 2, "0-1");
+        keep_busy(0, rows[i].primary, rows[i].standby);
+        expect_orders(rows[i].ordered);
+    }
+    keep_busy(0, 97, 50);
+    expect_plan(0, "hand over to s1: its primary on s0 is slow: its lanes are busy for 97 % of the time, "
+                   "its standby's for 50 %");
+    assert_false(plan->step[0].unprotected);
+    order(0, FL_HANDOVER, FL_SLOW, 1);
+    expect_plan(0, "hand over to s1 is under way (slow)");
+}
+
+TEST_WITH(a_slow_primary_stays_where_nobody_could_do_better, NULL, help_plan_forget)
+{
+    for (int i = 0; i < 8; i++) {
+        begin_at(4, 2, "0-1, 2-1");
+        keep_busy(0, 97, 50);
+        switch (i) {
+        case 0: /* the standby's time is not known */
+            fleet.shard[0].measured[1] = false;
+            break;
+        case 1: /* the primary waits for it */
+            fleet.shard[0].slow = "it acknowledges late";
+            break;
+        case 2:
+            fleet.shard[0].pin = 0;
+            break;
+        case 3:
+            fleet.server[1].drained = true;
+            break;
+        case 4:
+            fleet.shard[0].counter[1] = 1;
+            break;
+        case 5:
+            fleet.shard[0].failed = (struct fl_failed){.count = 1, .to = 1, .when = fleet.fleet.now};
+            break;
+        case 6:
+            says(0, FL_SAYS_SOLO, FL_SAYS_SYNCING);
+            break;
+        case 7: /* another shard's standby is slow there */
+            slow_down(1, FL_SAYS_SYNCING);
+            break;
+        }
+        make_plan();
+        if (plan->step[0].kind == FL_HANDOVER)
+            fail_msg("row %d: %s", i, fl_plan_explain(plan, &fleet.fleet, 0, (char[FL_WHY_MAX]){0}));
+    }
+}
+
+/* Which of the first shards hand over because their primaries are slow: "0", "1 2". */
+static const char *who_hands_over(uint32_t shards)
+{
+    static char who[32];
+    size_t at = 0;
+
+    make_plan();
+    who[0] = '\0';
+    for (uint32_t i = 0; i < shards; i++)
+        if (plan->step[i].kind == FL_HANDOVER && plan->step[i].cause == FL_SLOW)
+            at += (size_t)snprintf(who + at, sizeof(who) - at, at ? " %u" : "%u", i);
+    return who;
+}
+
+/* One shard less may be enough for its server; a shard that no server is quick enough for stays. */
+TEST_WITH(slow_primaries_hand_over_one_at_a_time, NULL, help_plan_forget)
+{
+    begin_at(6, 6, "0-1, 0-2, 3-1");
+    fleet.fleet.now = 2000;
+    for (uint32_t i = 0; i < 3; i++)
+        keep_busy(i, 97, 50);
+    assert_string_equal(who_hands_over(3), "0");
+    /* The first one is there: the others wait for twenty seconds. */
+    help_fleet_set(&fleet, 0, 1, 0);
+    keep_busy(0, 97, 50);
+    fleet.shard[0].left = (struct fl_left){.server = 0, .when = 1981};
+    assert_string_equal(who_hands_over(3), "");
+    fleet.shard[0].left.when = 1980;
+    assert_string_equal(who_hands_over(3), "1 2");
+    fleet.shard[0].left.when = 1401;
+    assert_string_equal(who_hands_over(3), "1 2");
+    fleet.shard[0].left.when = 1400;
+    assert_string_equal(who_hands_over(3), "0");
+}
+
+/* Its own server is the emptier one, but there it was slow. */
+TEST_WITH(balance_does_not_hand_back_what_was_slow, NULL, help_plan_forget)
+{
+    for (int was_slow = 0; was_slow < 2; was_slow++) {
+        begin_at(2, 1, "0-1, 0-1, 0-1");
+        fleet.fleet.now = 2000;
+        fleet.server[0].capacity.of[FL_PROCESSOR] = fleet.server[1].capacity.of[FL_PROCESSOR] = 20;
+        for (uint32_t i = 0; i < 3; i++) {
+            fleet.shard[i].measured[0] = fleet.shard[i].measured[1] = true;
+            fleet.shard[i].load[0].of[FL_PROCESSOR] = 3;
+            fleet.shard[i].load[1].of[FL_PROCESSOR] = 1;
+            if (was_slow)
+                fleet.shard[i].left = (struct fl_left){.server = 1, .when = 1900};
+        }
+        make_plan();
+        assert_int_equal(plan->orders, !was_slow);
+        assert_true(was_slow || plan->step[0].cause == FL_BALANCE);
+    }
+}
+
 TEST_WITH(who_has_waited_longest_is_healed_first, NULL, help_plan_forget)
 {
     begin(20, 4, 20);
