@@ -67,9 +67,10 @@ struct rp_snapshot {
     uint64_t cut;          /* serial */
     struct ft_lines unsent;
     uint64_t left, at, lines;
-    uint64_t began; /* when all lanes had made the cut */
-    uint64_t said;  /* standby: when the peer last heard something while the state was checked */
-    uint64_t taken; /* standby: lines that have come since the snapshot began, zeros too */
+    uint64_t untouched; /* up to where lines of untouched pages were sent, as zeros */
+    uint64_t began;     /* when all lanes had made the cut */
+    uint64_t said;      /* standby: when the peer last heard something while the state was checked */
+    uint64_t taken;     /* standby: lines that have come since the snapshot began, zeros too */
     struct ft_compressor compressor;
     uint8_t *bulk;
 };

@@ -375,7 +375,7 @@ int rp_snapshot_take(struct rp_replicator *rp, const struct ft_message *m, struc
         uint8_t *to = region->base + (run.line << FT_LINE_SHIFT);
 
         if (run.zero)
-            memset(to, 0, (size_t)run.count << FT_LINE_SHIFT);
+            ft_region_zero(region, run.line, run.count);
         else if (!FT_PLANTED("skip-line") || run.count > 1)
             memcpy(to, run.bytes, (size_t)run.count << FT_LINE_SHIFT);
     }

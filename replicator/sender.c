@@ -417,7 +417,7 @@ void rp_snapshot_begin(struct rp_replicator *rp, uint64_t burst[], uint64_t acce
     struct rp_snapshot *s = &rp->snapshot;
 
     ft_lines_clear(&s->unsent);
-    s->left = s->at = 0;
+    s->left = s->at = s->untouched = 0;
     for (unsigned i = 0; i < region->arena_count; i++) {
         uint64_t lines = region->arenas[i].used >> FT_LINE_SHIFT;
 
@@ -475,6 +475,17 @@ static uint32_t gather_lines(struct rp_replicator *rp, uint32_t most)
     uint64_t left = s->left;
     uint32_t len = 0;
 
+    /* Of a large table most pages may be untouched: nobody reads those, neither here nor in lanes. */
+    while (s->untouched < s->lines && left - s->left < LINES_TURN && len < RP_BATCH) {
+        struct ft_line_range none = ft_snapshot_untouched(rp->config.region, &s->untouched, LINES_TURN);
+        struct ft_line_run run = {.line = none.line, .count = (uint32_t)none.count, .zero = true};
+
+        if (!none.count)
+            break;
+        FT_CHECK(ft_line_run_append(s->bulk, &len, most, &run), "no room for a run of zeros at %u", len);
+        ft_lines_take(&s->unsent, none.line, none.line + none.count, none.count);
+        s->left -= none.count;
+    }
     while (s->left && left - s->left < LINES_TURN) {
         struct ft_line_range run = ft_lines_find(&s->unsent, s->at, s->lines, RUN_MAX);
 

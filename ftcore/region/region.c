@@ -226,6 +226,22 @@ void ft_region_wipe(struct ft_region *region)
     }
 }
 
+void ft_region_zero(struct ft_region *region, uint64_t line, uint64_t count)
+{
+    off_t at = (off_t)(line << FT_LINE_SHIFT), end = at + (off_t)(count << FT_LINE_SHIFT);
+
+    while (at < end) {
+        off_t from = lseek(region->fd, at, SEEK_DATA),
+              to = from < 0 ? end : lseek(region->fd, from, SEEK_HOLE);
+
+        if (from < 0 || from >= end)
+            return;
+        to = to < 0 || to > end ? end : to;
+        memset(region->base + from, 0, (size_t)(to - from));
+        at = to;
+    }
+}
+
 /* ---- regions that give each other their place: exchange.h --------------------------------------- */
 
 int ft_region_set_aside(struct ft_region *region, struct ft_fault *fault)

@@ -118,6 +118,8 @@ void *ft_arena_alloc(struct ft_arena *arena, uint64_t size);
 
 /* Zeroes everything (all pages given back); `used` of every arena goes to 0. No lane may run. */
 void ft_region_wipe(struct ft_region *region);
+/* Writes zeros over these lines, and takes no memory for pages that nobody has touched. */
+void ft_region_zero(struct ft_region *region, uint64_t line, uint64_t count);
 
 /* XXH3 over the used part of all arenas in order. */
 uint64_t ft_region_digest(const struct ft_region *region);
@@ -172,16 +174,20 @@ static inline void *ft_edit_in_line(struct ft_region *region, const void *p, siz
  * `save` is called by an edit, before the line changes. Lanes call `copy` between bursts for their own arenas
  * (lane 0 also for the shared arena): it copies at most `max` pending lines and returns how many, and in
  * *zero how many of these are zero; 0 when none of its lines is pending any more. `left` is the number of
- * used lines that are not copied yet. `end` gives the copy up, also right after an abandoned resync; lanes
- * may run, but nobody may read the copy any more. Its memory goes back to the system by `give_back`, of a
- * thread that may take some 0.1 s a GiB for it, or by the next `end`. A heap is copied by `begin` itself;
- * `prepare`, which the same thread calls from time to time, asks the system for that copy's memory
- * beforehand, FT_SPARE_BYTES in a call, so that the cut does not.
+ * used lines that are not copied yet. `untouched` takes for copied, of the pending lines from *at on, the
+ * next ones, `most` of them at most, whose pages nobody has written or read since the region was made or
+ * wiped: they are zero, and the system has no memory for them. It returns them, or no lines behind the last
+ * ones, and moves *at; one thread calls it, while lanes copy and edit. `end` gives the copy up, also right
+ * after an abandoned resync; lanes may run, but nobody may read the copy any more. Its memory goes back to
+ * the system by `give_back`, of a thread that may take some 0.1 s a GiB for it, or by the next `end`. A heap
+ * is copied by `begin` itself; `prepare`, which the same thread calls from time to time, asks the system for
+ * that copy's memory beforehand, FT_SPARE_BYTES in a call, so that the cut does not.
  */
 #define FT_SPARE_BYTES (1u << 20)
 int ft_snapshot_begin(struct ft_region *region);
 void ft_snapshot_save(struct ft_region *region, uint64_t line);
 uint64_t ft_snapshot_copy(struct ft_region *region, unsigned lane, uint64_t max, uint64_t *zero);
+struct ft_line_range ft_snapshot_untouched(struct ft_region *region, uint64_t *at, uint64_t most);
 uint64_t ft_snapshot_left(struct ft_region *region);
 void ft_snapshot_end(struct ft_region *region);
 void ft_snapshot_give_back(struct ft_region *region);

@@ -7,6 +7,7 @@
  * Adding to `snapshot_copied` comes after the copy, and whoever finds the line there may read the copy or
  * change the line: ft_lines_add releases, ft_lines_has and ft_lines_find acquire.
  */
+#define _GNU_SOURCE /* SEEK_DATA, SEEK_HOLE */
 #include "ftcore/region/region.h"
 #include "ftcore/base/cpu.h"
 #include "ftcore/base/plant.h"
@@ -14,6 +15,7 @@
 
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define BATCH 64u /* lines claimed before they are copied; others wait no longer than that */
 
@@ -146,6 +148,33 @@ uint64_t ft_snapshot_copy(struct ft_region *region, unsigned lane, uint64_t max,
     if (lane == 0)
         done += copy_arena(region, ft_region_shared(region), max - done, zero);
     return done;
+}
+
+/* A page that the system has none of holds zeros. A line of it that is still pending was not edited since the
+ * cut, so it was zero then, whatever lanes have written beside it since the system was asked. */
+struct ft_line_range ft_snapshot_untouched(struct ft_region *region, uint64_t *at, uint64_t most)
+{
+    uint64_t lines = region->size >> FT_LINE_SHIFT;
+
+    while (*at < lines) {
+        off_t hole = lseek(region->fd, (off_t)(*at << FT_LINE_SHIFT), SEEK_HOLE);
+        off_t data = hole < 0 ? hole : lseek(region->fd, hole, SEEK_DATA);
+        uint64_t from = hole < 0 ? lines : (uint64_t)hole >> FT_LINE_SHIFT;
+        uint64_t to = data < 0 ? lines : (uint64_t)data >> FT_LINE_SHIFT;
+        struct ft_line_range run = ft_lines_find(&region->snapshot_pending, from, to, most);
+        uint64_t end = run.line + run.count;
+
+        for (run.count = 0; run.line + run.count < end; run.count++)
+            if (!ft_lines_claim(&region->snapshot_pending, run.line + run.count))
+                break;
+        *at = end ? run.line + run.count + 1 : to;
+        if (run.count) {
+            ft_lines_add(&region->snapshot_copied, run.line, run.count);
+            *at = run.line + run.count;
+            return run;
+        }
+    }
+    return (struct ft_line_range){0};
 }
 
 uint64_t ft_snapshot_left(struct ft_region *region)

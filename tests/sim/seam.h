@@ -51,6 +51,10 @@ void *sim_aligned_alloc(size_t alignment, size_t size);
 #define malloc        sim_malloc
 #define calloc        sim_calloc
 #define aligned_alloc sim_aligned_alloc
+/* Of the region's memory, which is no file here (window.c). */
+#include <unistd.h>
+off_t sim_lseek(int fd, off_t offset, int whence);
+#define lseek sim_lseek
 #ifndef SIM_REGION
 void *sim_map(void *at, size_t size, int protection, int flags, int fd, off_t offset);
 int sim_memory_file(const char *name, unsigned flags);

@@ -17,9 +17,11 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define WINDOW_BYTES (64ull << 20)
 #define MEMORY_FD    1000000
+#define SIM_PAGE     4096
 
 #define LINES (WINDOW_BYTES / FT_LINE)
 
@@ -37,6 +39,7 @@ void *sim_mmap(void *at, size_t size, int protection, int flags, int fd, off_t o
 int sim_munmap(void *at, size_t size);
 int sim_fallocate(int fd, int mode, off_t offset, off_t size);
 int sim_close_memory(int fd);
+off_t sim_lseek(int fd, off_t offset, int whence);
 
 static uint8_t *window(void)
 {
@@ -256,6 +259,23 @@ int sim_munmap(void *at, size_t size)
         return munmap(at, size);
     sim_show(NULL);
     return 0;
+}
+
+/* SEEK_DATA or SEEK_HOLE, as of a file whose pages of zeros are holes. */
+off_t sim_lseek(int fd, off_t offset, int whence)
+{
+    static const uint8_t zeros[SIM_PAGE];
+    off_t size, page = offset / SIM_PAGE * SIM_PAGE;
+
+    sim_show(&sim_current()->window); /* the replicator of a primary looks at no other part of the region */
+    FT_CHECK(fd == MEMORY_FD && shown->region, "not the region");
+    size = (off_t)shown->region->size;
+    while (page < size && (memcmp(window() + page, zeros, SIM_PAGE) == 0) == (whence == SEEK_DATA))
+        page += SIM_PAGE;
+    if (page < size || whence == SEEK_HOLE)
+        return page > offset ? page : offset;
+    errno = ENXIO;
+    return -1;
 }
 
 /* All pages are given back: a wipe. */

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A resync's snapshot is the region as it was at the cut, whatever the lanes change while it is copied. */
+#define _DEFAULT_SOURCE /* mincore */
 #include "tests/help/test.h"
 #include "ftcore/region/region.h"
 #include "tests/help/program.h"
 
 #include <pthread.h>
+#include <sys/mman.h>
 
 #define PRIVATE 50000u /* bytes of each lane's NF; not a multiple of anything */
 #define SHARED  (1u << 20)
@@ -103,6 +105,83 @@ TEST(copying_keeps_to_its_lane_and_limit)
     assert_int_equal(ft_snapshot_left(region), 0);
     ft_snapshot_end(region);
     assert_int_equal(atomic_load(&region->tracking), 0);
+}
+
+/* In pages, by the system's own word: mincore tells which of the memory file are there. */
+static uint64_t touched_pages(struct ft_region *region)
+{
+    static unsigned char there[1 << 16];
+    uint64_t pages = region->size / 4096, count = 0;
+
+    assert_true(pages <= sizeof(there));
+    assert_int_equal(mincore(region->base, region->size, there), 0);
+    for (uint64_t i = 0; i < pages; i++)
+        count += there[i] & 1;
+    return count;
+}
+
+/* An arena of 1,000 pages, of which one byte in a hundred pages is written. */
+static struct ft_region *open_sparse(struct ft_arena **arena)
+{
+    static const char *const names[] = {"lane", "nat"};
+    const uint64_t sizes[] = {0, 1000 * 4096};
+    struct ft_region_config config = {
+        .lanes = 1, .nfs = 2, .arena_size = sizes, .nf_name = names, .shared_size = 4096};
+    struct ft_region *region = help_region(&config);
+
+    *arena = ft_region_arena(region, 0, 1);
+    (void)ft_arena_alloc(*arena, 1000 * 4096);
+    for (uint64_t page = 50; page < 1000; page += 100)
+        *at(*arena, page * 4096 + 77) = 1;
+    return region;
+}
+
+TEST(untouched_pages_are_zeros_that_nobody_reads)
+{
+    struct ft_arena *arena;
+    struct ft_region *region = open_sparse(&arena);
+    uint64_t pages = touched_pages(region), cursor = 0, lines = 0, zero, copied = 0, n;
+    struct ft_line_range run;
+
+    assert_int_equal(ft_snapshot_begin(region), 0);
+    /* A lane edits a line of an untouched page first: its copy is its own. */
+    *(uint8_t *)ft_edit(region, at(arena, 4096), 1) = 7;
+    while ((run = ft_snapshot_untouched(region, &cursor, 1000)).count) {
+        assert_true(run.count <= 1000);
+        lines += run.count;
+        for (uint64_t line = run.line; line < run.line + run.count; line++)
+            assert_true(line != (arena->offset + 4096) / 64 && ft_lines_has(&region->snapshot_copied, line));
+    }
+    assert_int_equal(lines, (1000 - 11) * 64);
+    /* Behind it a lane writes what it likes without a copy, and copies the rest. */
+    *(uint8_t *)ft_edit(region, at(arena, 2 * 4096), 1) = 8;
+    while ((n = ft_snapshot_copy(region, 0, 4096, &zero)))
+        copied += n;
+    assert_int_equal(copied, 11 * 64 - 1);
+    assert_int_equal(ft_snapshot_left(region), 0);
+    assert_int_equal(region->snapshot_copy[arena->offset + 4096], 0);
+    assert_int_equal(region->snapshot_copy[arena->offset + 2 * 4096], 0);
+    assert_int_equal(region->snapshot_copy[arena->offset + 50 * 4096 + 77], 1);
+    assert_int_equal(touched_pages(region), pages + 2);
+    ft_snapshot_end(region);
+}
+
+TEST(zeros_take_no_memory)
+{
+    struct ft_arena *arena;
+    struct ft_region *region = open_sparse(&arena);
+    uint64_t pages = touched_pages(region), from = arena->offset / 64;
+
+    /* From the middle of page 50 to the middle of page 150. */
+    *at(arena, 50 * 4096 + 64 * 31) = 5;
+    *at(arena, 150 * 4096 + 64 * 33) = 6;
+    ft_region_zero(region, from + 50 * 64 + 32, 100 * 64);
+    assert_int_equal(touched_pages(region), pages);
+    assert_int_equal(*at(arena, 50 * 4096 + 77), 1);
+    assert_int_equal(*at(arena, 50 * 4096 + 64 * 31), 5);
+    assert_int_equal(*at(arena, 150 * 4096 + 77), 0);
+    assert_int_equal(*at(arena, 150 * 4096 + 64 * 33), 6);
+    assert_int_equal(*at(arena, 250 * 4096 + 77), 1);
 }
 
 TEST(an_abandoned_resync_leaves_nothing)
