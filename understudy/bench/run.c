@@ -74,18 +74,36 @@ static int check_nodes(struct nd_bench_nodes *r, struct ft_fault *fault)
     return 0;
 }
 
-/* Until `when`, checking nodes. FT_EIO: a node ended, or has come to nothing in half a minute that it was
- * given. */
+/* Bursts with packets that the primary has executed, of all lanes. */
+static uint64_t count_bursts(const struct nd_bench_nodes *r)
+{
+    uint64_t bursts = 0;
+
+    for (unsigned l = 0; l < r->lanes; l++) {
+        const struct ft_lane_shared *p = &r->slot[0]->shared[l];
+
+        bursts += atomic_load(&p->report.executed) - atomic_load(&p->count.empty_bursts);
+    }
+    return bursts;
+}
+
+/* Until `when`, checking nodes. FT_EIO: a node ended, or half a minute that it was given has passed without
+ * a burst. */
 static int wait_until(struct nd_bench_nodes *r, bool (*when)(struct nd_bench_nodes *r), const char *what,
                       struct ft_fault *fault)
 {
     const pid_t pids[] = {getpid(), r->pid[0], r->pid[1]};
     uint64_t patience = r->plan->peer ? PATIENCE * PEERS : PATIENCE;
     struct nd_given given = {0};
+    uint64_t bursts = count_bursts(r), now;
     int error = 0;
 
     while (!error && !when(r)) {
         pause_for(PAUSE / SECOND);
+        now = count_bursts(r);
+        if (now != bursts)
+            given = (struct nd_given){0};
+        bursts = now;
         error = check_nodes(r, fault);
         if (!error && nd_given_look(&given, pids, 3) > patience)
             error = ft_fail(fault, FT_EIO, "%s: no progress; node a is %s: %.100s", what,
