@@ -121,6 +121,14 @@ static void free_word(struct word *w)
     *w = (struct word){.text = NULL};
 }
 
+/* 0, 1, 2: what the planner's rule 11 makes of it. */
+static json_t *class_of_busy(json_int_t busy)
+{
+    const struct fl_settings settings = fl_settings_usual();
+
+    return json_integer(busy < settings.easy ? 0 : busy <= settings.busy ? 1 : 2);
+}
+
 /* Loads have two significant digits. False: no memory. */
 static bool make_word(struct word *out, const struct fl_file *file, const struct fl_server_said *said)
 {
@@ -134,6 +142,9 @@ static bool make_word(struct word *out, const struct fl_file *file, const struct
     {
         if (json_object_get(node, "load"))
             json_object_set_new(node, "load", json_true());
+        if (json_object_get(node, "busy"))
+            json_object_set_new(node, "busy",
+                                class_of_busy(json_integer_value(json_object_get(node, "busy"))));
     }
     out->bare = o ? json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     json_decref(o);

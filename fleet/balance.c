@@ -25,15 +25,18 @@ static bool may_order(const struct fl_planner *planner, uint32_t number)
            planner->room.place[look->standby].takes;
 }
 
-/* For as long as it is not to go back to where its primary was slow, too. */
 static bool is_held_down(const struct fl_planner *planner, uint32_t number)
 {
-    const struct fl_shard *shard = &planner->fleet->shard[number];
-    const struct fl_settings *settings = &planner->fleet->settings;
+    return fl_since(planner, planner->fleet->shard[number].moved) < planner->fleet->settings.hold_down;
+}
 
-    return fl_since(planner, shard->moved) < settings->hold_down ||
-           (shard->left.server == planner->look[number].standby &&
-            fl_since(planner, shard->left.when) < settings->back_off_most);
+/* Its standby is where its primary was slow a while ago. */
+static bool would_go_back(const struct fl_planner *planner, uint32_t number)
+{
+    const struct fl_left *left = &planner->fleet->shard[number].left;
+
+    return left->when && left->server == planner->look[number].standby &&
+           fl_since(planner, left->when) < planner->fleet->settings.back_off_most;
 }
 
 static bool is_split(const struct fl_planner *planner, const struct fl_look *look)
@@ -133,7 +136,7 @@ static void relieve(struct fl_planner *planner, uint32_t server)
         uint32_t number = planner->node[i];
         struct handed handed;
         if (planner->look[number].primary != server || planner->look[number].unfit ||
-            !may_order(planner, number) || is_held_down(planner, number) ||
+            !may_order(planner, number) || is_held_down(planner, number) || would_go_back(planner, number) ||
             planner->fleet->shard[number].pin == server)
             continue;
         handed = weigh_handover(planner, number);
@@ -218,7 +221,7 @@ static uint32_t choose_handover(const struct fl_planner *planner, uint32_t serve
         struct handed handed;
         double fuller;
         if (look->primary != server || look->unfit || !may_order(planner, number) ||
-            planner->fleet->shard[number].pin == server)
+            would_go_back(planner, number) || planner->fleet->shard[number].pin == server)
             continue;
         handed = weigh_handover(planner, number);
         fuller = fmax(handed.primary.full, handed.standby.full);

@@ -88,7 +88,8 @@ static json_t *write_node(const struct fl_node_said *n)
         json_object_set_new(
             o, "load",
             json_pack("[f,f,f]", n->load.of[FL_PROCESSOR], n->load.of[FL_PACKETS], n->load.of[FL_MEMORY]));
-        json_object_set_new(o, "busy", json_integer(n->busy));
+        if (n->timed)
+            json_object_set_new(o, "busy", json_integer(n->busy));
     }
     return o;
 }
@@ -165,8 +166,8 @@ static bool read_node(const json_t *o, struct fl_node_said *out)
         strcpy(out->members[i], name);
     }
     out->measured = read_load(json_object_get(o, "load"), &out->load);
-    if (out->measured && read_number(o, "busy", 100, &busy))
-        out->busy = (uint32_t)busy;
+    out->timed = out->measured && json_object_get(o, "busy") && read_number(o, "busy", 100, &busy);
+    out->busy = out->timed ? (uint32_t)busy : 0;
     return true;
 }
 

@@ -25,7 +25,8 @@ struct fl_node_said {
     char members[2][FL_NAME_MAX]; /* nodes; "": it does not know */
     bool measured;
     struct fl_load load; /* cores, packets a second, MB; over some seconds */
-    uint32_t busy;       /* for so many percent of the same seconds its lanes had something to do */
+    bool timed;          /* `busy` is known */
+    uint32_t busy;       /* for so many percent of the same seconds its lanes had something to do, 0 to 100 */
     uint32_t server;     /* of a picture: where the node is; and the next one of its shard, NULL: none */
     struct fl_node_said *next;
     bool believed; /* its report of a view that is later than the key's */

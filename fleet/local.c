@@ -48,6 +48,8 @@ struct local_node {
     struct {
         uint64_t at;
         double useful_s, lanes_s, spent_s, packets;
+        double resyncs;
+        char state[16];
     } counted; /* from which the next load is reckoned */
 };
 
@@ -358,13 +360,15 @@ static double age_of(const json_t *status)
 /* The node's load since it was measured last; the first time over all its life, so that an agent that was
  * started anew knows at once. Useful time counts a thread's waiting for a processor that others have: its
  * lanes are busy then, and of its load it is not more than the process got. `all`: all nodes are measured in
- * this turn; one that was once waits for that. */
+ * this turn; one that was once waits for that. How busy its lanes are is known where they had packets, and
+ * did nothing else: no resync, and no change of its state. */
 static void measure(struct local_node *n, const json_t *status, bool all, uint64_t now)
 {
     bool first = !n->counted.at;
     double packets, lanes = sum_lanes(status, &packets), spent = spent_by(status);
     double useful =
         lanes + json_number_value(json_object_get(json_object_get(status, "replicator_turns"), "useful_s"));
+    double resyncs = json_number_value(json_object_get(json_object_get(status, "resync"), "done"));
     double span = first ? age_of(status) : (double)(now - n->counted.at) / 1e9;
 
     if (!first && ((n->said.measured && !all) || now - n->counted.at < LOAD_NS))
@@ -384,10 +388,14 @@ static void measure(struct local_node *n, const json_t *status, bool all, uint64
         n->said.busy =
             (uint32_t)(fmin(fmax(lanes - n->counted.lanes_s, 0) / span / (double)(count ? count : 1), 1) *
                        100);
+        n->said.timed = !first && packets > n->counted.packets && resyncs == n->counted.resyncs &&
+                        strcmp(n->said.state, n->counted.state) == 0;
     }
     n->counted.at = now;
     n->counted.useful_s = useful;
     n->counted.lanes_s = lanes;
+    n->counted.resyncs = resyncs;
+    memcpy(n->counted.state, n->said.state, sizeof(n->counted.state));
     n->counted.spent_s = spent;
     n->counted.packets = packets;
 }

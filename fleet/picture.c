@@ -464,7 +464,7 @@ static bool is_believed(const struct fl_shard *s, uint32_t member)
 
 static void read_members(const struct fl_picture *p, uint32_t shard, struct fl_shard *out)
 {
-    out->primary = FL_NONE;
+    out->primary = out->busy[0] = out->busy[1] = FL_NONE;
     for (uint32_t k = 0; k < 2; k++) {
         const struct fl_node_said *n = node_of(p, out->member[k], shard);
 
@@ -488,7 +488,7 @@ static void read_members(const struct fl_picture *p, uint32_t shard, struct fl_s
         if (n && n->measured) {
             out->measured[role] = true;
             out->load[role] = n->load;
-            out->busy[role] = n->busy;
+            out->busy[role] = n->timed ? n->busy : FL_NONE;
         }
     }
 }

@@ -267,7 +267,7 @@ static bool is_wanted(const struct fl_planner *planner, uint32_t number)
     switch (shard->order.cause) {
     case FL_HEAL: /* a server that is back has its node given the state again */
         return !look->quiet && (!takes(planner, look->standby) || look->given_up);
-    case FL_SLOW: /* it may have shown meanwhile that it keeps up */
+    case FL_SLOW: /* a standby may have shown meanwhile that it keeps up */
         return shard->order.kind == FL_HANDOVER || !look->quiet;
     case FL_DRAIN:
         return is_drained(planner, look->primary) || is_drained(planner, look->standby);
@@ -362,26 +362,6 @@ static void move_slow(struct fl_planner *planner, uint32_t number)
         fl_wait_for(&planner->plan->step[number], FL_IS_SLOW, look->standby);
 }
 
-/* A standby's replay costs about what the primary's work does, so one that has much more time left is on a
- * quicker server. People's pin goes before that. */
-static void hand_over_slow(struct fl_planner *planner, uint32_t number)
-{
-    const struct fl_shard *shard = &planner->fleet->shard[number];
-    const struct fl_settings *settings = &planner->fleet->settings;
-    const struct fl_look *look = &planner->look[number];
-    struct fl_place *primary = &planner->room.place[look->primary],
-                    *standby = &planner->room.place[look->standby];
-
-    if (shard->busy[0] <= settings->busy || shard->busy[1] >= settings->easy || !shard->measured[1] ||
-        !look->quiet || !look->ready || look->ordered || look->back_off || look->unfit || shard->slow ||
-        shard->pin == look->primary || !standby->takes || standby->ails || planner->plan->stopped ||
-        primary->relieved || standby->relieved ||
-        fl_since(planner, shard->left.when) < settings->back_off_most)
-        return;
-    fl_order_handover(planner, number, FL_SLOW, look->primary);
-    primary->relieved = standby->relieved = true;
-}
-
 static void heal(struct fl_planner *planner)
 {
     uint32_t count = 0;
@@ -403,8 +383,6 @@ static void heal(struct fl_planner *planner)
     for (uint32_t i = 0; i < planner->fleet->shards; i++)
         if (planner->look[i].slow && !planner->look[i].ordered)
             move_slow(planner, i);
-    for (uint32_t i = 0; i < planner->fleet->shards; i++)
-        hand_over_slow(planner, i);
 }
 
 /* ---- shards that have no node yet ---- */
@@ -540,6 +518,27 @@ static bool hand_over(struct fl_planner *planner, uint32_t number, enum fl_cause
     else
         fl_order_handover(planner, number, cause, about);
     return true;
+}
+
+/* A standby's replay costs about what the primary's work does, so one that has much more time left is on a
+ * quicker server. What people want of the shard goes before that. */
+static void hand_over_slow(struct fl_planner *planner, uint32_t number)
+{
+    const struct fl_shard *shard = &planner->fleet->shard[number];
+    const struct fl_settings *settings = &planner->fleet->settings;
+    const struct fl_look *look = &planner->look[number];
+    struct fl_place *primary = &planner->room.place[look->primary],
+                    *standby = &planner->room.place[look->standby];
+    bool known = shard->busy[0] != FL_NONE && shard->busy[1] != FL_NONE;
+
+    if (!known || shard->busy[0] <= settings->busy || shard->busy[1] >= settings->easy || !look->quiet ||
+        !look->ready || look->ordered || look->back_off || look->unfit || shard->slow ||
+        planner->plan->step[number].kind != FL_LEAVE || shard->pin != FL_NONE || planner->plan->stopped ||
+        !standby->takes || standby->ails || !carries(planner, look) || primary->relieved ||
+        standby->relieved || fl_since(planner, shard->left.when) < settings->back_off_most)
+        return;
+    fl_order_handover(planner, number, FL_SLOW, look->primary);
+    primary->relieved = standby->relieved = true;
 }
 
 /* True: the pin determines all that is to be done with the shard now. */
@@ -870,6 +869,8 @@ int fl_plan_make(struct fl_plan **out, const struct fl_fleet *fleet, struct ft_f
     heal(&planner);
     create_all(&planner);
     fulfil_wishes(&planner);
+    for (uint32_t i = 0; i < fleet->shards; i++)
+        hand_over_slow(&planner, i);
     planner.mends = upgrade(&planner);
     planner.mends |= mends(&planner);
     if (!planner.plan->stopped && !planner.mends)

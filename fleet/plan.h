@@ -53,8 +53,9 @@
  *    this away from a server, and one whose primary is on it: the others have been tried again by then. The
  *    same shard again after `back_off_most`, or at once where its order was withdrawn.
  * 11. A primary whose lanes are busy for more than `busy` of the time is slow, if those of its standby, which
- *    replays the same packets, are busy for less than `easy`: it hands over. For this, too, `relief` and
- *    `back_off_most` are waited for, and it is not handed back meanwhile for balance.
+ *    replays the same packets, are busy for less than `easy`: it hands over, where no pin keeps it. Within
+ *    `relief` one of each of both servers does; the same shard again after `back_off_most`, until when
+ * balance does not hand it back either.
  *
  * One number for each server suffices to compare them, the largest fraction of any capacity, since no server
  * can take more than its scarcest measure allows; whether a node fits is asked of each measure.
@@ -203,7 +204,7 @@ struct fl_shard {
                                counts until it is measured anew. One missing: as much as the other; both: it
                                takes a node and no more */
     uint32_t busy[2];       /* of a role as well: for so many percent of the time its lanes have something to
-                               do; 0 where that is not measured */
+                               do, 0 to 100; FL_NONE: not known */
     uint64_t moved;         /* when its members or its primary last changed; 0: never */
     uint64_t alone;         /* since when its primary reports SOLO; 0: it does not */
     const char *slow; /* why its primary has given its standby up as slow, or, PROTECTED, keeps one that is

@@ -5,7 +5,7 @@
  * directory calls this one: it stands on audit.c, checkpoint.c and snapshot.c, and those on arena.c and
  * lines.c.
  */
-#define _GNU_SOURCE /* memfd_create, fallocate, MAP_FIXED_NOREPLACE */
+#define _GNU_SOURCE /* memfd_create, fallocate, MAP_FIXED_NOREPLACE, SEEK_DATA */
 #include "ftcore/region/region.h"
 #include "ftcore/base/plant.h"
 #include "ftcore/region/audit.h"
@@ -228,17 +228,23 @@ void ft_region_wipe(struct ft_region *region)
 
 void ft_region_zero(struct ft_region *region, uint64_t line, uint64_t count)
 {
-    off_t at = (off_t)(line << FT_LINE_SHIFT), end = at + (off_t)(count << FT_LINE_SHIFT);
+    uint64_t at = line << FT_LINE_SHIFT, end = at + (count << FT_LINE_SHIFT);
 
+    if (count < PAGE / FT_LINE) { /* the lines beside them make their pages needed */
+        memset(region->base + at, 0, end - at);
+        return;
+    }
     while (at < end) {
-        off_t from = lseek(region->fd, at, SEEK_DATA),
-              to = from < 0 ? end : lseek(region->fd, from, SEEK_HOLE);
+        off_t data = lseek(region->fd, (off_t)at, SEEK_DATA);
+        uint64_t next;
 
-        if (from < 0 || from >= end)
+        if (data < 0 && errno == ENXIO)
             return;
-        to = to < 0 || to > end ? end : to;
-        memset(region->base + from, 0, (size_t)(to - from));
-        at = to;
+        at = data < 0 ? at : (uint64_t)data; /* a system that cannot tell: all of it is data */
+        next = at / PAGE * PAGE + PAGE < end ? at / PAGE * PAGE + PAGE : end;
+        if (at < end)
+            memset(region->base + at, 0, next - at);
+        at = next;
     }
 }
 

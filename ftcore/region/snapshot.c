@@ -2,7 +2,8 @@
 /*
  * The copies that a snapshot needs of lines as they were at its cut. A line's way: pending; claimed by
  * exactly one (no set has it, its copy is being made); copied. Lanes move lines along it, by editing or by
- * copying; the sender reads the copy of lines that are copied, and no others.
+ * copying, and the sender those of untouched pages; it reads the copy of lines that are copied, and no
+ * others.
  *
  * Adding to `snapshot_copied` comes after the copy, and whoever finds the line there may read the copy or
  * change the line: ft_lines_add releases, ft_lines_has and ft_lines_find acquire.
@@ -56,7 +57,7 @@ void ft_snapshot_save(struct ft_region *region, uint64_t line)
         return;
     }
     check_used(region, line);
-    /* Another lane copies it at this moment. */
+    /* Another lane, or the sender, moves it at this moment. */
     while (!ft_lines_has(&region->snapshot_copied, line))
         ft_pause();
 }
@@ -150,8 +151,8 @@ uint64_t ft_snapshot_copy(struct ft_region *region, unsigned lane, uint64_t max,
     return done;
 }
 
-/* A page that the system has none of holds zeros. A line of it that is still pending was not edited since the
- * cut, so it was zero then, whatever lanes have written beside it since the system was asked. */
+/* A page for which the system has no memory holds zeros. A line of it that is still pending was not edited
+ * since the cut, so it was zero then, whatever lanes have written beside it since the system was asked. */
 struct ft_line_range ft_snapshot_untouched(struct ft_region *region, uint64_t *at, uint64_t most)
 {
     uint64_t lines = region->size >> FT_LINE_SHIFT;
@@ -164,15 +165,14 @@ struct ft_line_range ft_snapshot_untouched(struct ft_region *region, uint64_t *a
         struct ft_line_range run = ft_lines_find(&region->snapshot_pending, from, to, most);
         uint64_t end = run.line + run.count;
 
-        for (run.count = 0; run.line + run.count < end; run.count++)
+        for (run.count = 0; run.line + run.count < end; run.count++) {
             if (!ft_lines_claim(&region->snapshot_pending, run.line + run.count))
                 break;
-        *at = end ? run.line + run.count + 1 : to;
-        if (run.count) {
-            ft_lines_add(&region->snapshot_copied, run.line, run.count);
-            *at = run.line + run.count;
-            return run;
+            ft_lines_add(&region->snapshot_copied, run.line + run.count, 1);
         }
+        *at = end ? run.line + run.count + !run.count : to;
+        if (run.count)
+            return run;
     }
     return (struct ft_line_range){0};
 }

@@ -120,9 +120,16 @@ TEST(a_leader_rests_behind_a_plan_and_a_turn)
 
 static struct fl_file *file;
 
+static uint32_t busy = 40; /* of the first node */
+
 static void says(struct word *out, const char *state, double cores, double packets)
 {
-    struct fl_node_said node[] = {{.shard = 0, .view = 7, .measured = true, .load = {{cores, packets, 26}}},
+    struct fl_node_said node[] = {{.shard = 0,
+                                   .view = 7,
+                                   .measured = true,
+                                   .load = {{cores, packets, 26}},
+                                   .timed = true,
+                                   .busy = busy},
                                   {.shard = 1, .view = 7, .measured = true, .load = {{0.5, 1000, 26}}}};
     const struct fl_server_said said = {.node = node, .nodes = 2};
 
@@ -164,6 +171,29 @@ TEST(loads_that_change_a_little_are_said_once_a_minute)
         free_word(&next);
     }
     free_word(&last);
+}
+
+TEST(how_busy_lanes_are_is_said_when_the_planner_makes_something_else_of_it)
+{
+    static const struct {
+        uint32_t was, is;
+        bool said;
+    } rows[] = {{40, 41, false}, {0, 59, false},   {59, 60, true},  {60, 90, false},
+                {90, 91, true},  {91, 100, false}, {100, 40, true}, {85, 59, true}};
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct word last, next;
+
+        busy = rows[i].was;
+        says(&last, "PROTECTED", 0.5, 1000);
+        busy = rows[i].is;
+        says(&next, "PROTECTED", 0.5, 1000);
+        next.at = last.at + 5 * S;
+        if (is_news(&last, &next) != rows[i].said)
+            fail_msg("%u to %u: expected %d", rows[i].was, rows[i].is, rows[i].said);
+        free_word(&last);
+        free_word(&next);
+    }
 }
 
 /* ---- what is written, with a real etcd ---- */

@@ -328,6 +328,7 @@ TEST(a_server_is_read_as_it_is_written)
                                          .members = {"west-a", "west-b"},
                                          .measured = true,
                                          .load = {{0.25, 1e6, 512, 0}},
+                                         .timed = true,
                                          .busy = 75};
     said.node[1] = (struct fl_node_said){.shard = A, .state = "JOINING", .incarnation = 77, .counter = 1010};
     said.nodes = 2;
@@ -412,6 +413,7 @@ TEST(as_many_nodes_as_a_server_may_run_fit_into_its_key)
             .counter = UINT32_MAX,
             .slow = "a cause of twenty seven let",
             .measured = true,
+            .timed = true,
             .busy = 100,
             .load = {{1.2345678901234567e-100, 1.2345678901234567e-100, 1.2345678901234567e-100}}};
         snprintf(n->members[0], FL_NAME_MAX, "n%028u-a", said.nodes);
@@ -514,20 +516,23 @@ TEST(only_a_percentage_is_taken_for_busy)
 {
     static const struct {
         const char *node;
+        bool timed;
         uint32_t busy;
     } rows[] = {
-        {NODE(",'load':[1,2,3],'busy':50"), 50},
-        {NODE(",'load':[1,2,3],'busy':100"), 100},
-        {NODE(",'load':[1,2,3],'busy':101"), 0},
-        {NODE(",'load':[1,2,3],'busy':-5"), 0},
-        {NODE(",'load':[1,2,3],'busy':'much'"), 0},
-        {NODE(",'load':[1,2,3]"), 0},
-        {NODE(",'busy':50"), 0},
+        {NODE(",'load':[1,2,3],'busy':0"), true, 0},
+        {NODE(",'load':[1,2,3],'busy':50"), true, 50},
+        {NODE(",'load':[1,2,3],'busy':100"), true, 100},
+        {NODE(",'load':[1,2,3],'busy':101"), false, 0},
+        {NODE(",'load':[1,2,3],'busy':-5"), false, 0},
+        {NODE(",'load':[1,2,3],'busy':'much'"), false, 0},
+        {NODE(",'load':[1,2,3]"), false, 0},
+        {NODE(",'busy':50"), false, 0},
     };
     struct fl_server_said said;
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         read_server_well(&said, rows[i].node);
+        assert_int_equal(said.node[0].timed, rows[i].timed);
         assert_int_equal(said.node[0].busy, rows[i].busy);
         fl_server_said_free(&said);
     }

@@ -71,6 +71,19 @@ TEST(a_load_is_of_the_last_five_seconds)
     assert_float_equal(n.said.load.of[FL_PACKETS], 20, 1e-9);
 }
 
+/* Two lanes, of which `packets` is the first one's. */
+static void hear_lanes(struct local_node *n, const double useful[2], int packets, int resyncs, uint64_t now)
+{
+    json_t *status = json_pack("{s:i, s:{s:f, s:f, s:f}, s:[{s:i, s:{s:f}}, {s:{s:f}}], s:{s:i}}", "pid",
+                               (int)getpid(), "replicator_turns", "useful_s", 1.0, "empty_s", 0.0, "asleep_s",
+                               100.0, "lanes", "received", packets, "turns", "useful_s", useful[0], "turns",
+                               "useful_s", useful[1], "resync", "done", resyncs);
+
+    assert_non_null(status);
+    measure(n, status, true, now);
+    json_decref(status);
+}
+
 TEST(lanes_are_busy_for_their_part_of_the_time)
 {
     static const struct {
@@ -81,18 +94,33 @@ TEST(lanes_are_busy_for_their_part_of_the_time)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct local_node n = {.told = true};
 
-        for (int k = 0; k < 2; k++) {
-            const double *at = k ? rows[i].to : rows[i].from;
-            json_t *status =
-                json_pack("{s:i, s:{s:f, s:f, s:f}, s:[{s:{s:f}}, {s:{s:f}}]}", "pid", (int)getpid(),
-                          "replicator_turns", "useful_s", 1.0, "empty_s", 0.0, "asleep_s", 100.0, "lanes",
-                          "turns", "useful_s", at[0], "turns", "useful_s", at[1]);
-
-            assert_non_null(status);
-            measure(&n, status, true, (k ? 12 : 7) * S);
-            json_decref(status);
-        }
+        hear_lanes(&n, rows[i].from, 10, 1, 7 * S);
+        assert_false(n.said.timed); /* of all its life nobody wants to know it */
+        hear_lanes(&n, rows[i].to, 11, 1, 12 * S);
+        assert_true(n.said.timed);
         assert_int_equal(n.said.busy, rows[i].busy);
+    }
+}
+
+TEST(it_is_not_known_of_lanes_without_packets_or_that_did_something_else)
+{
+    static const struct {
+        int packets, resyncs;
+        const char *state;
+        bool known;
+    } rows[] = {{11, 1, "PROTECTED", true},
+                {10, 1, "PROTECTED", false},
+                {11, 2, "PROTECTED", false},
+                {11, 1, "SOLO", false}};
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct local_node n = {.told = true, .said.state = "PROTECTED"};
+
+        hear_lanes(&n, (const double[]){10, 10}, 10, 1, 7 * S);
+        strcpy(n.said.state, rows[i].state);
+        hear_lanes(&n, (const double[]){12, 12}, rows[i].packets, rows[i].resyncs, 12 * S);
+        assert_true(n.said.measured);
+        assert_int_equal(n.said.timed, rows[i].known);
     }
 }
 

@@ -237,7 +237,7 @@ TEST_WITH(nodes_of_the_view_are_heard, NULL, forget)
     }
     /* Loads are of the role: b is the primary. */
     assert_true(s->measured[0] && !s->measured[1]);
-    assert_true(s->load[0].of[FL_PACKETS] == 2 && s->busy[0] == 50 && s->busy[1] == 0);
+    assert_true(s->load[0].of[FL_PACKETS] == 2 && s->busy[0] == 50 && s->busy[1] == FL_NONE);
     hear("a",
          "'east':{'state':'READY','primary':false,'member':true,'view':7,"
          "'members':['east-a','east-b'],'load':[4,5,6]}",

@@ -272,7 +272,6 @@ TEST_WITH(nobody_goes_to_where_one_was_slow_a_while_ago, NULL, help_plan_forget)
 
 static void keep_busy(uint32_t shard, uint32_t primary, uint32_t standby)
 {
-    fleet.shard[shard].measured[0] = fleet.shard[shard].measured[1] = true;
     fleet.shard[shard].busy[0] = primary;
     fleet.shard[shard].busy[1] = standby;
 }
@@ -300,18 +299,18 @@ TEST_WITH(a_slow_primary_hands_over, NULL, help_plan_forget)
 
 TEST_WITH(a_slow_primary_stays_where_nobody_could_do_better, NULL, help_plan_forget)
 {
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < 10; i++) {
         begin_at(4, 2, "0-1, 2-1");
         keep_busy(0, 97, 50);
         switch (i) {
         case 0: /* the standby's time is not known */
-            fleet.shard[0].measured[1] = false;
+            fleet.shard[0].busy[1] = FL_NONE;
             break;
         case 1: /* the primary waits for it */
             fleet.shard[0].slow = "it acknowledges late";
             break;
         case 2:
-            fleet.shard[0].pin = 0;
+            fleet.shard[0].pin = 2;
             break;
         case 3:
             fleet.server[1].drained = true;
@@ -327,6 +326,15 @@ TEST_WITH(a_slow_primary_stays_where_nobody_could_do_better, NULL, help_plan_for
             break;
         case 7: /* another shard's standby is slow there */
             slow_down(1, FL_SAYS_SYNCING);
+            break;
+        case 8:
+            fleet.shard[0].busy[0] = FL_NONE;
+            break;
+        case 9: /* its server has no room for what a primary takes */
+            fleet.server[1].capacity.of[FL_PROCESSOR] = 2;
+            fleet.shard[0].measured[0] = fleet.shard[0].measured[1] = true;
+            fleet.shard[0].load[0].of[FL_PROCESSOR] = 3;
+            fleet.shard[0].load[1].of[FL_PROCESSOR] = 1;
             break;
         }
         make_plan();
@@ -368,6 +376,16 @@ TEST_WITH(slow_primaries_hand_over_one_at_a_time, NULL, help_plan_forget)
     assert_string_equal(who_hands_over(3), "1 2");
     fleet.shard[0].left.when = 1400;
     assert_string_equal(who_hands_over(3), "0");
+}
+
+/* People want both of its servers empty, or its own: there is one order for it, theirs. */
+TEST_WITH(a_drain_goes_before_a_slow_primary, NULL, help_plan_forget)
+{
+    begin_at(4, 4, "0-1");
+    keep_busy(0, 97, 50);
+    fleet.server[0].drained = true;
+    expect_plan(0, "hand over to s1: s0 is drained");
+    expect_orders(1);
 }
 
 /* Its own server is the emptier one, but there it was slow. */

@@ -32,8 +32,9 @@
 #include <unistd.h>
 
 #define SECOND      1e9
-#define PATIENCE    30000000000ull /* ns given, of waiting, after which something is broken */
-#define PEERS       10u            /* times as long for a peer that answers command by command */
+#define PATIENCE    30000000000ull  /* ns given, of waiting, after which something is broken */
+#define MOST        900000000000ull /* ns given in all, as lanes may go on for ever */
+#define PEERS       10u             /* times as long for a peer that answers command by command */
 #define PAUSE       200000l
 #define QUIET_NS    20000000ull /* a lane at rest has had no packet for so long */
 #define ROUNDS      4u          /* and has gone round so often since, finding nothing at its ports */
@@ -88,13 +89,13 @@ static uint64_t count_bursts(const struct nd_bench_nodes *r)
 }
 
 /* Until `when`, checking nodes. FT_EIO: a node ended, or half a minute that it was given has passed without
- * a burst. */
+ * a burst, or a quarter of an hour in all. */
 static int wait_until(struct nd_bench_nodes *r, bool (*when)(struct nd_bench_nodes *r), const char *what,
                       struct ft_fault *fault)
 {
     const pid_t pids[] = {getpid(), r->pid[0], r->pid[1]};
     uint64_t patience = r->plan->peer ? PATIENCE * PEERS : PATIENCE;
-    struct nd_given given = {0};
+    struct nd_given given = {0}, all = {0};
     uint64_t bursts = count_bursts(r), now;
     int error = 0;
 
@@ -105,7 +106,7 @@ static int wait_until(struct nd_bench_nodes *r, bool (*when)(struct nd_bench_nod
             given = (struct nd_given){0};
         bursts = now;
         error = check_nodes(r, fault);
-        if (!error && nd_given_look(&given, pids, 3) > patience)
+        if (!error && (nd_given_look(&given, pids, 3) > patience || nd_given_look(&all, pids, 3) > MOST))
             error = ft_fail(fault, FT_EIO, "%s: no progress; node a is %s: %.100s", what,
                             ft_state_name((enum ft_state)atomic_load(&r->slot[0]->status.state)),
                             r->slot[0]->status.why);
