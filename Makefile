@@ -308,17 +308,17 @@ include tests/fuzz/fuzz.mk
 # ── The check: parts of one graph ────────────────────────────────────────────────────────────────
 #
 # Each part begins as soon as what it runs is built. scripts/part says how it ended, and what failed. Lab tests come behind all that computes,
-# LABS at a time, with nothing beside them. One of check-long whose first comment begins with "Alone:" runs by itself at the end.
+# LABS at a time, with nothing beside them. One whose first comment begins with "Alone:" runs by itself at the end.
 
 LABS  ?= 2
 PART  := BUILD=$(BUILD) scripts/part
 LABENV := UNDERSTUDY=$(BUILD)/understudy BUILD=$(BUILD)
-ALONE  := $(shell grep -l '^\# Alone:' $(LABLONG) /dev/null)
+ALONE  := $(shell grep -l '^\# Alone:' $(LABMORE) $(LABLONG) /dev/null)
 # The longest begin first, so that none of them is left over at the end.
 LENGTHY := $(patsubst %,tests/lab/%.t,dpi fleet-drills keeper link-port table-hosts table-lanes verdict) \
            $(patsubst %,$(BUILD)/tests/nf/test_%,dpi_captures damage dpi edge) $(patsubst %,$(BUILD)/tests/unit/test_%,etcd_mirror etcd_store)
 queue  = $(filter $(LENGTHY),$(1)) $(filter-out $(LENGTHY),$(1))
-.PHONY: part-lint part-tidy part-unit part-scenarios part-planted part-day part-day-dense part-failed-seeds part-fuzz part-corpus part-model part-lab part-lab-all part-lab-long part-alone
+.PHONY: part-lint part-tidy part-unit part-scenarios part-planted part-day part-day-dense part-failed-seeds part-fuzz part-corpus part-model part-lab part-lab-all part-lab-alone part-lab-long part-alone
 
 part-lint:
 	@$(PART) lint scripts/lint --fast
@@ -343,7 +343,7 @@ part-model:
 
 # The same seeds each time. A kind has as many as it has been worth: what they cost in all is four to eight minutes of a processor.
 # check runs the first quarter of each, CI all. Fresh ones: make sim, check-long.
-FIXED_SEEDS := pair:1200 arbiter:500 crash:300 told:300 members:600 ways:250 keeper:500 port:120 slow:160
+FIXED_SEEDS := pair:1200 sparse:300 arbiter:500 crash:300 told:300 members:600 ways:250 keeper:500 port:120 slow:160
 part-failed-seeds: $(BUILD)/simulate
 	@$(PART) failed-seeds $(BUILD)/simulate -q -n 0 -l tests/sim/failed-seeds
 define seeds
@@ -360,11 +360,13 @@ SEED_PARTS := $(foreach s,$(FIXED_SEEDS),part-seeds-$(firstword $(subst $(colon)
 part-lab: all
 	@$(PART) lab env $(LABENV) prove -j$(LABS) --timer --failures --comments --exec 'scripts/part test' $(call queue,$(LAB))
 part-lab-all: all $(BUILD)/understudy-planted
-	@$(PART) lab env $(LABENV) prove -j$(LABS) --timer --failures --comments --exec 'scripts/part test' $(call queue,$(LAB) $(LABMORE))
+	@$(PART) lab env $(LABENV) prove -j$(LABS) --timer --failures --comments --exec 'scripts/part test' $(call queue,$(filter-out $(ALONE),$(LAB) $(LABMORE)))
+part-lab-alone: all $(BUILD)/understudy-planted
+	@$(PART) lab-alone env $(LABENV) prove --timer --failures --comments --exec 'scripts/part test' $(filter $(ALONE),$(LABMORE))
 part-lab-long: all $(BUILD)/understudy-planted $(BUILD)/understudy-next $(BUILD)/bench-lane $(BUILD)/bench-redis
 	@$(PART) lab-long env $(LABENV) prove -j$(LABS) --timer --failures --comments --exec 'scripts/part test' $(call queue,$(filter-out $(ALONE),$(LABLONG)))
 part-alone:
-	@$(PART) alone env $(LABENV) prove --timer --failures --comments --exec 'scripts/part test' $(ALONE)
+	@$(PART) alone env $(LABENV) prove --timer --failures --comments --exec 'scripts/part test' $(filter $(ALONE),$(LABLONG))
 
 # In the order in which they begin. What a slow machine has no time for is left out from the end.
 PARTS      := part-lint part-unit part-scenarios part-failed-seeds $(SEED_PARTS) part-day
@@ -382,8 +384,8 @@ check: deps
 check-more: deps
 	@$(PART) begin
 	@echo "check-more: check, $(words $(LABMORE)) further lab tests, planted bugs, more seeds, fuzzing, models, clang-tidy"
-	+@bad=0; for parts in "all $(BUILD)/understudy-planted $(CI_PARTS)" part-lab-all; do $(STEP) $$parts || bad=1; done; \
-	    $(PART) late $(CI_LAST:part-%=%) || $(STEP) $(CI_LAST) || bad=1; $(PART) end $$bad $(patsubst part-%,%,$(CI_PARTS) $(CI_LAST)) lab
+	+@bad=0; for parts in "all $(BUILD)/understudy-planted $(CI_PARTS)" part-lab-all part-lab-alone; do $(STEP) $$parts || bad=1; done; \
+	    $(PART) late $(CI_LAST:part-%=%) || $(STEP) $(CI_LAST) || bad=1; $(PART) end $$bad $(patsubst part-%,%,$(CI_PARTS) $(CI_LAST)) lab lab-alone
 
 # Parts of it, for whoever changes something.
 check-unit: $(UNIT)
@@ -395,7 +397,8 @@ check-lab: all $(if $(filter $(LABMORE) $(LABLONG),$(LAB)),$(BUILD)/understudy-p
 # All lab tests: some 80 minutes. Whoever changes lane, replicator, protocol or a lab runs them before it lands.
 check-labs: deps
 	@$(PART) begin
-	+@bad=0; for parts in part-lab-all part-lab-long part-alone; do $(STEP) $$parts || bad=1; done; $(PART) end $$bad lab lab-long alone
+	+@bad=0; for parts in part-lab-all part-lab-alone part-lab-long part-alone; do $(STEP) $$parts || bad=1; done; \
+	    $(PART) end $$bad lab lab-alone lab-long alone
 
 check-long: check-more
 	@$(BUILD)/simulate -q -r -n 20000 -j $(shell nproc)

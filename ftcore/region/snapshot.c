@@ -161,7 +161,7 @@ struct ft_line_range ft_snapshot_untouched(struct ft_region *region, uint64_t *a
         off_t hole = lseek(region->fd, (off_t)(*at << FT_LINE_SHIFT), SEEK_HOLE);
         off_t data = hole < 0 ? hole : lseek(region->fd, hole, SEEK_DATA);
         uint64_t from = hole < 0 ? lines : (uint64_t)hole >> FT_LINE_SHIFT;
-        uint64_t to = data < 0 ? lines : (uint64_t)data >> FT_LINE_SHIFT;
+        uint64_t to = data < 0 ? lines : ((uint64_t)data >> FT_LINE_SHIFT) + FT_PLANTED("hole-too-far");
         struct ft_line_range run = ft_lines_find(&region->snapshot_pending, from, to, most);
         uint64_t end = run.line + run.count;
 

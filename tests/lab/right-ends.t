@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
+# Alone: a standby whose lane gets no processor for detect_ms reads no heartbeats, and takes over (docs/guarantees.md has it as a known fault).
 # The link is cut while heartbeats on the data ports say that the primary lives. The standby's right ends, and it keeps its
 # state: when the link is back it is brought up to date, and when the primary dies first, a person promotes it with its flows.
 export LAB_TIMING="detect_ms: 500" # and the product's own right: 1,000 ms

@@ -257,6 +257,7 @@ void sim_plan_make(struct sim_plan *p, uint64_t seed, const char *kind)
         give_port(p, seed);
     if (kind && strcmp(kind, "slow") == 0)
         make_slow(p, seed);
+    p->sparse = kind && strcmp(kind, "sparse") == 0;
 }
 
 void sim_configure(void)

@@ -43,9 +43,11 @@ keeper=(confirms-too-early feeds-too-few forgets-index begins-behind settles-ear
 port=(port-acks-unstored port-remembers port-frees-sent port-last-view port-twice port-drops-need)
 # A slow standby that is kept; one that is given up though nobody waited for it.
 slow=(slow-kept slow-hasty)
-echo "1..$((${#bugs[@]} + ${#arbitrated[@]} + ${#of_state[@]} + ${#told[@]} + ${#members[@]} + ${#ways[@]} + ${#keeper[@]} + ${#port[@]} + ${#slow[@]} + 13))"
+# Untouched pages: a line more than they have goes as zeros.
+sparse=(hole-too-far)
+echo "1..$((${#bugs[@]} + ${#arbitrated[@]} + ${#of_state[@]} + ${#told[@]} + ${#members[@]} + ${#ways[@]} + ${#keeper[@]} + ${#port[@]} + ${#slow[@]} + ${#sparse[@]} + 13))"
 number=0
-for bug in "${bugs[@]}" "${arbitrated[@]/#/arbiter:}" "${of_state[@]/#/crash:}" "${told[@]/#/told:}" "${members[@]/#/members:}" "${ways[@]/#/ways:}" "${keeper[@]/#/keeper:}" "${port[@]/#/port:}" "${slow[@]/#/slow:}"; do
+for bug in "${bugs[@]}" "${arbitrated[@]/#/arbiter:}" "${of_state[@]/#/crash:}" "${told[@]/#/told:}" "${members[@]/#/members:}" "${ways[@]/#/ways:}" "${keeper[@]/#/keeper:}" "${port[@]/#/port:}" "${slow[@]/#/slow:}" "${sparse[@]/#/sparse:}"; do
     number=$((number + 1))
     kind=()
     [ "${bug%:*}" = "$bug" ] || kind=(-k "${bug%:*}")

@@ -241,6 +241,7 @@ struct sim_plan { /* of a seed; or of a scenario */
     bool ways;           /* two ways between the nodes, and trouble with them (ways.c) */
     bool steady;         /* with one of them at a time, and nothing else */
     bool one_way;        /* b's file knows of one way alone */
+    bool sparse;         /* pages of zeros are holes in the file of a region's memory; else it has none */
     uint32_t slow_ms;    /* nodes are slow for a while, and a standby that is given up; 0: none is */
     bool port;           /* each lane has a port to its peer's (cable.c) */
     bool port_at_one;    /* but b has none */

@@ -261,16 +261,19 @@ int sim_munmap(void *at, size_t size)
     return 0;
 }
 
-/* SEEK_DATA or SEEK_HOLE, as of a file whose pages of zeros are holes. */
+/* SEEK_DATA or SEEK_HOLE, as of a file without holes, or of one whose pages of zeros are such. */
 off_t sim_lseek(int fd, off_t offset, int whence)
 {
     static const uint8_t zeros[SIM_PAGE];
     off_t size, page = offset / SIM_PAGE * SIM_PAGE;
 
-    sim_show(&sim_current()->window); /* the replicator of a primary looks at no other part of the region */
-    FT_CHECK(fd == MEMORY_FD && shown->region, "not the region");
-    size = (off_t)shown->region->size;
-    while (page < size && (memcmp(window() + page, zeros, SIM_PAGE) == 0) == (whence == SEEK_DATA))
+    if (sim.plan.sparse)
+        sim_show(
+            &sim_current()->window); /* the replicator of a primary looks at no other part of the region */
+    FT_CHECK(fd == MEMORY_FD && sim_current()->window.region, "not the region");
+    size = (off_t)sim_current()->window.region->size;
+    while (page < size &&
+           (sim.plan.sparse && memcmp(window() + page, zeros, SIM_PAGE) == 0) == (whence == SEEK_DATA))
         page += SIM_PAGE;
     if (page < size || whence == SEEK_HOLE)
         return page > offset ? page : offset;
