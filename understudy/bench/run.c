@@ -75,16 +75,21 @@ static int check_nodes(struct nd_bench_nodes *r, struct ft_fault *fault)
     return 0;
 }
 
-/* Bursts with packets that the primary has executed, of all lanes. */
+/* Bursts with packets that a lane has executed. */
+static uint64_t bursts_of(const struct ft_lane_shared *lane)
+{
+    uint64_t empty = atomic_load(&lane->count.empty_bursts);
+
+    return atomic_load(&lane->report.executed) - empty;
+}
+
+/* Of all lanes of the primary. */
 static uint64_t count_bursts(const struct nd_bench_nodes *r)
 {
     uint64_t bursts = 0;
 
-    for (unsigned l = 0; l < r->lanes; l++) {
-        const struct ft_lane_shared *p = &r->slot[0]->shared[l];
-
-        bursts += atomic_load(&p->report.executed) - atomic_load(&p->count.empty_bursts);
-    }
+    for (unsigned l = 0; l < r->lanes; l++)
+        bursts += bursts_of(&r->slot[0]->shared[l]);
     return bursts;
 }
 
@@ -137,8 +142,7 @@ static bool has_caught_up(const struct nd_bench_nodes *r, unsigned l)
 static bool lane_is_quiet(struct nd_bench_nodes *r, unsigned l)
 {
     const struct ft_lane_shared *p = &r->slot[0]->shared[l];
-    uint64_t unfed = atomic_load(&r->slot[0]->lane[l].unfed), empty = atomic_load(&p->count.empty_bursts),
-             executed = atomic_load(&p->report.executed) - empty, now = ft_now();
+    uint64_t unfed = atomic_load(&r->slot[0]->lane[l].unfed), executed = bursts_of(p), now = ft_now();
     struct nd_bench_quiet *quiet = &r->quiet[l];
 
     if (quiet->executed != executed || atomic_load(&p->count.held) != 0)
